@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- includes.lua - the direction of dependencies (docs/architecture.md): which folder may include which, and where the
+-- headers of a host platform or a library may appear. Part of every build; prints file:line for each violation.
+
+-- folder -> folders whose headers it may include, besides its own. The longest matching prefix of a file's folder counts.
+local may = {
+    ["sim/base"] = {},
+    ["sim/guest"] = {},
+    ["accel"] = { "sim/base", "sim/guest" },
+    ["accel/fake"] = { "accel", "sim/base" },
+    ["accel/kvm"] = { "accel", "sim/base" },
+    ["accel/remote"] = { "accel", "sim/base" },
+    ["accel/r1"] = { "accel", "sim/base" },
+    ["ci"] = { "accel", "sim/base" },
+    ["conformance/llvm"] = {},
+    ["conformance"] = { "accel", "accel/remote", "sim/base", "conformance/llvm" },
+    ["lua"] = { "conformance", "accel", "accel/remote", "sim/base" },
+}
+-- single files that wire modules together
+local wiring = {
+    ["conformance/main.c"] = { "lua" },
+    ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
+}
+-- system header pattern -> folders it may appear in
+local only_in = {
+    ["^linux/kvm"] = { "accel/kvm" },
+    ["^llvm%-c/"] = { "conformance/llvm" },
+    ["^lua"] = { "lua" },
+    ["^lauxlib"] = { "lua" },
+    ["^editline/"] = { "lua" },
+    ["^yaml%.h"] = { "conformance" },
+    ["^dlfcn%.h"] = { "conformance", "lua" },
+}
+local banned = { -- words outside sim/base (style: errors and memory go through it)
+    "malloc", "calloc", "realloc", "free", "strcpy", "strcat", "sprintf", "vsprintf", "atoi", "strtok", "alloca", "rand",
+    "gets",
+}
+
+local function has(list, item)
+    for _, x in ipairs(list) do
+        if x == item then return true end
+    end
+    return false
+end
+
+local function rule_of(folder)
+    local best
+    for name in pairs(may) do
+        if (folder == name or folder:sub(1, #name + 1) == name .. "/") and (not best or #name > #best) then best = name end
+    end
+    return best
+end
+
+local bad = 0
+local function complain(file, line, text)
+    bad = bad + 1
+    io.stderr:write(("%s:%d: %s\n"):format(file, line, text))
+end
+
+local function check_include(file, folder, rule, number, kind, path)
+    if kind == "<" then
+        for pattern, folders in pairs(only_in) do
+            if path:find(pattern) and not has(folders, folder) and not has(folders, rule) then
+                complain(file, number, ("<%s> belongs in %s only"):format(path, table.concat(folders, ", ")))
+            end
+        end
+        return
+    end
+    local target = path:match("^(.*)/[^/]*$")
+    if not target then return end -- generated, or beside the file
+    if target == folder or has(may[rule], target) or has(may[rule], rule_of(target) or "") then return end
+    if target:sub(1, #rule) == rule and rule_of(target) == rule then return end
+    if has(wiring[file] or {}, rule_of(target) or "") then return end
+    complain(file, number, ("%s/ may not include %s/ (%s)"):format(folder, target, path))
+end
+
+local function check_file(file)
+    local folder = file:match("^(.*)/[^/]*$")
+    local rule = rule_of(folder)
+    if not rule then return complain(file, 1, "folder has no rule in ci/includes.lua") end
+    local number, in_comment = 0, false
+    local first
+    for line in io.lines(file) do
+        number = number + 1
+        first = first or (line .. "\n")
+        if number <= 2 and line:find("SPDX%-License%-Identifier: Apache%-2%.0") then first = nil end
+        local kind, path = line:match('^%s*#%s*include%s+([<"])([^>"]+)')
+        if kind then check_include(file, folder, rule, number, kind, path) end
+        local code = line:gsub('"[^"]*"', '""'):gsub("//.*", ""):gsub("/%*.-%*/", "")
+        if code:find("^%s*%*") or in_comment then code = "" end
+        if line:find("/%*") and not line:find("%*/") then in_comment = true end
+        if line:find("%*/") then in_comment = false end
+        if rule ~= "sim/base" and rule ~= "conformance/llvm" then
+            for word in code:gmatch("[%w_%.>]+%s*%(") do
+                local name = word:match("^([%w_]+)%s*%($")
+                if name and has(banned, name) then complain(file, number, name .. "() is for sim/base only") end
+            end
+        end
+    end
+    if first and number > 0 then
+        local f = io.open(file)
+        local head = f:read(200) or ""
+        f:close()
+        if not head:find("SPDX%-License%-Identifier") then complain(file, 1, "no SPDX line") end
+    end
+end
+
+local list = io.popen("git ls-files '*.c' '*.h' '*.def'")
+for file in list:lines() do check_file(file) end
+list:close()
+if bad > 0 then os.exit(1) end

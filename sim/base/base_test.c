@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/base/buf.h"
+#include "sim/base/err.h"
+#include "sim/base/hash.h"
+#include "sim/base/json.h"
+#include "sim/base/mem.h"
+#include "sim/base/os.h"
+#include "sim/base/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+TEST(err, set_writes_code_and_sentence)
+{
+    Err e;
+    CHECK_INT(err_set(&e, ERR_ALIGN, "0x%x is not a multiple of %d", 3, 4), -ERR_ALIGN);
+    CHECK_INT(e.code, ERR_ALIGN);
+    CHECK_STR(e.text, "0x3 is not a multiple of 4");
+    CHECK_STR(err_name(-ERR_ALIGN), "ALIGN");
+    CHECK_STR(err_name(99), "?");
+}
+
+TEST(err, native_keeps_the_number_and_names_it)
+{
+    Err e;
+    CHECK_INT(err_native(&e, ERR_DENIED, EACCES, "open"), -ERR_DENIED);
+    CHECK_INT(e.native, EACCES);
+    CHECK_STR(e.text, "open: Permission denied");
+}
+
+TEST(err, prefix_cuts_instead_of_overflowing)
+{
+    Err e;
+    char text[400];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    CHECK_INT(err_set(&e, ERR_IO, "%s", text), -ERR_IO);
+    err_prefix(&e, "place");
+    CHECK_INT(strlen(e.text), sizeof e.text - 1);
+    CHECK(!strncmp(e.text, "place: xxx", 10));
+}
+
+TEST(buf, cursor_reads_back_what_was_written)
+{
+    Buf b = {0};
+    buf_le(&b, 0x1122334455667788u, 8);
+    buf_le(&b, 0xfffe, 2);
+    Cursor c = cursor_of(b.data, b.n);
+    CHECK_INT(cursor_le(&c, 8), 0x1122334455667788u);
+    CHECK_INT(cursor_le(&c, 2), 0xfffe);
+    CHECK(cursor_ok(&c));
+    CHECK_INT(cursor_le(&c, 1), 0);
+    CHECK(!cursor_ok(&c));
+    buf_free(&b);
+}
+
+TEST(buf, text_grows_and_stays_terminated)
+{
+    Buf b = {0};
+    CHECK_STR(buf_text(&b), "");
+    for (int i = 0; i < 100; i++) {
+        buf_printf(&b, "%d,", i);
+    }
+    CHECK_INT(b.n, strlen(b.data));
+    CHECK_INT(b.n, 290);
+    buf_free(&b);
+}
+
+TEST(mem, try_refuses_an_overflowing_product)
+{
+    CHECK(mem_try(SIZE_MAX / 2, 8) == NULL);
+}
+
+TEST(mem, arena_objects_are_zeroed_and_apart)
+{
+    Arena *a = arena_new();
+    for (size_t n = 1; n < 100000; n *= 3) {
+        char *p = arena_alloc(a, n), *q = arena_alloc(a, 1);
+        CHECK(p[0] == 0 && p[n - 1] == 0 && *q == 0);
+        memset(p, 0xff, n);
+        CHECK(*q == 0);
+    }
+    CHECK_STR(arena_printf(a, "%s-%d", "v", 3), "v-3");
+    arena_free(a);
+}
+
+TEST(json, writes_nested_values_and_escapes)
+{
+    Buf b = {0};
+    Json j = json_to(&b, 0);
+    json_open(&j, '{');
+    json_kstr(&j, "a\"b", "x\n\x01\xff");
+    json_key(&j, "l");
+    json_open(&j, '[');
+    json_u64(&j, 1);
+    json_hex(&j, 255);
+    json_bool(&j, false);
+    json_str(&j, NULL);
+    json_close(&j, ']');
+    json_close(&j, '}');
+    CHECK_STR(buf_text(&b), "{\"a\\\"b\": \"x\\n\\u0001\xef\xbf\xbd\", \"l\": [1, \"0xff\", false, null]}");
+    buf_free(&b);
+}
+
+TEST(os, read_file_says_what_is_missing_and_bounds_what_is_endless)
+{
+    Buf b = {0};
+    Err e;
+    CHECK_INT(os_read_file("/nonexistent/x", 10, &b, &e), -ERR_NOENT);
+    CHECK_HAS(e.text, "/nonexistent/x");
+    CHECK_INT(os_read_file("/dev/zero", 100000, &b, &e), -ERR_LIMIT);
+    buf_free(&b);
+}
+
+TEST(hash, agrees_with_published_vectors) /* FIPS 180-4 examples; CRC-32 check value of "123456789" */
+{
+    Sha256 s;
+    uint8_t d[32];
+    char hex[65];
+    sha256_init(&s);
+    sha256_add(&s, "abc", 3);
+    sha256_end(&s, d);
+    sha256_hex(d, hex);
+    CHECK_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    sha256_init(&s);
+    sha256_add(&s, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56);
+    sha256_end(&s, d);
+    sha256_hex(d, hex);
+    CHECK_STR(hex, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    CHECK_INT(crc32_ieee(0, "123456789", 9), 0xcbf43926);
+}
+
+TEST(os, write_file_replaces_files_and_never_a_device)
+{
+    char dir[] = "/tmp/os_test.XXXXXX", path[64];
+    Buf b = {0};
+    Err e;
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof path, "%s/f", dir);
+    CHECK_INT(os_write_file(path, "one", 3, &e), 0);
+    CHECK_INT(os_write_file(path, "two", 3, &e), 0);
+    CHECK_INT(os_read_file(path, 10, &b, &e), 0);
+    CHECK_STR(buf_text(&b), "two");
+    buf_free(&b);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(mkfifo(path, 0600), 0); /* stands for /dev/null: a test must not put the machine's own at risk */
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    char got[4] = {0};
+    struct stat st;
+    CHECK_INT(os_write_file(path, "abc", 3, &e), 0);
+    CHECK_INT(read(fd, got, 3), 3);
+    CHECK_STR(got, "abc");
+    CHECK(!stat(path, &st) && S_ISFIFO(st.st_mode));
+    close(fd);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(rmdir(dir), 0);
+}

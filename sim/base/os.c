@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t os_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int code_of_errno(int e)
+{
+    switch (e) {
+    case ENOENT:
+    case ENOTDIR:
+        return ERR_NOENT;
+    case EACCES:
+    case EPERM:
+        return ERR_DENIED;
+    default:
+        return ERR_IO;
+    }
+}
+
+int os_read_file(const char *path, size_t max_bytes, Buf *out, Err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_native(err, code_of_errno(errno), errno, "%s", path);
+    }
+    int rc = 0;
+    char chunk[16384];
+    size_t total = 0;
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            rc = err_native(err, code_of_errno(errno), errno, "%s", path);
+            break;
+        }
+        if (n == 0) {
+            break;
+        }
+        total += (size_t)n;
+        if (total > max_bytes) {
+            rc = err_set(err, ERR_LIMIT, "%s: larger than %zu bytes", path, max_bytes);
+            break;
+        }
+        buf_bytes(out, chunk, (size_t)n);
+    }
+    close(fd);
+    return rc;
+}
+
+static int write_all(int fd, const char *path, const char *at, size_t n, Err *err)
+{
+    while (n) {
+        ssize_t done = write(fd, at, n);
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done < 0) {
+            return err_native(err, code_of_errno(errno), errno, "%s", path);
+        }
+        at += done;
+        n -= (size_t)done;
+    }
+    return 0;
+}
+
+static int write_closing(int fd, const char *path, const void *bytes, size_t n, Err *err)
+{
+    int rc = write_all(fd, path, bytes, n, err);
+    if (close(fd) && !rc) {
+        rc = err_native(err, code_of_errno(errno), errno, "%s", path);
+    }
+    return rc;
+}
+
+int os_write_file(const char *path, const void *bytes, size_t n, Err *err)
+{
+    struct stat st;
+    bool is_special = !stat(path, &st) && !S_ISREG(st.st_mode); /* /dev/null, /dev/stdout, a pipe: never replaced */
+    if (is_special) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        return fd < 0 ? err_native(err, code_of_errno(errno), errno, "%s", path)
+                      : write_closing(fd, path, bytes, n, err);
+    }
+    Buf tmp = {0};
+    buf_printf(&tmp, "%s.tmp.%ld", path, (long)getpid());
+    int rc;
+    int fd = open(tmp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        rc = err_native(err, code_of_errno(errno), errno, "%s cannot be written (nor a file beside it)", path);
+        goto out;
+    }
+    rc = write_closing(fd, tmp.data, bytes, n, err);
+    if (!rc && rename(tmp.data, path)) {
+        rc = err_native(err, code_of_errno(errno), errno, "%s", path);
+    }
+    if (rc) {
+        unlink(tmp.data);
+    }
+out:
+    buf_free(&tmp);
+    return rc;
+}

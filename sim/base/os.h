@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * os.h - the few host services that everything needs. THREAD-SAFE. */
+#ifndef SIM_BASE_OS_H
+#define SIM_BASE_OS_H
+
+#include "sim/base/buf.h"
+#include "sim/base/err.h"
+
+uint64_t os_now_ns(void); /* monotonic */
+/* Reads a whole file; -ERR_NOENT, -ERR_DENIED, -ERR_IO, or -ERR_LIMIT when it is larger than max_bytes (checked while
+ * reading, so that an endless device file is safe). out is appended to. */
+MUST_USE int os_read_file(const char *path, size_t max_bytes, Buf *out, Err *err);
+/* Writes path.tmp.PID and renames it over path: readers see the old or the new file, whole. What is
+ * no regular file (/dev/null, /dev/stdout, a pipe) is written to in place. */
+MUST_USE int os_write_file(const char *path, const void *bytes, size_t n, Err *err);
+#endif
