@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * riscv64.c - vcpus of riscv64 guests. setup() leaves VS-mode with translation off and interrupts
+ * off, the supervisor CSRs as the kernel creates them, all general registers 0 but, where
+ * VcpuConfig gives a boot argument, a0 = hart id and a1 = that argument; pc = entry. A hypercall's
+ * number is the SBI extension in the upper and the function in the lower 32 bits. */
+#if defined(__riscv)
+#include "accel/kvm/kvm.h"
+
+#include <errno.h>
+#include <string.h>
+
+const GuestId kvm_arch_guest = GUEST_riscv64;
+const char kvm_arch_name[] = "riscv64";
+const uint64_t kvm_arch_reg_base = KVM_REG_RISCV;
+
+#define U64 (KVM_REG_RISCV | KVM_REG_SIZE_U64)
+enum { CORE_PC = 0, CORE_MODE = 32, CORE_A0 = 10, FCSR = 32 };
+
+struct KvmArch { /* the values of the table's rows in a new vcpu */
+    const RegInfo *rows;
+    size_t nrows;
+    uint64_t *fresh;
+};
+
+static uint64_t core_id(uint64_t n)
+{
+    return U64 | KVM_REG_RISCV_CORE | n;
+}
+
+static uint64_t csr_id(uint64_t csr)
+{
+    static const struct {
+        uint16_t csr, index;
+    } table[] = {
+#define CSR(number, member) {number, KVM_REG_RISCV_CSR_REG(member)}
+        CSR(0x100, sstatus), CSR(0x104, sie),   CSR(0x105, stvec), CSR(0x140, sscratch), CSR(0x141, sepc),
+        CSR(0x142, scause),  CSR(0x143, stval), CSR(0x144, sip),   CSR(0x180, satp),     CSR(0x106, scounteren),
+#undef CSR
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (table[i].csr == csr) {
+            return U64 | KVM_REG_RISCV_CSR | table[i].index;
+        }
+    }
+    return 0;
+}
+
+uint64_t kvm_arch_reg_id(RegId id)
+{
+    uint64_t i = REG_INDEX(id);
+    size_t size = REG_SIZE(id);
+    switch (REG_CLASS(id)) {
+    case REG_GPR:
+        return i > 0 && i < 32 && size == 8 ? core_id(i) : 0;
+    case REG_CTL:
+        return i == 0 && size == 8 ? core_id(CORE_PC) : i == 1 && size == 1 ? core_id(CORE_MODE) : 0;
+    case REG_FP:
+        return i < 32 && size == 8 ? U64 | KVM_REG_RISCV_FP_D | i : 0;
+    case REG_SYS:
+        if (i == 0x003) {
+            return size == 4 ? KVM_REG_RISCV | KVM_REG_SIZE_U32 | KVM_REG_RISCV_FP_D | FCSR : 0;
+        }
+        if (i == 0xc01) {
+            return U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(time);
+        }
+        return size == 8 ? csr_id(i) : 0;
+    case REG_VEC:
+    case REG_STATE:
+    case REG_NATIVE:
+        break;
+    }
+    return 0;
+}
+
+RegId kvm_arch_reg_of(uint64_t kvm_id)
+{
+    size_t nrows;
+    const RegInfo *rows = reg_table(GUEST_riscv64, &nrows);
+    for (size_t i = 0; i < nrows; i++) {
+        uint64_t of_row = kvm_arch_reg_id(rows[i].id);
+        if (of_row && of_row == kvm_id) {
+            return rows[i].id;
+        }
+    }
+    return 0;
+}
+
+/* ---- machine ---- */
+void kvm_arch_caps(int sys_fd, Caps *caps)
+{
+    (void)sys_fd;
+    kvm_cap_set(caps, CAP_hypercall_visible, CAP_PARTIAL,
+                "SBI extensions that the kernel does not serve: vendor and experimental ones, "
+                "legacy console");
+    kvm_cap_set(caps, CAP_vec, CAP_NONE, "the V extension is not in this backend");
+    caps->vec_bytes = 0;
+    kvm_cap_set(caps, CAP_irq_line, CAP_PARTIAL, "the supervisor external interrupt of a vcpu, by inject");
+    kvm_cap_set(caps, CAP_pc_before, CAP_FULL, NULL);
+    kvm_onereg_probe(caps);
+    kvm_cap_set(caps, CAP_step, CAP_NONE, "KVM accepts single-step on riscv64 and never reports one");
+    kvm_cap_set(caps, CAP_save, CAP_FULL, NULL);
+    kvm_cap_set(caps, CAP_parked, CAP_PARTIAL, "until the guest's own SBI HSM HART_START, served in the kernel");
+    kvm_cap_set(caps, CAP_page_split, CAP_NONE,
+                "KVM does not complete an access to a device that is not naturally aligned");
+}
+
+unsigned long kvm_arch_vm_type(int sys_fd)
+{
+    (void)sys_fd;
+    return 0;
+}
+
+int kvm_arch_vm_init(BeVm *vm, Err *err)
+{
+    if (vm->irqchip != IRQCHIP_NONE && vm->irqchip != IRQCHIP_BOARD) {
+        return err_unsupported(err, "kvm", "irqchip", "this backend has no in-kernel AIA");
+    }
+    return 0;
+}
+
+int kvm_arch_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
+{
+    (void)vm;
+    (void)k;
+    (void)lo;
+    (void)hi;
+    (void)on;
+    return err_unsupported(err, "kvm", "intercept", "KVM on riscv64 has no choice of exits");
+}
+
+/* ---- vcpus ---- */
+int kvm_arch_vcpu_id(const VcpuConfig *cfg, uint32_t *out, Err *err)
+{
+    enum { MAX_HART = 0x7fffffff };
+    if (cfg->hw_id > MAX_HART) {
+        return err_set(err, ERR_INVAL, "hart id %#llx is too large for KVM", (unsigned long long)cfg->hw_id);
+    }
+    *out = (uint32_t)cfg->hw_id;
+    return 0;
+}
+
+static bool is_reset_row(RegId id)
+{
+    return (REG_CLASS(id) == REG_GPR || REG_CLASS(id) == REG_FP || REG_CLASS(id) == REG_SYS) && kvm_arch_reg_id(id) &&
+           REG_INDEX(id) != 0xc01;
+}
+
+int kvm_arch_vcpu_init(BeVcpu *v, Err *err)
+{
+    (void)err;
+    KvmArch *a = v->arch = x_alloc(sizeof *v->arch);
+    a->rows = reg_table(GUEST_riscv64, &a->nrows);
+    a->fresh = x_calloc(a->nrows, sizeof *a->fresh);
+    for (size_t i = 0; i < a->nrows; i++) {
+        RegId id = a->rows[i].id;
+        if (is_reset_row(id) && REG_CLASS(id) == REG_SYS) {
+            a->fresh[i] = kvm_onereg_u64(v, kvm_arch_reg_id(id));
+        }
+    }
+    return 0;
+}
+
+void kvm_arch_vcpu_free(BeVcpu *v)
+{
+    if (v->arch) {
+        mem_free(v->arch->fresh);
+        mem_free(v->arch);
+    }
+}
+
+int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
+{
+    struct kvm_mp_state mp = {v->cfg.is_secondary ? KVM_MP_STATE_STOPPED : KVM_MP_STATE_RUNNABLE};
+    uint64_t supervisor = 1;
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < v->arch->nrows; i++) {
+        RegId id = v->arch->rows[i].id;
+        if (is_reset_row(id)) {
+            rc = kvm_onereg_set(v, kvm_arch_reg_id(id), &v->arch->fresh[i]);
+            if (rc == -ENOENT || (rc == -EINVAL && REG_CLASS(id) == REG_FP)) {
+                rc = 0; /* a guest without floating point */
+            }
+        }
+    }
+    if (rc >= 0 && (rc = kvm_onereg_set(v, core_id(CORE_MODE), &supervisor)) >= 0) {
+        rc = kvm_onereg_set(v, core_id(CORE_PC), &s->entry.addr);
+    }
+    if (rc >= 0 && v->cfg.arg && (rc = kvm_onereg_set(v, core_id(CORE_A0), &v->cfg.hw_id)) >= 0) {
+        rc = kvm_onereg_set(v, core_id(CORE_A0 + 1), &v->cfg.arg);
+    }
+    if (rc >= 0) {
+        rc = kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp);
+    }
+    return rc < 0 ? kvm_err(err, rc, "kvm refuses the reset state") : 0;
+}
+
+/* ---- exits ---- */
+void kvm_arch_pc(BeVcpu *v, const RunArgs *args, VmExit *exit)
+{
+    bool is_access = exit->kind == EXIT_mmio_read || exit->kind == EXIT_mmio_write;
+    if (is_access && args->want & HAS_pc_before) { /* the kernel moves sepc when it completes the access */
+        exit->pc_before = kvm_onereg_u64(v, core_id(CORE_PC));
+        exit->valid |= HAS_pc_before;
+    }
+}
+
+int kvm_arch_exit(BeVcpu *v, const RunArgs *args, VmExit *exit)
+{
+    (void)args;
+    struct kvm_run *run = v->run;
+    switch (run->exit_reason) {
+    case KVM_EXIT_RISCV_SBI:
+        kvm_exit_start(v, exit, EXIT_hypercall);
+        exit->addr = (uint64_t)run->riscv_sbi.extension_id << 32 | (uint32_t)run->riscv_sbi.function_id;
+        for (unsigned i = 0; i < ARRAY_LEN(exit->arg); i++) {
+            exit->arg[i] = run->riscv_sbi.args[i];
+        }
+        /* The kernel writes a0 and a1 and moves pc at the next entry: let it write what is there.
+         */
+        run->riscv_sbi.ret[0] = run->riscv_sbi.args[0];
+        run->riscv_sbi.ret[1] = run->riscv_sbi.args[1];
+        v->pending = PEND_OPEN;
+        return 0;
+    case KVM_EXIT_RISCV_CSR:
+        kvm_exit_start(v, exit, EXIT_unsupported);
+        exit->native.qual[0] = run->riscv_csr.csr_num;
+        return 0;
+    default:
+        kvm_exit_start(v, exit, EXIT_unsupported);
+        return 0;
+    }
+}
+
+void kvm_arch_debug(BeVcpu *v, VmExit *exit)
+{
+    exit->arg[0] = DEBUG_SW_BREAK; /* ebreak is all that KVM reports here */
+    exit->addr = exit->pc_before = kvm_onereg_u64(v, core_id(CORE_PC));
+    exit->valid |= HAS_pc_before;
+}
+
+int kvm_arch_step_exit(BeVcpu *v, VmExit *exit)
+{
+    (void)v;
+    (void)exit;
+    return 1; /* there are no steps */
+}
+
+int kvm_arch_guest_debug(BeVcpu *v, struct kvm_guest_debug *d, Err *err)
+{
+    if (v->nbreaks) {
+        return err_unsupported(err, "kvm", "hw_break", "KVM has no breakpoint registers for the host on riscv64");
+    }
+    if (d->control & KVM_GUESTDBG_SINGLESTEP) {
+        return err_unsupported(err, "kvm", "step", "KVM accepts single-step on riscv64 and never reports one");
+    }
+    return 0;
+}
+
+int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err)
+{
+    enum { SUPERVISOR_EXTERNAL = 9 };
+    if (e->kind != EV_LINE || e->number != SUPERVISOR_EXTERNAL) {
+        return err_unsupported(err, "kvm", "inject", "KVM raises the supervisor external interrupt (line 9) only");
+    }
+    struct kvm_interrupt irq = {.irq = e->level ? KVM_INTERRUPT_SET : KVM_INTERRUPT_UNSET};
+    return kvm_get(v, KVM_INTERRUPT, &irq, "KVM_INTERRUPT", err);
+}
+#endif
