@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "accel/remote/server.h"
+
+#include "sim/base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+enum { WATCH_DELAY_NS = 250 * 1000, STACK_BYTES = 1 << 20 };
+
+/* ---- the end ---- */
+/* The watcher comes after delay_ns. A timer that is set already is left alone unless it is urgent,
+ * as setting one costs more than a short run does: the watcher then looks how old the run is. */
+static void watcher_call(Server *s, long delay_ns, bool is_urgent)
+{
+    struct itimerspec t = {.it_value.tv_nsec = delay_ns};
+    if (s->has_watcher && (is_urgent || !s->is_timer_set)) {
+        timerfd_settime(s->timer, 0, &t, NULL);
+        s->is_timer_set = true;
+    }
+}
+
+/* With the lock. The first cause stays. */
+static void end_locked(Server *s, int rc, const Err *why)
+{
+    if (s->is_over) {
+        return;
+    }
+    s->is_over = true;
+    if (!s->rc) {
+        s->rc = rc;
+        s->why = *why;
+    }
+    for (VcpuSlot *v = s->vcpus; v; v = v->next) {
+        if (v->be) {
+            s->backend->vcpu->kick(v->be);
+        }
+    }
+    if (s->args.on_end) {
+        s->args.on_end();
+    }
+    for (Thread *t = s->threads; t; t = t->next) {
+        pthread_cond_signal(&t->cond);
+    }
+    pthread_cond_signal(&s->main.cond);
+    watcher_call(s, 1, true);
+    ssize_t n = write(s->wake[1], "", 1);
+    (void)n; /* a full pipe is readable too */
+}
+
+static void end(Server *s, int rc, const Err *why)
+{
+    pthread_mutex_lock(&s->lock);
+    end_locked(s, rc, why);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- answering ---- */
+static void send_message(Server *s, WireHead *h, const Buf *payload)
+{
+    int rc = 0, native = 0;
+    uint16_t flags = h->flags;
+    pthread_mutex_lock(&s->send_lock);
+    for (size_t at = 0; !rc;) {
+        size_t k = payload->n - at < s->max_frame ? payload->n - at : s->max_frame;
+        h->length = (uint32_t)k;
+        h->flags = flags | (at + k < payload->n ? WIRE_MORE : 0);
+        rc = wire_out_frame(&s->out, h, k ? payload->data + at : NULL, UINT64_MAX, &native);
+        at += k;
+        if (at == payload->n) {
+            break;
+        }
+    }
+    pthread_mutex_unlock(&s->send_lock);
+    if (rc) {
+        Err e = {0};
+        rc = err_native(&e, ERR_IO, native ? native : EPIPE, "the peer is gone, sending %s", wire_name(h->type));
+        end(s, rc, &e);
+    }
+}
+
+static void send_error(Server *s, const WireHead *request, int rc, Err *e, uint32_t bad)
+{
+    if (e->code != -rc) { /* a backend that forgot to say why */
+        err_set(e, -rc, "%s: %s", wire_name(request->type), err_sentence(rc));
+    }
+    Buf b = {0};
+    wire_put_err(&b, e, bad);
+    WireHead h = *request;
+    h.flags = WIRE_IS_REPLY | WIRE_IS_ERROR;
+    send_message(s, &h, &b);
+    buf_free(&b);
+}
+
+/* The peer broke the rules: it is told, and the link ends. That is the cause even if the peer
+ * closes first. */
+static void abort_link(Server *s, int rc, const Err *e)
+{
+    Buf b = {0};
+    pthread_mutex_lock(&s->lock);
+    if (!s->is_over && !s->rc) {
+        s->rc = rc;
+        s->why = *e;
+    }
+    pthread_mutex_unlock(&s->lock);
+    wire_put_err(&b, e, UINT32_MAX);
+    WireHead h = {.type = WIRE_ABORT};
+    send_message(s, &h, &b);
+    buf_free(&b);
+    end(s, rc, e);
+}
+
+/* Does one request; answer() tells the peer. */
+static int execute(Ctx *x, const WireMsg *m, Err *e)
+{
+    x->in = cursor_of(m->payload, m->n);
+    x->bad = UINT32_MAX;
+    int rc = server_do(x, (WireType)m->head.type, e);
+    if (x->is_torn) {
+        rc = err_set(e, ERR_PROTO, "frame at offset %llu: %s does not parse", (unsigned long long)m->offset,
+                     wire_name(m->head.type));
+    }
+    return rc;
+}
+
+static void answer(Ctx *x, WireMsg *m, int rc, Err *e)
+{
+    WireHead h = m->head;
+    wire_msg_free(m);
+    bool is_posted = !h.seq && (h.type == WIRE_VM_DESTROY || h.type == WIRE_VCPU_DESTROY);
+    if (x->is_torn) {
+        abort_link(x->s, rc, e);
+    } else if (is_posted) {
+        /* nobody waits for it */
+    } else if (rc) {
+        send_error(x->s, &h, rc, e, x->bad);
+    } else {
+        h.flags = WIRE_IS_REPLY;
+        send_message(x->s, &h, &x->out);
+    }
+    buf_free(&x->out);
+}
+
+/* With the lock: the vcpu was not created, or is destroyed. */
+static void vcpu_slot_free(Server *s, VcpuSlot *v)
+{
+    VcpuSlot **at = &s->vcpus;
+    while (*at != v) {
+        at = &(*at)->next;
+    }
+    *at = v->next;
+    v->owner->vcpu = NULL;
+    v->vm->nvcpus--;
+    s->nvcpus--;
+    mem_free(v);
+}
+
+/* The owner does what is asked of its vcpu; without the lock. Once it is answered the next request
+ * may be there. */
+static void execute_vcpu(Thread *t, WireMsg *m)
+{
+    Server *s = t->server;
+    VcpuSlot *v = t->vcpu;
+    Ctx x = {.s = s, .vm = v->vm, .v = v};
+    Err e = {0};
+    int rc = execute(&x, m, &e);
+    pthread_mutex_lock(&s->lock);
+    s->nrunning -= m->head.type == WIRE_RUN;
+    v->is_busy = false;
+    if (!v->be) {
+        vcpu_slot_free(s, v);
+    }
+    pthread_mutex_unlock(&s->lock);
+    answer(&x, m, rc, &e);
+}
+
+/* ---- threads ---- */
+static void *thread_main(void *arg);
+static void *watcher_main(void *arg);
+
+static int thread_start(Server *s, Thread *t, void *(*entry)(void *), Err *err)
+{
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    if (s->args.cpus) {
+        pthread_attr_setaffinity_np(&attr, sizeof *s->args.cpus, s->args.cpus);
+    }
+    t->server = s;
+    pthread_cond_init(&t->cond, NULL);
+    int rc = pthread_create(&t->id, &attr, entry, t);
+    pthread_attr_destroy(&attr);
+    if (rc) {
+        pthread_cond_destroy(&t->cond);
+        return err_native(err, ERR_LIMIT, rc, "no thread for a vcpu");
+    }
+    return 0;
+}
+
+/* Whoever may own one more vcpu: the reader itself if it can. With the lock. */
+static Thread *thread_free(Server *s, Thread *reader, Err *err)
+{
+    if (reader != &s->watcher && !reader->vcpu) {
+        return reader;
+    }
+    if (!s->main.vcpu) {
+        return &s->main;
+    }
+    for (Thread *t = s->threads; t; t = t->next) {
+        if (!t->vcpu) {
+            return t;
+        }
+    }
+    Thread *t = x_alloc(sizeof *t);
+    if (thread_start(s, t, thread_main, err)) {
+        mem_free(t);
+        return NULL;
+    }
+    t->next = s->threads;
+    s->threads = t;
+    return t;
+}
+
+/* A slot for VCPU_CREATE, with its owner. With the lock. */
+static VcpuSlot *vcpu_slot_new(Server *s, VmSlot *vm, Thread *reader, Err *err)
+{
+    if (s->nvcpus >= WIRE_VCPUS_MAX) {
+        err_set(err, ERR_LIMIT, "no more than %d vcpus over one link", WIRE_VCPUS_MAX);
+        return NULL;
+    }
+    if (!s->has_watcher) {
+        if (thread_start(s, &s->watcher, watcher_main, err)) {
+            return NULL;
+        }
+        s->has_watcher = true;
+    }
+    Thread *owner = thread_free(s, reader, err);
+    if (!owner) {
+        return NULL;
+    }
+    VcpuSlot *v = x_alloc(sizeof *v);
+    *v = (VcpuSlot){.next = s->vcpus, .handle = ++s->next_handle, .vm = vm, .owner = owner};
+    s->vcpus = v;
+    s->nvcpus++;
+    vm->nvcpus++;
+    owner->vcpu = v;
+    return v;
+}
+
+/* ---- routing; all with the lock ---- */
+static VmSlot *vm_of(Server *s, uint32_t handle)
+{
+    VmSlot *vm = s->vms;
+    while (vm && vm->handle != handle) {
+        vm = vm->next;
+    }
+    return vm;
+}
+
+static VcpuSlot *vcpu_of(Server *s, uint32_t handle)
+{
+    VcpuSlot *v = s->vcpus;
+    while (v && v->handle != handle) {
+        v = v->next;
+    }
+    return v;
+}
+
+static void role_release(Server *s, bool is_alone)
+{
+    bool is_urgent = !is_alone || s->in.at != s->in.n;
+    s->reader = NULL;
+    s->released_ns = is_urgent ? 0 : os_now_ns();
+    watcher_call(s, is_urgent ? 1 : WATCH_DELAY_NS, is_urgent);
+}
+
+static void reply_error(Server *s, WireMsg *m, int rc, Err *e)
+{
+    pthread_mutex_unlock(&s->lock);
+    send_error(s, &m->head, rc, e, UINT32_MAX);
+    wire_msg_free(m);
+    pthread_mutex_lock(&s->lock);
+}
+
+static void route_vcpu(Server *s, Thread *t, WireMsg *m, VcpuSlot *v)
+{
+    Err e = {0};
+    if (v->is_busy) {
+        reply_error(s, m, err_set(&e, ERR_BUSY, "one request per vcpu at a time"), &e);
+        return;
+    }
+    v->is_busy = true;
+    if (m->head.type == WIRE_RUN) {
+        s->nrunning++;
+    }
+    if (v->owner != t) {
+        v->owner->mail = *m;
+        v->owner->has_mail = true;
+        pthread_cond_signal(&v->owner->cond);
+        return;
+    }
+    if (m->head.type == WIRE_RUN) {
+        role_release(s, s->nrunning == 1);
+    }
+    pthread_mutex_unlock(&s->lock);
+    execute_vcpu(t, m);
+    pthread_mutex_lock(&s->lock);
+}
+
+static void route_vm(Server *s, WireMsg *m, VmSlot *vm)
+{
+    Ctx x = {.s = s, .vm = vm};
+    Err e = {0};
+    pthread_mutex_unlock(&s->lock);
+    int rc = execute(&x, m, &e);
+    answer(&x, m, rc, &e);
+    pthread_mutex_lock(&s->lock);
+}
+
+static void route_kick(Server *s, WireMsg *m)
+{
+    VcpuSlot *v = vcpu_of(s, m->head.object);
+    if (v && v->be) { /* else it was destroyed meanwhile */
+        s->backend->vcpu->kick(v->be);
+    }
+}
+
+/* Whether the type is one that a client may send now, and needs an object of that kind. */
+static bool is_request(const Server *s, const WireMsg *m)
+{
+    return !m->head.flags && m->head.type != WIRE_ABORT && (s->backend || m->head.type == WIRE_HELLO);
+}
+
+static void route(Server *s, Thread *t, WireMsg *m)
+{
+    Err e = {0};
+    if (!is_request(s, m)) {
+        int rc = err_set(&e, ERR_PROTO, "frame at offset %llu: no place for %s", (unsigned long long)m->offset,
+                         wire_name(m->head.type));
+        wire_msg_free(m);
+        pthread_mutex_unlock(&s->lock);
+        abort_link(s, rc, &e);
+        pthread_mutex_lock(&s->lock);
+        return;
+    }
+    if (m->head.type == WIRE_KICK) {
+        route_kick(s, m);
+        return;
+    }
+    bool is_vcpu_op = m->head.type > WIRE_VCPU_CREATE;
+    VcpuSlot *v = vcpu_of(s, m->head.object);
+    VmSlot *vm = vm_of(s, m->head.object);
+    if (m->head.type <= WIRE_VM_CREATE) {
+        route_vm(s, m, NULL);
+    } else if (v && (is_vcpu_op || m->head.type == WIRE_CTL)) {
+        route_vcpu(s, t, m, v);
+    } else if (!vm || is_vcpu_op) {
+        reply_error(s, m, err_set(&e, ERR_NOENT, "%s: no object %u", wire_name(m->head.type), m->head.object), &e);
+    } else if (m->head.type != WIRE_VCPU_CREATE) {
+        route_vm(s, m, vm);
+    } else {
+        v = vcpu_slot_new(s, vm, t, &e);
+        if (v) {
+            route_vcpu(s, t, m, v);
+        } else {
+            reply_error(s, m, -e.code, &e);
+        }
+    }
+}
+
+/* The watcher, without the lock: waits until it is called; then, with the lock, takes a role that
+ * is free long enough. */
+static void watcher_wait(Server *s)
+{
+    uint64_t nexpired;
+    ssize_t n = read(s->timer, &nexpired, sizeof nexpired);
+    (void)n; /* whatever woke it, it looks */
+    pthread_mutex_lock(&s->lock);
+    s->is_timer_set = false;
+    if (s->reader) {
+        return;
+    }
+    if (os_now_ns() - s->released_ns >= WATCH_DELAY_NS / 2) {
+        s->reader = &s->watcher;
+    } else {
+        watcher_call(s, WATCH_DELAY_NS, false);
+    }
+}
+
+/* One step of the reader: a message, or some bytes. With the lock. */
+static void reader_step(Server *s, Thread *t)
+{
+    WireMsg m;
+    Err e = {0};
+    int rc = wire_in_next(&s->in, &m, &e);
+    if (rc > 0) {
+        route(s, t, &m);
+        return;
+    }
+    if (rc < 0) {
+        pthread_mutex_unlock(&s->lock);
+        abort_link(s, rc, &e);
+        pthread_mutex_lock(&s->lock);
+        return;
+    }
+    bool is_watcher = t == &s->watcher;
+    struct pollfd p[3] = {
+        {.fd = s->in.fd, .events = POLLIN}, {.fd = s->wake[0], .events = POLLIN}, {.fd = s->timer, .events = POLLIN}};
+    s->is_polling = is_watcher;
+    pthread_mutex_unlock(&s->lock);
+    poll(p, is_watcher ? 3 : 2, -1); /* the watcher may have been robbed of the role, and be called again */
+    if (is_watcher && p[2].revents) {
+        watcher_wait(s);
+    } else {
+        pthread_mutex_lock(&s->lock);
+    }
+    s->is_polling = s->is_polling && !is_watcher;
+    if (s->reader != t || s->is_over || !p[0].revents) {
+        return;
+    }
+    pthread_mutex_unlock(&s->lock);
+    bool is_eof;
+    rc = wire_in_fill(&s->in, &is_eof, &e);
+    pthread_mutex_lock(&s->lock);
+    if (rc < 0 && is_eof && s->args.quit && !s->nvms) {
+        s->args.quit(0);
+    }
+    if (rc < 0) {
+        end_locked(s, is_eof ? 0 : rc, &e);
+    }
+}
+
+/* The role is free, or with the watcher that merely waits, and no other vcpu runs that may need it
+ * soon. */
+static bool role_can_take(const Server *s)
+{
+    return !s->reader || (s->reader == &s->watcher && s->is_polling && !s->nrunning);
+}
+
+static void thread_loop(Thread *t)
+{
+    Server *s = t->server;
+    pthread_mutex_lock(&s->lock);
+    while (!s->is_over) {
+        if (t->has_mail) {
+            WireMsg m = t->mail;
+            t->has_mail = false;
+            pthread_mutex_unlock(&s->lock);
+            execute_vcpu(t, &m);
+            pthread_mutex_lock(&s->lock);
+        } else if (s->reader == t) {
+            reader_step(s, t);
+        } else if (role_can_take(s)) {
+            s->reader = t;
+        } else {
+            pthread_cond_wait(&t->cond, &s->lock);
+        }
+    }
+    if (t->has_mail) {
+        wire_msg_free(&t->mail);
+    }
+    VcpuSlot *v = t->vcpu;
+    pthread_mutex_unlock(&s->lock);
+    if (v && v->be) {
+        server_vcpu_drop(s, v);
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    thread_loop(arg);
+    return NULL;
+}
+
+static void *watcher_main(void *arg)
+{
+    Thread *t = arg;
+    Server *s = t->server;
+    pthread_mutex_lock(&s->lock);
+    while (!s->is_over) {
+        if (s->reader == t) {
+            reader_step(s, t);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        watcher_wait(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+static int server_open(Server *s, Err *err)
+{
+    if (pipe2(s->wake, O_CLOEXEC | O_NONBLOCK)) {
+        return err_native(err, ERR_IO, errno, "pipe of a server");
+    }
+    s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (s->timer < 0) {
+        int rc = err_native(err, ERR_IO, errno, "timer of a server");
+        close(s->wake[0]);
+        close(s->wake[1]);
+        return rc;
+    }
+    return 0;
+}
+
+/* The last thread: every other has ended, and each has given its vcpu back. */
+static void server_close(Server *s)
+{
+    while (s->vcpus) {
+        VcpuSlot *v = s->vcpus;
+        s->vcpus = v->next;
+        mem_free(v);
+    }
+    while (s->vms) {
+        VmSlot *vm = s->vms;
+        s->vms = vm->next;
+        s->backend->vm->destroy(vm->be);
+        pthread_mutex_destroy(&vm->lock);
+        mem_free(vm);
+    }
+    wire_in_free(&s->in);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->send_lock);
+    pthread_cond_destroy(&s->main.cond);
+    close(s->wake[0]);
+    close(s->wake[1]);
+    close(s->timer);
+}
+
+static void join_all(Server *s)
+{
+    if (s->has_watcher) {
+        pthread_join(s->watcher.id, NULL);
+        pthread_cond_destroy(&s->watcher.cond);
+    }
+    while (s->threads) {
+        Thread *t = s->threads;
+        s->threads = t->next;
+        pthread_join(t->id, NULL);
+        pthread_cond_destroy(&t->cond);
+        mem_free(t);
+    }
+}
+
+int server_run(const ServeArgs *args, Err *err)
+{
+    Server s = {.args = *args, .max_frame = WIRE_FRAME_MIN};
+    int rc = server_open(&s, err);
+    if (rc) {
+        return rc;
+    }
+    wire_in_init(&s.in, args->fd_in, WIRE_FRAME_MAX);
+    s.out = wire_out_of(args->fd_out, s.wake[0]);
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_mutex_init(&s.send_lock, NULL);
+    pthread_cond_init(&s.main.cond, NULL);
+    s.main.server = &s;
+    s.reader = &s.main;
+    thread_loop(&s.main);
+    join_all(&s);
+    server_close(&s);
+    if (s.rc && err) {
+        *err = s.why;
+    }
+    return s.rc;
+}
