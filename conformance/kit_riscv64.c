@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * kit_riscv64.c - entry state, vectors and Sv39 tables of riscv64 guests (Privileged ISA: 10.1 supervisor CSRs, 10.4
+ * Sv39). */
+#include "conformance/kit.h"
+
+enum { ROOT = 0x1000, TABLES = 0x2000 };
+enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128 };
+enum { STVEC_VECTORED = 1, NSLOTS = 16, TRAP = 0x80 };
+enum { SB_TRAP = 0x10000423, SRET = 0x10200073 }; /* sb zero, 0x108(zero) */
+#define SATP_SV39   (8ull << 60)
+#define SSTATUS_SUM (1ull << 18)
+
+static const uint8_t done_bytes[] = {0x23, 0x00, 0x00, 0x10, 0x6f, 0xf0, 0xdf, 0xff};
+
+static int tables(Kit *k, Err *err)
+{
+    (void)err;
+    k->tables_end = TABLES;
+    uint64_t user = k->start == START_user ? PTE_U : 0;
+    /* The lower half of the root: 256 gigapages, identity */
+    for (uint64_t i = 0; i < 256; i++) {
+        uint64_t leaf = i << 28 | PTE_V | PTE_R | PTE_W | PTE_X | PTE_A | PTE_D | user;
+        kit_put(k, ROOT + 8 * i, leaf, 8);
+    }
+    return 0;
+}
+
+/* The table that the entry at `offset` points to; a leaf there is split into 512 leaves of the next level. */
+static int next_table(Kit *k, uint64_t offset, unsigned level, uint64_t *table, Err *err)
+{
+    uint64_t entry = kit_get64(k, offset);
+    if ((entry & PTE_V) && !(entry & (PTE_R | PTE_W | PTE_X))) {
+        *table = (entry >> 10 << 12) - k->base;
+        return 0;
+    }
+    int rc = kit_table_new(k, table, err);
+    if (rc) {
+        return rc;
+    }
+    for (uint64_t i = 0; (entry & PTE_V) && i < 512; i++) {
+        kit_put(k, *table + 8 * i, entry + (i << (10 + 9 * (level - 1))), 8);
+    }
+    kit_put(k, offset, (k->base + *table) >> 12 << 10 | PTE_V, 8);
+    return 0;
+}
+
+static int map_page(Kit *k, KitPage *p, Err *err)
+{
+    if (p->va >> 38 && p->va >> 38 != 0x3ffffff) {
+        return err_set(err, ERR_INVAL, "page %s: va 0x%llx is not canonical in Sv39", p->name,
+                       (unsigned long long)p->va);
+    }
+    for (uint64_t done = 0; done < p->size_bytes; done += KIT_PAGE) {
+        uint64_t va = p->va + done, table = ROOT;
+        for (unsigned level = 2; level > 0; level--) {
+            int rc = next_table(k, table + 8 * (va >> (12 + 9 * level) & 511), level, &table, err);
+            if (rc) {
+                return rc;
+            }
+        }
+        uint64_t leaf = (p->to + done) >> 12 << 10 | PTE_V | PTE_A | PTE_D;
+        leaf |= (p->flags & MAP_R ? PTE_R : 0) | (p->flags & MAP_W ? PTE_W : 0) | (p->flags & MAP_X ? PTE_X : 0);
+        leaf |= p->is_user ? PTE_U : 0;
+        uint64_t at = table + 8 * (va >> 12 & 511);
+        kit_put(k, at, leaf, 8);
+        p->pte = done ? p->pte : k->base + at;
+    }
+    return 0;
+}
+
+static uint32_t jal_zero(int64_t distance) /* Unprivileged ISA 2.5.1 */
+{
+    uint32_t d = (uint32_t)distance;
+    return (d >> 20 & 1) << 31 | (d >> 1 & 0x3ff) << 21 | (d >> 11 & 1) << 20 | (d >> 12 & 0xff) << 12 | 0x6f;
+}
+
+static int vectors(Kit *k, Err *err)
+{
+    /* Vectored mode (10.1.2): exceptions enter at BASE, interrupt n at BASE + 4 n. */
+    for (unsigned i = 0; i < NSLOTS; i++) {
+        uint64_t to = i && k->has_on_irq ? k->on_irq : k->base + TRAP;
+        int64_t distance = (int64_t)(to - (k->base + 4 * i));
+        if (distance >= 1 << 20 || distance < -(1 << 20)) {
+            return err_set(err, ERR_LIMIT, "on_irq lies more than 1 MiB behind the start of the code");
+        }
+        kit_put(k, 4 * i, jal_zero(distance), 4);
+    }
+    kit_put(k, TRAP, SB_TRAP, 4);
+    kit_put(k, TRAP + 4, SRET, 4);
+    return 0;
+}
+
+static void entry(const Kit *k, uint64_t pc, uint64_t sp, WorldRegs *out)
+{
+    bool is_paged = k->start != START_kernel;
+    kit_reg(out, GUEST_riscv64, "stvec", k->base | STVEC_VECTORED);
+    kit_reg(out, GUEST_riscv64, "sstatus", is_paged ? SSTATUS_SUM : 0);
+    kit_reg(out, GUEST_riscv64, "sie", 0);
+    if (is_paged) {
+        kit_reg(out, GUEST_riscv64, "satp", SATP_SV39 | (k->base + ROOT) >> 12);
+    }
+    kit_reg(out, GUEST_riscv64, "sp", sp);
+    kit_reg(out, GUEST_riscv64, "priv", k->start == START_user ? 0 : 1);
+    kit_reg(out, GUEST_riscv64, "pc", pc);
+}
+
+static int trap(const Kit *k, Vcpu *v, const uint64_t *values, WorldTrap *out, Err *err)
+{
+    (void)k;
+    (void)v;
+    (void)err;
+    *out = (WorldTrap){.cause = values[0], .addr = values[1], .pc = values[2], .has_addr = true};
+    return 0;
+}
+
+const KitOps kit_riscv64 = {
+    .guest = GUEST_riscv64,
+    .base = 0x80000000,
+    .starts = KIT_STARTS_ALL,
+    .no_machine = "no backend here runs M-mode",
+    .bell = EXIT_mmio_write,
+    .bell_done = KIT_BELL_DONE,
+    .bell_trap = KIT_BELL_TRAP,
+    .trap_regs = {"scause", "stval", "sepc"},
+    .return_reg = "sepc",
+    .done = ".balign 4\nsb zero, 0x100(zero)\n.word 0xffdff06f\n",
+    .done_bytes = done_bytes,
+    .ndone_bytes = sizeof done_bytes,
+    .code_align = 4,
+    .tables = tables,
+    .map_page = map_page,
+    .vectors = vectors,
+    .entry = entry,
+    .trap = trap,
+};

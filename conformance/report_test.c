@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conformance/report.h"
+
+#include "conformance/cmd.h"
+#include "sim/base/os.h"
+#include "sim/base/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const Suite SUITE = {.file = "cases.yaml"};
+static const Case GOOD = {.suite = &SUITE, .id = "good", .name = "good", .pos = {.line = 3}, .guest = GUEST_riscv64};
+static const Case BAD = {
+    .suite = &SUITE, .id = "it's <bad>[r#1]", .name = "it's <bad>", .pos = {.line = 9}, .guest = GUEST_x86_64};
+static const Case LOST = {.suite = &SUITE, .id = "lost", .name = "lost", .pos = {.line = 20}, .guest = GUEST_aarch64};
+
+static Result result_of(const Case *c, Status status, const char *reason, const char *failure)
+{
+    Result r = {.c = c, .backend = "fake", .status = status, .duration_ns = 1500000, .seed = 7, .nexits = 2};
+    buf_str(&r.reason, reason);
+    buf_str(&r.failure, failure);
+    return r;
+}
+
+/* One of each status. */
+static Run sample(void)
+{
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    static const char DETAIL[] = "expected \"a\" & <b>\n\x01 got\tc\n";
+    Result r[] = {
+        result_of(&GOOD, STATUS_passed, "", ""),
+        result_of(&BAD, STATUS_failed, "size: expected 2, got 4", DETAIL),
+        result_of(&BAD, STATUS_error, "backend died: signal 11 (SIGSEGV)", ""),
+        result_of(&GOOD, STATUS_xfailed, "known gap", ""),
+        result_of(&GOOD, STATUS_xpassed, "known gap", ""),
+        result_of(&LOST, STATUS_skipped, "needs dirty_log: fake keeps none", ""),
+    };
+    r[1].fail_pos = (Pos){.file = "cases.yaml", .line = 11, .col = 5};
+    run_begin(&run, ARRAY_LEN(r));
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        run_result(&run, &r[i], "fake");
+    }
+    run.tally.duration_ns = 1234567890;
+    return run;
+}
+
+static const Reporter *find(const char *name)
+{
+    size_t n = 0;
+    const Reporter *const *list = reporter_list(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(list[i]->name, name)) {
+            return list[i];
+        }
+    }
+    return NULL;
+}
+
+static void check_document(const char *name, const char *want)
+{
+    Run run = sample();
+    Buf out = {0};
+    find(name)->document(&run, &out);
+    CHECK_STR(buf_text(&out), want);
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, tap_document)
+{
+    check_document(
+        "tap",
+        "TAP version 14\n"
+        "1..6\n"
+        "ok 1 - cases.yaml: good (riscv64, fake)\n"
+        "not ok 2 - cases.yaml: it's <bad>[r\\#1] (x86_64, fake)\n"
+        "  ---\n"
+        "  status: \"failed\"\n"
+        "  message: \"size: expected 2, got 4\"\n"
+        "  file: \"cases.yaml\"\n"
+        "  line: 11\n"
+        "  reproduce: \"conf run 'cases.yaml::it'\\\\''s <bad>[r#1]' --backend fake --guest x86_64 --seed 0x7\"\n"
+        "  detail: |2\n"
+        "    expected \"a\" & <b>\n"
+        "    \xef\xbf\xbd got\tc\n"
+        "  ...\n"
+        "not ok 3 - cases.yaml: it's <bad>[r\\#1] (x86_64, fake)\n"
+        "  ---\n"
+        "  status: \"error\"\n"
+        "  message: \"backend died: signal 11 (SIGSEGV)\"\n"
+        "  file: \"cases.yaml\"\n"
+        "  line: 9\n"
+        "  reproduce: \"conf run 'cases.yaml::it'\\\\''s <bad>[r#1]' --backend fake --guest x86_64 --seed 0x7\"\n"
+        "  ...\n"
+        "not ok 4 - cases.yaml: good (riscv64, fake) # TODO known gap\n"
+        "  ---\n"
+        "  status: \"xfailed\"\n"
+        "  message: \"known gap\"\n"
+        "  file: \"cases.yaml\"\n"
+        "  line: 3\n"
+        "  reproduce: \"conf run cases.yaml::good --backend fake --guest riscv64 --seed 0x7\"\n"
+        "  ...\n"
+        "not ok 5 - cases.yaml: good (riscv64, fake)\n"
+        "  ---\n"
+        "  status: \"xpassed\"\n"
+        "  message: \"known gap\"\n"
+        "  file: \"cases.yaml\"\n"
+        "  line: 3\n"
+        "  reproduce: \"conf run cases.yaml::good --backend fake --guest riscv64 --seed 0x7\"\n"
+        "  ...\n"
+        "ok 6 - cases.yaml: lost (aarch64, fake) # SKIP needs dirty_log: fake keeps none\n");
+}
+
+TEST(report, json_document)
+{
+    Run run = sample();
+    Buf out = {0};
+    find("json")->document(&run, &out);
+    CHECK_HAS(buf_text(&out),
+              "{\n  \"schema_version\": 1,\n  \"conf_version\": \"" CONF_VERSION
+              "\",\n  \"cut_short\": null,\n  \"summary\": {\n    \"passed\": 1,\n    \"failed\": 1,\n"
+              "    \"skipped\": 1,\n    \"errors\": 1,\n    \"xfailed\": 1,\n    \"xpassed\": 1,\n"
+              "    \"total\": 6,\n    \"planned\": 6,\n    \"duration_ns\": 1234567890\n  },\n"
+              "  \"results\": [\n    {\n      \"suite\": \"cases.yaml\",\n      \"scenario\": \"good\",\n"
+              "      \"guest\": \"riscv64\",\n      \"backend\": \"fake\",\n"
+              "      \"status\": \"passed\",\n      \"reason\": \"\",\n      \"line\": 3,\n"
+              "      \"duration_ns\": 1500000,\n      \"exits\": 2,\n      \"transitions\": 0,\n"
+              "      \"seed\": 7\n    },\n");
+    CHECK_HAS(buf_text(&out), "\"status\": \"error\",\n      \"reason\": \"backend died: signal 11 (SIGSEGV)\"");
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, junit_document)
+{
+    Run run = sample();
+    Buf out = {0};
+    find("junit")->document(&run, &out);
+    const char *text = buf_text(&out);
+    CHECK_HAS(text,
+              "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+              "<testsuites name=\"conf\" tests=\"6\" failures=\"2\" errors=\"1\" skipped=\"2\" "
+              "time=\"1.234567\">\n"
+              "  <testsuite name=\"cases.yaml\" tests=\"6\" failures=\"2\" errors=\"1\" skipped=\"2\" "
+              "time=\"0.009000\">\n"
+              "    <testcase name=\"good (riscv64, fake)\" classname=\"cases.yaml\" file=\"cases.yaml\" line=\"3\" "
+              "time=\"0.001500\">\n"
+              "      <properties>\n"
+              "        <property name=\"backend\" value=\"fake\"/>\n"
+              "        <property name=\"guest\" value=\"riscv64\"/>\n"
+              "        <property name=\"seed\" value=\"7\"/>\n"
+              "      </properties>\n"
+              "    </testcase>\n");
+    CHECK_HAS(text, "<testcase name=\"it's &lt;bad&gt;[r#1] (x86_64, fake)\"");
+    CHECK_HAS(text, "      <failure message=\"size: expected 2, got 4\" type=\"failed\">expected &quot;a&quot; &amp; "
+                    "&lt;b&gt;\n\xef\xbf\xbd got\tc\nreproduce: conf run 'cases.yaml::it'\\''s &lt;bad&gt;[r#1]' "
+                    "--backend fake --guest x86_64 --seed 0x7</failure>\n");
+    CHECK_HAS(text, "<error message=\"backend died: signal 11 (SIGSEGV)\" type=\"error\">");
+    CHECK_HAS(text, "<skipped message=\"needs dirty_log: fake keeps none\" type=\"skipped\"/>");
+    CHECK_HAS(text, "<skipped message=\"known gap\" type=\"xfailed\"/>");
+    CHECK_HAS(text, "<failure message=\"known gap\" type=\"xpassed\">");
+    CHECK(strchr(text, '\x01') == NULL);
+    buf_free(&out);
+    run_free(&run);
+}
+
+/* What pretty prints for the lines of a run and at its end. */
+static void pretty(const Run *run, Buf *out)
+{
+    for (size_t i = 0; i < run->lines.n; i++) {
+        reporter_pretty.result(run, &run->lines.items[i], out);
+    }
+    reporter_pretty.end(run, out);
+}
+
+TEST(report, pretty_shows_what_is_wrong_and_how_to_see_it_again)
+{
+    Run run = sample();
+    Buf out = {0};
+    pretty(&run, &out);
+    CHECK_STR(buf_text(&out),
+              "FAIL  it's <bad>[r#1]  x86_64  fake  cases.yaml:11\n"
+              "  expected \"a\" & <b>\n"
+              "  \xef\xbf\xbd got\tc\n"
+              "  reproduce: conf run 'cases.yaml::it'\\''s <bad>[r#1]' --backend fake --guest x86_64 --seed 0x7\n"
+              "ERROR it's <bad>[r#1]  x86_64  fake  cases.yaml:9\n"
+              "  backend died: signal 11 (SIGSEGV)\n"
+              "  reproduce: conf run 'cases.yaml::it'\\''s <bad>[r#1]' --backend fake --guest x86_64 --seed 0x7\n"
+              "XPASS good  riscv64  fake  cases.yaml:3\n"
+              "  known gap\n"
+              "  reproduce: conf run cases.yaml::good --backend fake --guest riscv64 --seed 0x7\n"
+              "skipped:\n"
+              "     1  needs dirty_log: fake keeps none\n"
+              "ran on no backend:\n"
+              "        cases.yaml:20  lost\n"
+              "1 passed, 1 failed, 1 errors, 1 skipped, 1 xfailed (1 xpassed) in 1.23 s\n");
+    CHECK_INT(run_status(&run), CONF_FAILURES);
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, pretty_shouts_when_all_was_skipped)
+{
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    Result r = result_of(&LOST, STATUS_skipped, "permission denied", "");
+    run_begin(&run, 1);
+    run_result(&run, &r, "kvm");
+    Buf out = {0};
+    pretty(&run, &out);
+    CHECK_STR(buf_text(&out), "skipped:\n     1  permission denied\nNOTHING RAN: all 1 results skipped\n"
+                              "0 passed, 0 failed, 0 errors, 1 skipped, 0 xfailed (0 xpassed) in 0.00 s\n");
+    CHECK_INT(run_status(&run), CONF_OK);
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, a_run_cut_short_says_so_in_every_format)
+{
+    static const char *const WANT[] = {"cut short by SIGINT: 6 of 9 results",
+                                       "<property name=\"cut_short\" value=\"SIGINT\"/>", "1..9\n",
+                                       "\"cut_short\": \"SIGINT\""};
+    Run run = sample();
+    run.cut_short = "SIGINT";
+    run.njobs = 9;
+    size_t n = 0;
+    const Reporter *const *list = reporter_list(&n);
+    for (size_t i = 0; i < n; i++) {
+        Buf out = {0};
+        if (list[i]->document) {
+            list[i]->document(&run, &out);
+        } else {
+            pretty(&run, &out);
+        }
+        CHECK_HAS(buf_text(&out), WANT[i]);
+        buf_free(&out);
+    }
+    run_free(&run);
+}
+
+TEST(report, files_are_written_at_the_end_and_whole)
+{
+    char path[] = "/tmp/conf-report-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    Buf spec = {0}, text = {0};
+    buf_printf(&spec, "json=%s", path);
+    CHECK_INT(run_report_add(&run, buf_text(&spec), NULL), 0);
+    Result r = result_of(&GOOD, STATUS_passed, "", "");
+    run_begin(&run, 1);
+    run.out = tmpfile();
+    run_result(&run, &r, "fake");
+    CHECK_INT(run_end(&run, NULL, 5), 0);
+    CHECK_INT(os_read_file(path, 1 << 20, &text, NULL), 0);
+    CHECK_HAS(buf_text(&text), "\"passed\": 1");
+    fclose(run.out);
+    unlink(path);
+    buf_free(&spec);
+    buf_free(&text);
+    run_free(&run);
+}
+
+TEST(report, an_unknown_format_is_answered_with_the_nearest)
+{
+    Run run = {0};
+    Err err = {0};
+    CHECK_INT(run_report_add(&run, "juint=x", &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "did you mean `junit`?");
+    CHECK_INT(run_report_add(&run, "junit", &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "junit=FILE");
+    run_free(&run);
+}
+
+TEST(report, text_from_outside_is_made_harmless)
+{
+    Buf out = {0};
+    text_clean(&out, "a\x1b[2J\xc3\xa9\xff\xed\xa0\x80\xc0\x80\xf0\x9f\x98\x80");
+    CHECK_STR(buf_text(&out), "a\xef\xbf\xbd[2J\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+                              "\xef\xbf\xbd\xf0\x9f\x98\x80");
+    buf_free(&out);
+}

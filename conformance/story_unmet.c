@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * story_unmet.c - why a case cannot run on a backend. */
+#include "conformance/story_int.h"
+
+#include <string.h>
+
+/* "kvm" names kvm and kvm@nested; "sim" every sim-*. */
+static bool names_backend(const char *word, const char *backend)
+{
+    size_t n = strlen(word);
+    return strncmp(word, backend, n) == 0 && (backend[n] == '\0' || backend[n] == '@' || backend[n] == ' ' ||
+                                              (backend[n] == '-' && !strcmp(word, "sim")));
+}
+
+static bool runs_vcpu(const Step *steps, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool is_entry = steps[i].kind == STEP_op && steps[i].word &&
+                        (!strcmp(steps[i].word, "execute") || !strcmp(steps[i].word, "run"));
+        if ((steps[i].kind == STEP_run && steps[i].run.nlists) || is_entry) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool unmet_backend(const Case *c, const Backend *b, Buf *out)
+{
+    bool is_named = c->nbackends == 0;
+    for (size_t i = 0; i < c->nbackends; i++) {
+        is_named |= names_backend(c->backends[i], b->name);
+    }
+    if (is_named) {
+        return false;
+    }
+    buf_str(out, "only for");
+    for (size_t i = 0; i < c->nbackends; i++) {
+        buf_printf(out, "%s %s", i ? "," : "", c->backends[i]);
+    }
+    return true;
+}
+
+bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
+{
+    if (unmet_backend(c, b, out)) {
+        return true;
+    }
+    if (c->need_device) {
+        buf_printf(out, "needs device %s: no board in this build", c->need_device);
+        return true;
+    }
+    if (story_is_fake(caps) && c->nfake == 0 && runs_vcpu(c->steps, c->nsteps)) {
+        buf_str(out, "fake runs no code and the scenario has no `fake:` list");
+        return true;
+    }
+    for (int cap = 0; cap < CAP_COUNT; cap++) {
+        bool is_played = cap == CAP_executes && story_is_fake(caps) && c->nfake;
+        if (c->needs[cap] && caps->level[cap] < CAP_PARTIAL && !is_played) {
+            buf_printf(out, "needs %s%s%s%s: %s: %s", cap_name((Cap)cap), c->need_why[cap] ? " (" : "",
+                       c->need_why[cap] ? c->need_why[cap] : "", c->need_why[cap] ? ")" : "", b->name,
+                       caps->why[cap] ? caps->why[cap] : cap_level_name(caps->level[cap]));
+            return true;
+        }
+    }
+    if (caps->max_vcpus && c->nvcpus > caps->max_vcpus) {
+        buf_printf(out, "needs %zu vcpus: %s has %u", c->nvcpus, b->name, caps->max_vcpus);
+        return true;
+    }
+    return false;
+}
