@@ -5,7 +5,7 @@
 -- folder -> folders whose headers it may include, besides its own. The longest matching prefix of a file's folder counts.
 local may = {
     ["sim/base"] = {},
-    ["sim/guest"] = {},
+    ["sim/guest"] = { "sim/base" },
     ["accel"] = { "sim/base", "sim/guest" },
     ["accel/fake"] = { "accel", "sim/base" },
     ["accel/kvm"] = { "accel", "sim/base" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "accel/accel.h"
+#include "sim/guest/regs.h"
 #include "sim/base/mem.h"
 
 #include <string.h>
