@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * exec.h - runs one vcpu: finds or makes blocks, enters an engine, acts on why it left, delivers traps and interrupts.
+ *
+ * A vcpu has its own code: blocks are found, linked and thrown away without a lock, by its own thread. What other threads
+ * may do to it goes through atomics that it looks at between slices of at most EXEC_SLICE_INSNS instructions: kick, a line,
+ * a change of the map, bytes of translated code that somebody else wrote.
+ *
+ * TIME. The guest clock of a vcpu is insns + skipped, one nanosecond each: skipped is time that it idled.
+ *
+ * BOUNDARIES (ir.h 5 and 6). Interrupts are looked at after sync, stop and trap, and at exact deadlines. A block that would
+ * pass a deadline is cut. So with the same inputs every engine and every block length give the same state at the same
+ * instruction count. */
+#ifndef SIM_EXEC_EXEC_H
+#define SIM_EXEC_EXEC_H
+
+#include "sim/guest/guest.h"
+#include "sim/machine/space.h"
+
+enum { EXEC_SLICE_INSNS = 100000 };
+
+typedef struct ExecVcpu ExecVcpu;
+typedef struct {
+    const GuestIsa *isa;
+    const Engine *engine;
+    const void *cpu; /* isa->cpu_bytes, borrowed */
+    Space *space;
+    uint32_t max_block_insns; /* 0 = IR_BLOCK_MAX_INSNS */
+    uint64_t block_seed;
+} ExecConfig;
+/* What is around the vcpu. All on its thread. */
+typedef struct {
+    void *ctx;
+    /* A device access; EXTERNAL stops as mmio_*. */
+    IoResult (*io)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+    uint64_t (*deadline)(void *ctx, ExecVcpu *v); /* of devices, for this vcpu, in its guest clock; UINT64_MAX = none */
+    void (*tick)(void *ctx, ExecVcpu *v);         /* that instant is reached */
+    /* A firmware call: true if it was served and the guest goes on. */
+    bool (*call)(void *ctx, ExecVcpu *v);
+} ExecHost;
+ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id);
+void exec_free(ExecVcpu *v);
+Frame *exec_frame(ExecVcpu *v);
+unsigned exec_id(const ExecVcpu *v);
+
+typedef enum {
+    EXEC_BUDGET,   /* insns are used up */
+    EXEC_CLOCK,    /* until_ns is reached */
+    EXEC_CANCELED, /* a kick */
+    EXEC_WAIT,     /* idle, and nothing on this vcpu will wake it before the bounds; time has not been skipped */
+    EXEC_EXTERNAL, /* an access for the caller: `access`; answered with exec_reply */
+    EXEC_CALL,     /* a call that the host did not serve; pc is after it */
+    EXEC_BREAK,    /* a breakpoint or watchpoint: `access` */
+    EXEC_STEP,     /* is_step: one instruction or one trap entry is done */
+    EXEC_WINDOW,   /* irq_window: an interrupt could be taken now */
+    EXEC_ENDED     /* exec_end was called from inside: the machine ended */
+} ExecStop;
+typedef struct {
+    uint64_t insns;    /* at most; UINT64_MAX = no bound */
+    uint64_t until_ns; /* of the guest clock */
+    bool is_step, irq_window;
+} ExecRun;
+typedef struct {
+    bool is_write, is_exec, is_signed;
+    uint8_t size_bytes, insn_len, reg_size_bytes, piece, npieces;
+    Slot dst; /* IR_ZERO = none */
+    uint64_t gva, gpa, value;
+} ExecAccess;
+ExecStop exec_run(ExecVcpu *v, const ExecRun *until);
+const ExecAccess *exec_access(const ExecVcpu *v);
+bool exec_reply_due(const ExecVcpu *v);
+void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault);
+/* Retires a replied instruction alone. true: it made a further access (exec_access), which is due now. */
+bool exec_settle(ExecVcpu *v);
+void exec_forget(ExecVcpu *v); /* a reply due or given is abandoned (reset) */
+
+void exec_kick(ExecVcpu *v);                             /* THREAD-SAFE, async-signal-safe, sticky */
+void exec_line(ExecVcpu *v, GuestLine line, bool level); /* THREAD-SAFE */
+void exec_end(ExecVcpu *v);                              /* from host call-backs: leave with EXEC_ENDED */
+/* After the frame was changed from outside (registers, reset, restore): mode, contexts and pending work are recomputed. */
+void exec_state_changed(ExecVcpu *v);
+/* Code at gpa was written by somebody else. THREAD-SAFE. */
+void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n);
+uint64_t exec_insns(const ExecVcpu *v);
+uint64_t exec_clock_ns(const ExecVcpu *v);
+void exec_clock_set(ExecVcpu *v, uint64_t ns); /* forward only: idle time */
+bool exec_is_waiting(const ExecVcpu *v);       /* in wfi */
+typedef struct {
+    uint64_t insns, skipped_ns;
+    bool is_waiting;
+} ExecState; /* what a snapshot keeps beside the frame's registers */
+void exec_state_get(const ExecVcpu *v, ExecState *out);
+void exec_state_set(ExecVcpu *v, const ExecState *in);
+typedef struct {
+    uint64_t gva, len;
+    uint32_t access; /* ACC_x */
+} ExecBreak;
+enum { EXEC_MAX_BREAKS = 64 };
+int exec_breaks(ExecVcpu *v, const ExecBreak *list, size_t n, Err *err);
+typedef struct {
+    uint64_t blocks, translations, traps;
+} ExecStats;
+void exec_stats(const ExecVcpu *v, ExecStats *out);
+#endif

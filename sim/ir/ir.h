@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ir.h - the slot IR: what guest instructions become. THE MANUAL of the IR; read it before adding an op.
+ *
+ * 1 FRAME. An operand is a Slot: a byte offset into one vcpu's frame. The head of the frame (struct Frame) is the same for
+ *   every guest: control fields, the zero slot, temporaries. The guest's registers follow it. A slot is 8 bytes, aligned.
+ *   Partial registers (AL, W registers) are ops on the whole slot, never a sub-slot operand, so that two operands are the
+ *   same slot or do not overlap. A register that reads as zero is IR_ZERO, which no op may write. Temporaries die at
+ *   the end of a guest instruction.
+ * 2 BLOCK. One entry; straight line; side exits on the way; one terminator at the end. A block lies in at most two
+ *   pages. It is made for one (physical pc, virtual pc, mode key): pc-relative values are constants in it.
+ * 3 EFFECTS. Each row of ir_ops.def has a class; engines, optimiser and verifier look at nothing else:
+ *     PURE       d = C expression over a, b, c, imm. The expression IS the op.
+ *     FP         d = softfp function of a, b, c; ORs into slot fp_flags. Never traps.
+ *     LOAD STORE ATOMIC  may trap, may meet a device.       FENCE  orders memory.
+ *     CALL       a row of IrGuest.helpers, with its own declared effects.
+ *     SIDE_EXIT  may leave the block.                       TERM   leaves it.
+ * 4 PRECISE STATE. op.insn says to which guest instruction of the block an op belongs.
+ *   P1 Within one instruction every op that can raise an event (trap, device, helper) comes before the first write of an
+ *      architectural slot, but for the destination of that op itself. A store that must be all-or-nothing probes first.
+ *   P2 An event at op k shows exactly the slot writes of instructions before op[k].insn, and pc = that instruction.
+ *      Engines may keep slots elsewhere and write them back late, through a side table by op. The interpreter writes
+ *      eagerly.
+ *   P3 A slot store is dead only if overwritten before any op that may raise an event or leave the block.
+ *   P4 insns retired at op k = count at block entry + op[k].insn.
+ * 5 EVENTS. An op that cannot go on sets Frame.event and has done nothing else; the engine tests it after every LOAD,
+ *   STORE, ATOMIC and CALL with EFF_EVENT that took its slow path, and leaves with LEFT_EVENT, state by P2.
+ *   EVENT_TRAP     Frame.trap is raised at this instruction.
+ *   EVENT_ALONE    the access met a device, or code of this very block, in mid-block. The dispatcher runs the instruction
+ *                  alone, in a block of one instruction that ends with sync; and ends blocks after it from now on. So a
+ *                  device raises interrupts, reads the clock and changes maps at an instruction boundary that is
+ *                  the same in every engine and for every block length.
+ *   EVENT_EXTERNAL the access must leave the simulator. The stop is BEFORE the instruction; the reply goes into
+ *                  Frame.reply and the instruction is run again, taking its n-th external access from the n-th reply.
+ *                  No engine saves temporaries; P1 makes the second run harmless.
+ *   Ops of an instruction that is alone (or last, before a sync) carry MEM_ALONE: they may touch devices and code.
+ * 6 BUDGET. Frame.budget counts down instructions to the next deadline (timer, end of run, poll of other threads). An
+ *   engine subtracts the block's ninsns at its entry; if that makes it negative it adds them back and leaves with
+ *   LEFT_BUDGET, pc at the block, and the dispatcher translates one that is cut to the rest. A side exit at instruction i gives
+ *   back ninsns - i - 1; an event at instruction i gives back ninsns - i. So counts and deadlines are exact in every
+ *   engine. Interrupts are looked at by the dispatcher only: after sync, stop, trap, and at a deadline.
+ * 7 FLAGS. AArch64 NZCV: four slots of 0/1. x86: slots for operation, operands and result; a condition whose operation the
+ *   translator knows becomes a compare, else a pure CALL.
+ * 8 FP. aux = format and rounding (static, or RM_DYN: slot fp_rm). The NaN rule, tininess and flushing come from
+ *   IrGuest.fp_mode. An engine may leave accrued flags in host state and must fold them into slot fp_flags before a CALL with
+ *   EFF_FP_FLAGS and whenever the frame is seen from outside.
+ * 9 ATOMICS. One indivisible read-modify-write, by a host atomic of the same size. lr notes address and value in
+ *   Frame.resv_*; sc is a compare-and-swap of that value (ABA is possible, as Unpriv 14.2 does not forbid an
+ *   implementation that detects changes only by value between harts of one simulator); any trap or sc clears it.
+ *  10 SMP. Frames are private. Between vcpus only LOAD, STORE, ATOMIC and FENCE communicate; an aligned access of up to 8
+ *   bytes is single-copy atomic. */
+#ifndef SIM_IR_IR_H
+#define SIM_IR_IR_H
+
+#include "sim/base/buf.h"
+#include "sim/base/err.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint16_t Slot;
+enum {
+    IR_BLOCK_MAX_INSNS = 64,
+    IR_BLOCK_MAX_OPS = 512,
+    IR_MAX_EXITS = 8, /* side exits and the terminator of a block: what can be linked */
+    IR_NTEMPS = 32,
+    IR_MAX_REPLIES = 16,
+};
+
+/* ---- ops ---- */
+typedef enum {
+    CLASS_PURE,
+    CLASS_FP,
+    CLASS_LOAD,
+    CLASS_STORE,
+    CLASS_ATOMIC,
+    CLASS_FENCE,
+    CLASS_CALL,
+    CLASS_SIDE_EXIT,
+    CLASS_TERM
+} IrClass;
+typedef enum {
+#define NUL(name, expr)   IR_##name,
+#define UN(name, expr)    IR_##name,
+#define BIN(name, expr)   IR_##name, IR_##name##_i,
+#define TRI(name, expr)   IR_##name,
+#define FP(name, nsrc)    IR_##name,
+#define MEM(name, class_) IR_##name,
+#define CTL(name, class_) IR_##name,
+#include "sim/ir/ir_ops.def"
+#undef NUL
+#undef UN
+#undef BIN
+#undef TRI
+#undef FP
+#undef MEM
+#undef CTL
+    IR_COUNT
+} IrOpcode;
+
+/* aux of LOAD, STORE, ATOMIC: gva = a + imm */
+#define MEM_LG2(aux)       ((aux)&3u)
+#define MEM_SIZE(aux)      (1u << MEM_LG2(aux))   /* 1 2 4 8 */
+#define MEM_SIGNED         0x0004u                /* of ld, amo: sign-extend to 64 bits */
+#define MEM_ALIGNED        0x0008u                /* a misaligned address traps; else any alignment, pieces ascending */
+#define MEM_ALONE          0x0010u                /* set by the dispatcher: see 5 */
+#define MEM_FETCHLIKE      0x0020u                /* checks X instead of R (hlvx) */
+#define MEM_REGIME(n)      ((uint16_t)((n) << 8)) /* 0: the mode's own data regime; n: GuestIsa.regime numbers from 1 */
+#define MEM_REGIME_OF(aux) ((aux) >> 8 & 15u)
+/* aux of fence */
+typedef enum { ORD_RELAXED, ORD_ACQUIRE, ORD_RELEASE, ORD_ACQ_REL, ORD_SEQ_CST } MemOrder;
+/* aux of FP */
+typedef enum { FMT_F16, FMT_BF16, FMT_F32, FMT_F64 } IrFpFmt; /* the numbers are softfp's FpFmt */
+enum { RM_DYN = 7 };                                          /* else softfp's FpRound */
+#define FP_AUX(fmt, rm) ((uint16_t)((fmt) | (rm) << 3))
+#define FP_FMT(aux)     ((aux)&7u)
+#define FP_RM(aux)      ((aux) >> 3 & 7u)
+/* aux of brcond */
+typedef enum { COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_COUNT } IrCond;
+/* aux of jmpr and jmp */
+enum { JMP_CALL = 1, JMP_RET = 2 };
+
+typedef struct {
+    uint16_t op; /* IrOpcode */
+    uint16_t aux;
+    Slot d, a, b, c; /* unused = IR_ZERO */
+    uint32_t insn;   /* index of the guest instruction in the block */
+    int64_t imm;
+} IrOp;
+_Static_assert(sizeof(IrOp) == 24, "IrOp is walked by every engine; keep it dense");
+
+typedef struct {
+    const char *name; /* "add", "add_i" */
+    IrClass cls;
+    uint8_t nsrc; /* slots read: a; a, b; a, b, c */
+    bool has_dst, has_imm;
+    bool may_event; /* LOAD STORE ATOMIC; CALL says it itself */
+} IrOpInfo;
+extern const IrOpInfo ir_op_info[IR_COUNT];
+
+/* ---- blocks ---- */
+enum { BLOCK_CUT = 1 /* shorter than the code asked for: not to be kept for other budgets */ };
+typedef struct IrBlock {
+    IrOp *op;
+    uint32_t nops, ninsns, flags, nbytes; /* nbytes: guest bytes covered */
+    uint64_t gva;
+    uint32_t mode_key;
+    uint16_t insn_at[IR_BLOCK_MAX_INSNS + 1]; /* offset of each instruction from gva; [ninsns] = nbytes */
+    uint16_t insn_row[IR_BLOCK_MAX_INSNS];    /* decode-row of each: coverage, printing */
+} IrBlock;
+
+/* ---- the frame's head, shared by engines, dispatcher, softmmu and guests ---- */
+enum { EVENT_TRAP = 1, EVENT_ALONE, EVENT_EXTERNAL };
+struct TlbEntry;
+struct Mmu;
+typedef struct JumpEntry { /* of the indirect-jump cache: a hit needs pc and key */
+    uint64_t pc, key;
+    void *code;
+} JumpEntry;
+enum { JUMP_BITS = 12 };
+#define JUMP_INDEX(pc) (((pc) >> 1 ^ (pc) >> 13) & ((1u << JUMP_BITS) - 1))
+typedef struct Trap {
+    uint64_t cause, value;   /* riscv: scause, stval; aarch64: ESR, FAR; x86: vector, cr2 or error code */
+    uint64_t value2, value3; /* second-stage address (htval, HPFAR); instruction bits or the like: the guest's own */
+} Trap;
+typedef struct Frame {
+    uint64_t zero; /* IR_ZERO: always 0 */
+    int64_t budget;
+    uint64_t pc; /* right whenever the frame is seen from outside an engine */
+    struct TlbEntry *tlb_read, *tlb_write;
+    uint64_t tlb_key;  /* softmmu.h: context of data accesses in regime 0 */
+    uint64_t jump_key; /* context of code: mode key and fetch translation */
+    JumpEntry *jump;   /* 1 << JUMP_BITS */
+    struct Mmu *mmu;
+    void *vcpu;         /* the dispatcher's */
+    uint32_t event;     /* EVENT_x; 0 = none */
+    uint32_t mode_key;  /* of the code now running */
+    uint32_t left_exit; /* which exit of left_code was taken: what the dispatcher may link */
+    uint32_t stop_reason;
+    void *left_code;
+    uint64_t stop_imm;
+    Trap trap;
+    uint64_t resv_addr, resv_val, resv_size; /* lr: 0 bytes = no reservation */
+    uint64_t insns_end;                      /* instructions retired so far = insns_end - budget */
+    uint32_t nreplies, reply_next;
+    uint64_t reply[IR_MAX_REPLIES];
+    bool reply_is_fault;
+    uint64_t temp[IR_NTEMPS];
+} Frame;
+#define IR_ZERO       ((Slot)offsetof(Frame, zero))
+#define IR_TEMP(n)    ((Slot)(offsetof(Frame, temp) + 8u * (n)))
+#define IR_IS_TEMP(s) ((s) >= IR_TEMP(0) && (s) < IR_TEMP(IR_NTEMPS))
+static inline uint64_t frame_insns(const Frame *f) /* retired so far, exact between blocks and in ops with MEM_ALONE */
+{
+    return f->insns_end - (uint64_t)f->budget;
+}
+
+/* ---- what ir, interp and jit know of a guest: names for printing, offsets for checking ---- */
+typedef struct {
+    const char *name; /* "a0" */
+    Slot at;
+} IrSlotInfo;
+enum {                       /* effects of a helper; 0 = pure: may be dropped if its result is dead */
+       EFF_EVENT = 1,        /* may set Frame.event (frame_raise) */
+       EFF_READS_FRAME = 2,  /* reads architectural slots: engines write back before it */
+       EFF_WRITES_FRAME = 4, /* writes architectural slots: engines reload after it */
+       EFF_FP_FLAGS = 8,
+       EFF_ENDS = 16, /* mode, translation, interrupts or time may differ afterwards: a sync must follow */
+};
+/* d = fn(frame, a, b, c, imm). May raise a trap only with frame_raise(), and return at once. */
+typedef uint64_t HelperFn(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm);
+typedef struct {
+    const char *name;
+    HelperFn *fn;
+    uint32_t effects;
+    uint8_t nsrc;
+} Helper;
+typedef struct IrGuest {
+    const char *name;
+    size_t frame_bytes; /* of the guest's whole frame, which starts with a Frame; at most 64 KiB */
+    const IrSlotInfo *slots;
+    size_t nslots;
+    const Helper *helpers; /* index = aux of call */
+    size_t nhelpers;
+    Slot fp_flags, fp_rm; /* IR_ZERO if there is no FP */
+    uint32_t fp_mode;     /* softfp's FpMode bits */
+} IrGuest;
+static inline void frame_raise(Frame *f, uint64_t cause, uint64_t value)
+{
+    f->trap = (Trap){.cause = cause, .value = value};
+    f->event = EVENT_TRAP;
+}
+
+/* ---- build ---- */
+/* Appends to a block that the caller owns; nothing is written beyond the limits of the block: when it is full, is_full
+ * is set, and the translator's loop ends the block before the instruction that did not fit. */
+typedef struct IrBuild {
+    IrBlock *block; /* block->op has room for IR_BLOCK_MAX_OPS */
+    uint32_t ntemps;
+    bool is_full;
+} IrBuild;
+void ir_begin(IrBuild *k, IrBlock *b, IrOp *ops, uint64_t gva, uint32_t mode_key);
+void ir_insn(IrBuild *k, unsigned len, uint16_t row); /* starts a guest instruction; temporaries are free again */
+Slot ir_temp(IrBuild *k);
+void ir_emit(IrBuild *k, const IrOp *op); /* op->insn is filled in */
+/* Shorthands */
+void ir_op2(IrBuild *k, IrOpcode op, Slot d, Slot a, Slot b);
+void ir_opi(IrBuild *k, IrOpcode op, Slot d, Slot a, int64_t imm);
+void ir_load(IrBuild *k, uint16_t aux, Slot d, Slot base, int64_t imm);
+void ir_store(IrBuild *k, uint16_t aux, Slot base, int64_t imm, Slot value);
+void ir_call(IrBuild *k, uint16_t helper, Slot d, Slot a, Slot b, Slot c, int64_t imm);
+void ir_brcond(IrBuild *k, IrCond cond, Slot a, Slot b, uint64_t pc);
+void ir_jmp(IrBuild *k, uint64_t pc);
+
+/* ---- check, optimise, show, evaluate ---- */
+/* 0, or -ERR_INVAL with a sentence: operands are slots of the guest, temporaries defined before use and not across
+ * instructions, P1, one terminator at the end, the zero slot never written, counts consistent. Run on every block in debug
+ * builds (assert) and by every test. */
+MUST_USE int ir_verify(const IrBlock *b, const IrGuest *g, Err *err);
+void ir_optimise(IrBlock *b, const IrGuest *g); /* constant folding and propagation, copies, dead stores (P3) */
+void ir_print(const IrBlock *b, const IrGuest *g, Buf *out);
+/* print's inverse: ops has room for IR_BLOCK_MAX_OPS. -ERR_INVAL with "line:col: ..., expected ...". */
+MUST_USE int ir_parse(const char *text, const IrGuest *g, IrBlock *out, IrOp *ops, Err *err);
+/* The oracle of engine tests, and the folder: a PURE op from a, b, c, imm. */
+uint64_t ir_eval(IrOpcode op, uint64_t a, uint64_t b, uint64_t c, int64_t imm);
+/* An FP op; flags accrue. */
+uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm, uint32_t fp_mode, uint32_t *flags);
+bool ir_cond(IrCond cond, uint64_t a, uint64_t b);
+
+/* ---- engines ---- */
+typedef enum {
+    LEFT_EXIT,     /* left_exit of left_code was taken and is not linked; pc = its target */
+    LEFT_INDIRECT, /* pc = target of a jmpr that missed the jump cache */
+    LEFT_BUDGET,   /* before a block that needs more than the budget; pc = that block */
+    LEFT_EVENT,    /* Frame.event; pc = the instruction */
+    LEFT_STOP,     /* Frame.stop_reason; pc = the next instruction */
+    LEFT_SYNC      /* pc = the next instruction */
+} Left;
+/* What the dispatcher needs of an engine. One object per vcpu; all calls on the vcpu's thread. */
+typedef struct Engine {
+    const char *name;
+    void *(*create)(const IrGuest *g);
+    void (*destroy)(void *engine);
+    /* Makes code from a block (which may be freed afterwards). NULL if the cache is full: the dispatcher flushes and tries
+     * again. */
+    void *(*prepare)(void *engine, const IrBlock *b);
+    /* Runs from code until something of Left; frame exact by P2, counts by 6. */
+    Left (*enter)(void *engine, void *code, Frame *f);
+    /* Exit number `exit` of `from` goes straight to `to` from now on; NULL: back to the dispatcher. */
+    void (*link)(void *engine, void *from, unsigned exit, void *to);
+    void (*release)(void *engine, void *code); /* nothing links to it any more, and no enter() is inside it */
+} Engine;
+#endif

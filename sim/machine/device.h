@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * device.h - what a device is. One file in sim/devices/ holds a device's registers, state, reset and device-tree node, and
+ * ends with DEVICE_TYPE; one line in devices.def makes it known. A device knows offsets, never addresses; it reaches the
+ * machine through DeviceHost only. State is in a struct that `state` describes field by field: save, restore, reset checks
+ * and the debugger walk that table, so that nothing can be forgotten.
+ *
+ * THREADS. All functions of a device run with the board's lock held, on the thread of the vcpu that accessed it.
+ * TIME. now_ns() is the guest clock of the accessing vcpu; deadlines are in the same time. In virtual time both are
+ * instruction counts: nothing here may read the host's clock. */
+#ifndef SIM_MACHINE_DEVICE_H
+#define SIM_MACHINE_DEVICE_H
+
+#include "sim/base/buf.h"
+#include "sim/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Device Device;
+struct Fdt;
+
+typedef struct
+{ /* one field of a device's state struct: count elements of size_bytes (1 2 4 8) each, in little-endian order */
+    const char *name;
+    uint32_t offset, size_bytes, count;
+} StateField;
+#define STATE_FIELD(type, field)                                                                                       \
+    {                                                                                                                  \
+#field, offsetof(type, field), sizeof(((type *)0)->field), 1                                                   \
+    }
+#define STATE_ARRAY(type, field)                                                                                       \
+    {                                                                                                                  \
+#field, offsetof(type, field), sizeof(((type *)0)->field[0]),                                                  \
+            sizeof(((type *)0)->field) / sizeof(((type *)0)->field[0])                                                 \
+    }
+
+typedef struct DeviceType {
+    const char *name;        /* "uart16550" */
+    uint64_t size_bytes;     /* of its window */
+    uint32_t access_bytes;   /* bit mask of the sizes it takes: 1 | 2 | 4 | 8; others are bus errors */
+    size_t state_bytes;      /* of the struct that Device.state points to; zeroed before reset */
+    const StateField *state; /* ends with a NULL name */
+    void (*reset)(Device *d);
+    /* 0, or -ERR_FAULT: no register there (bus error). offset is aligned to size_bytes and inside the window. */
+    int (*read)(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value);
+    int (*write)(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value);
+    /* NULL = has no time. Next instant at which tick() must be called for this vcpu; UINT64_MAX = none. */
+    uint64_t (*deadline)(const Device *d, unsigned vcpu);
+    void (*tick)(Device *d, unsigned vcpu); /* now_ns() >= deadline(): move wires */
+    /* NULL = none. Bytes have come in from outside (console); returns how many were taken. */
+    size_t (*input)(Device *d, const void *bytes, size_t n);
+    /* NULL = takes no wire. A wire into the device (an interrupt controller) moved. */
+    void (*wire)(Device *d, unsigned number, bool level);
+    /* NULL = not in the device tree. Adds its node; base is its address, and props come from the board's row. */
+    void (*fdt)(const Device *d, struct Fdt *fdt);
+    int (*check)(const Device *d, Err *err); /* NULL = any state of the right size is sound; after restore */
+} DeviceType;
+
+/* What the board gives a device. */
+typedef struct DeviceHost {
+    void *ctx;
+    void (*irq)(void *ctx, const Device *d, unsigned output, bool level); /* one of the device's own output wires */
+    void (*line)(void *ctx, unsigned vcpu, unsigned line, bool level);    /* a GuestLine of a vcpu: irq controllers */
+    uint64_t (*now_ns)(void *ctx);
+    void (*output)(void *ctx, const Device *d, const void *bytes, size_t n); /* console, log */
+    void (*finish)(void *ctx, int kind, uint32_t code);                      /* FINISH_x: the guest ends the machine */
+    unsigned (*nvcpus)(void *ctx);
+} DeviceHost;
+enum { FINISH_OFF, FINISH_RESET, FINISH_FAIL };
+
+struct Device {
+    const DeviceType *type;
+    const DeviceHost *host;
+    void *state;    /* type->state_bytes */
+    uint64_t base;  /* for fdt only */
+    uint32_t irq;   /* the board's number of output 0: for fdt only */
+    uint32_t index; /* of the board's devices */
+};
+
+#define DEVICE_TYPE(name_) const DeviceType device_##name_
+/* From devices.def; NULL if there is none of that name. */
+const DeviceType *device_find(const char *name);
+Device *device_new(const DeviceType *t, const DeviceHost *host);
+void device_free(Device *d);
+void device_reset(Device *d);
+/* Checks size and alignment, then calls the device. -ERR_FAULT: bus error. */
+int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value);
+int device_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value);
+void device_save(const Device *d, Buf *out); /* appends the fields' bytes in table order, preceded by their total */
+/* -ERR_INVAL with the offset and what was expected; the device is unchanged when it fails. */
+MUST_USE int device_restore(Device *d, Cursor *in, Err *err);
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sim.h - the reference simulator as a library. The only header of sim/ (beside base/ and guest/regs.h) that others include.
+ *
+ * Called by accel/sim (as a backend) and by `conf sim` (a whole machine by hand). Knows nothing of scenarios, lifecycles,
+ * YAML, Lua, or of other backends.
+ *
+ * A Sim owns its memory, vcpus, devices and code; sim_free ends all of them. No globals: any number of Sims per process.
+ * Functions return 0 or -ERR_x with a sentence in the caller's Err. A guest can neither make one fail nor abort: what it does
+ * comes back as a SimExit.
+ *
+ * THREADS. Vcpus of one Sim may run at the same time, each on its own thread (no board: SimConfig.board NULL or
+ * sim_run with serve_board false). Creating vcpus, save, restore, fork, observe: no vcpu may be running. THREAD-SAFE: as
+ * marked.
+ * DETERMINISM. The same image, options and calls give the same exits, at the same instruction, with the same state and
+ * console, with every engine, every time. Guest time is instructions: host time and addresses never reach the guest.
+ * COST. What nobody asked for is free: there is no trace hook in the fast path. */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include "sim/base/buf.h"
+#include "sim/base/err.h"
+#include "sim/guest/regs.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Sim Sim;
+typedef struct SimVcpu SimVcpu;
+
+/* ---- create ---- */
+typedef enum { SIM_INTERP } SimEngine;
+typedef struct {
+    const char *guest; /* "riscv64" */
+    const char *cpu;   /* "rv64imac,..."; NULL = all that is implemented */
+    SimEngine engine;
+    bool is_virt; /* the guest runs as under a hypervisor: no M-mode, EL2, VMX; SBI, PSCI, VMCALL stop as hypercall */
+    uint32_t max_block_insns; /* 0 = the engine's own; else blocks are at most so long (1: reference mode) */
+    uint64_t block_seed; /* not 0: each block's cap is random in 1..max_block_insns, from this seed: tests of rule 6 */
+} SimConfig;
+MUST_USE int sim_new(const SimConfig *cfg, Sim **out, Err *err);
+void sim_free(Sim *s); /* no vcpu may be in sim_run; NULL is fine */
+GuestId sim_guest(const Sim *s);
+
+/* ---- memory: pieces and mappings are apart; flags are 1 R, 2 W, 4 X, 8 log dirty ---- */
+MUST_USE int sim_ram_new(Sim *s, uint64_t size_bytes, uint32_t *ram, Err *err); /* zeroed, committed when touched */
+MUST_USE int sim_map(Sim *s, uint64_t gpa, uint64_t size_bytes, uint32_t ram, uint64_t offset, uint32_t flags,
+                     Err *err);
+MUST_USE int sim_unmap(Sim *s, uint64_t gpa, uint64_t size_bytes, Err *err);
+/* R/W/X are ignored; never a device; a hole: -ERR_FAULT, nothing done. THREAD-SAFE, also beside running vcpus, as are map and
+ * unmap: vcpus see the change by their next entry. */
+MUST_USE int sim_mem_read(Sim *s, uint64_t gpa, void *buf, size_t n, Err *err);
+MUST_USE int sim_mem_write(Sim *s, uint64_t gpa, const void *buf, size_t n, Err *err);
+/* A bit per 4 KiB of regions mapped with 8, LSB first. */
+MUST_USE int sim_dirty_get(Sim *s, uint64_t gpa, uint64_t size_bytes, uint8_t *bits, bool clear, Err *err);
+
+/* ---- vcpus ---- */
+typedef struct {
+    uint64_t hw_id, entry, arg;
+    bool has_stage2; /* translate machine addresses through the table at stage2, in the guest's own format */
+    uint64_t stage2;
+    bool is_parked; /* secondary: waits for the start of the board's firmware, or of sim_vcpu_start */
+} SimReset;
+MUST_USE int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err);
+void sim_vcpu_free(SimVcpu *v);
+MUST_USE int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err);
+
+/* One stop. Names are those of accel.h's canonical set. */
+#define SIM_EXIT_MAP(X)                                                                                                \
+    X(budget)                                                                                                          \
+    X(canceled) X(halt) X(mmio_read) X(mmio_write) X(sysreg_read) X(sysreg_write) X(hypercall) X(exception)            \
+        X(nested_page_fault) X(debug) X(irq_window) X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
+typedef enum {
+#define X(name) SIM_EXIT_##name,
+    SIM_EXIT_MAP(X)
+#undef X
+        SIM_EXIT_COUNT
+} SimExitKind;
+typedef struct SimExit {
+    SimExitKind kind;
+    bool needs_reply, is_signed, has_reg;
+    uint8_t insn_len, size_bytes, reg_size_bytes, piece, npieces;
+    RegId reg;                         /* of a read: the destination; has_reg */
+    uint64_t pc_before, pc_after;      /* while needs_reply the instruction has not retired */
+    uint64_t insns, clock_ns;          /* retired by this vcpu; guest clock */
+    uint64_t addr, value, gva, arg[6]; /* as VmExit's */
+} SimExit;
+
+typedef struct {
+    uint64_t insns;   /* retire at most so many; UINT64_MAX = no bound. Exact. */
+    bool is_step;     /* one instruction, or one trap entry, then SIM_EXIT_debug */
+    bool serve_board; /* false: device accesses stop as mmio_* */
+    bool irq_window;  /* stop with SIM_EXIT_irq_window once an interrupt could be taken */
+} SimRun;
+/* Runs until a stop, with the frame exact. -ERR_BUSY: a reply is due. */
+MUST_USE int sim_run(SimVcpu *v, const SimRun *until, SimExit *out, Err *err);
+/* The answer to an exit with needs_reply; the access retires at the next sim_run or sim_settle. */
+MUST_USE int sim_reply(SimVcpu *v, uint64_t value, bool is_fault, Err *err);
+/* Finishes a replied instruction without going on. *has_next: it made a further access, which is in *next. */
+MUST_USE int sim_settle(SimVcpu *v, SimExit *next, bool *has_next, Err *err);
+bool sim_reply_due(const SimVcpu *v);
+void sim_kick(SimVcpu *v); /* THREAD-SAFE, async-signal-safe; sticky: ends this or the next sim_run once */
+/* All vcpus that are not parked, in turn on this thread, quantum instructions of guest time each, with the board; returns the
+ * first stop that the board does not serve. insns bounds each vcpu's guest time. */
+MUST_USE int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, SimExit *out, Err *err);
+
+/* ---- state ---- */
+MUST_USE int sim_reg_get(SimVcpu *v, RegId id, void *bytes, Err *err); /* little-endian, REG_SIZE(id) */
+MUST_USE int sim_reg_set(SimVcpu *v, RegId id, const void *bytes, Err *err);
+size_t sim_reg_list(const SimVcpu *v, RegId *ids, size_t cap); /* in restore order; returns the count */
+bool sim_translate(SimVcpu *v, uint64_t gva, uint32_t access, uint64_t *gpa);
+/* line: 0 software, 1 timer, 2 external (guest.h's GuestLine): a wire into the vcpu. THREAD-SAFE. */
+MUST_USE int sim_vcpu_line(SimVcpu *v, uint32_t line, bool level, Err *err);
+bool sim_irq_takeable(SimVcpu *v);
+typedef struct {
+    uint64_t gva, len;
+    uint32_t access; /* 4: before execution; 2: after a store, 3: any access */
+} SimBreak;
+MUST_USE int sim_breaks(SimVcpu *v, const SimBreak *list, size_t n, Err *err); /* replaces the set */
+uint64_t sim_insns(const SimVcpu *v);
+uint64_t sim_clock_ns(const SimVcpu *v);
+void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n); /* after hypercall: the ISA's return registers */
+/* Hash of the whole architectural state of a vcpu, and of all RAM of a Sim: equal states, equal numbers. */
+uint64_t sim_vcpu_hash(SimVcpu *v);
+uint64_t sim_ram_hash(Sim *s);
+
+/* Whole machine: vcpus, RAM, devices, clock; versioned, checksummed. Appends to out. Restore into a Sim of the same
+ * configuration fails with nothing changed. */
+MUST_USE int sim_save(Sim *s, Buf *out, Err *err);
+MUST_USE int sim_restore(Sim *s, const void *bytes, size_t n, Err *err);
+MUST_USE int sim_fork(Sim *s, Sim **out, Err *err); /* copy-on-write twin; s stays usable */
+
+/* ---- board: a machine around the vcpus ---- */
+typedef struct {
+    uint64_t ram_bytes;
+    uint32_t nvcpus;
+    bool has_firmware; /* is_virt: SBI/PSCI calls are served by the board; else they stop */
+    void *ctx;
+    void (*output)(void *ctx, const void *bytes, size_t n); /* the console's; NULL = dropped */
+} SimBoardConfig;
+/* Makes RAM, devices and vcpus. */
+MUST_USE int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err);
+size_t sim_board_input(Sim *s, const void *bytes, size_t n); /* to the console; returns how many were taken */
+typedef struct {
+    const char *kernel, *initrd, *append; /* file names and command line; NULL = none */
+} SimBoot;
+MUST_USE int sim_board_load(Sim *s, const SimBoot *boot,
+                            Err *err); /* ELF or flat; device tree; resets the vcpus to it */
+const void *sim_board_fdt(const Sim *s, size_t *n);
+/* One device access, for other backends' vcpus. false: no device there. */
+bool sim_board_claims(const Sim *s, uint64_t gpa);
+int sim_board_access(Sim *s, uint8_t vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+
+/* ---- watching ---- */
+typedef struct {
+    uint64_t insns, blocks, translations, tlb_fills, walks, io, traps;
+} SimStats;
+void sim_stats(const SimVcpu *v, SimStats *out);
+unsigned sim_disasm(const Sim *s, const uint8_t *bytes, unsigned n, uint64_t pc, char *text,
+                    size_t size); /* bytes used */
+#endif

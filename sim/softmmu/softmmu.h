@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * softmmu.h - guest memory as engines see it: the one TLB, its fast path, and the slow path behind it.
+ *
+ * Two direct-mapped tables per vcpu, one for loads and one for stores, indexed by virtual page: a copy between buffers that
+ * alias does not thrash. An entry {tag, addend} hits when tag == (page of the LAST byte of the access | context), with
+ * the index from the first byte: an access that crosses a page cannot hit, any other may be misaligned. The host
+ * address is gva + addend.
+ *
+ * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of
+ * privilege flushes nothing, and a flush takes new numbers and touches no entry. Global mappings are entered under a
+ * context of their own, which the slow path tries before it walks. When numbers run out the tables are cleared.
+ *
+ * What can never hit, and so takes the slow path: devices and holes, pages without the right, stores to pages that
+ * hold translated code (PAGE_CODE) or are logged and clean, pages with watchpoints.
+ *
+ * THREADS. An Mmu belongs to its vcpu's thread. mmu_flush_later is THREAD-SAFE. */
+#ifndef SIM_SOFTMMU_SOFTMMU_H
+#define SIM_SOFTMMU_SOFTMMU_H
+
+#include "sim/ir/ir.h"
+#include "sim/machine/space.h"
+
+/* ---- translation of addresses: what a guest supplies ---- */
+typedef enum {
+    ACC_READ = 1,
+    ACC_WRITE = 2,
+    ACC_EXEC = 4,
+    ACC_PROBE = 8 /* with one of the others: no A/D update, no event (debugger, disassembler) */
+} Access;
+typedef struct {
+    uint64_t gpa;   /* machine address of the byte asked for, after all stages */
+    uint32_t allow; /* ACC_x that may be cached for this regime: ACC_WRITE only once the page is marked dirty */
+    bool is_global;
+} Walk;
+/* How walk() reaches page tables. ok false: no RAM there. update: compare-and-swap; false with *ok: the value has changed. */
+typedef struct PhysIo {
+    void *ctx;
+    uint64_t (*read)(void *ctx, uint64_t gpa, unsigned size_bytes, bool *ok);
+    bool (*update)(void *ctx, uint64_t gpa, unsigned size_bytes, uint64_t old, uint64_t now, bool *ok);
+} PhysIo;
+typedef struct MmuGuest {
+    unsigned nregimes; /* at most 16 */
+    /* One access; true fills *out, false fills *trap. */
+    bool (*walk)(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap);
+    /* The trap for an access whose physical address is nobody's (access fault), or which is misaligned. */
+    void (*bus_fault)(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap);
+    void (*align_fault)(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);
+} MmuGuest;
+
+/* ---- the TLB ---- */
+typedef struct TlbEntry {
+    uint64_t tag, addend;
+} TlbEntry;
+enum { TLB_BITS = 14, TLB_ENTRIES = 1 << TLB_BITS, MMU_PAGE_BITS = 12 };
+#define TLB_INDEX(gva) ((gva) >> MMU_PAGE_BITS & (TLB_ENTRIES - 1))
+/* The host address of an access that hits, else NULL. */
+static inline void *tlb_hit(const TlbEntry *table, uint64_t key, uint64_t gva, unsigned size_bytes)
+{
+    const TlbEntry *e = &table[TLB_INDEX(gva)];
+    uint64_t tag = ((gva + size_bytes - 1) & ~0xfffull) | key;
+    return __builtin_expect(e->tag == tag, 1) ? (void *)(uintptr_t)(gva + e->addend) : NULL;
+}
+
+/* ---- devices and what is outside ---- */
+typedef enum { IO_DONE, IO_FAULT, IO_EXTERNAL } IoResult;
+typedef struct MmuHost {
+    void *ctx;
+    /* A device access by an instruction that runs alone. EXTERNAL: nobody here serves it. For a hole, too. */
+    IoResult (*io)(void *ctx, Frame *f, uint64_t gva, uint64_t gpa, unsigned size_bytes, bool is_write,
+                   uint64_t *value);
+    /* The instruction touched a device or its own code in mid-block: see ir.h 5. */
+    void (*mark_alone)(void *ctx, Frame *f);
+    /* Bytes of a PAGE_CODE page changed. true: the block that is running is among those that are void now. */
+    bool (*code_written)(void *ctx, uint64_t gpa, unsigned size_bytes);
+} MmuHost;
+typedef struct Mmu Mmu;
+Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host); /* sets f->mmu, tlb_read, tlb_write */
+void mmu_free(Mmu *m);
+/* After a change of mode or address space: the contexts of data accesses (regime numbers as GuestIsa's) and of fetches. */
+void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime);
+uint64_t mmu_fetch_key(const Mmu *m); /* context of fetches: part of Frame.jump_key */
+/* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. */
+void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
+void mmu_flush_writes_to(Mmu *m, const uint8_t *host_page); /* the page became PAGE_CODE or clean */
+
+/* ---- the slow path; engines call it when tlb_hit fails. Sets f->event and returns 0 when it cannot go on. ---- */
+uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux);
+void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux);
+uint64_t mmu_atomic(Frame *f, IrOpcode op, uint64_t gva, uint64_t b, uint64_t c, uint32_t aux); /* all of ATOMIC */
+
+/* ---- for the dispatcher and debuggers ---- */
+/* The page of code at gva: fills host (bytes from gva on), n (to the end of the page), gpa, and the page's flags. false:
+ * *trap is the fetch's. A page that is not RAM is a bus fault. */
+typedef struct {
+    const uint8_t *host;
+    uint32_t n;
+    uint64_t gpa;
+    _Atomic uint8_t *page; /* PAGE_x */
+} Fetch;
+bool mmu_fetch(Mmu *m, uint64_t gva, Fetch *out, Trap *trap);
+/* Without side effects; false if it does not translate. acc with ACC_PROBE. */
+bool mmu_translate(Mmu *m, uint64_t gva, Access acc, uint64_t *gpa);
+typedef struct {
+    uint64_t fills, walks, io;
+} MmuStats;
+void mmu_stats(const Mmu *m, MmuStats *out);
+#endif
