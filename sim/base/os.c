@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -113,4 +115,26 @@ int os_write_file(const char *path, const void *bytes, size_t n, Err *err)
 out:
     buf_free(&tmp);
     return rc;
+}
+
+void *os_pages_new(size_t size_bytes)
+{
+    void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        fprintf(stderr, "conf: out of memory (%zu bytes)\n", size_bytes);
+        exit(70);
+    }
+    return p;
+}
+
+void os_pages_free(void *p, size_t size_bytes)
+{
+    if (p) {
+        munmap(p, size_bytes);
+    }
+}
+
+void os_pages_clear(void *p, size_t size_bytes)
+{
+    madvise(p, size_bytes, MADV_DONTNEED);
 }

@@ -13,4 +13,9 @@ MUST_USE int os_read_file(const char *path, size_t max_bytes, Buf *out, Err *err
 /* Writes path.tmp.PID and renames it over path: readers see the old or the new file, whole. What is
  * no regular file (/dev/null, /dev/stdout, a pipe) is written to in place. */
 MUST_USE int os_write_file(const char *path, const void *bytes, size_t n, Err *err);
+/* Zeroed pages that cost nothing until they are touched; for large tables of which little is used. Ends the process on
+ * out-of-memory, as x_alloc. size_bytes is rounded up to whole pages by the host. */
+void *os_pages_new(size_t size_bytes);
+void os_pages_free(void *p, size_t size_bytes);
+void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing again */
 #endif

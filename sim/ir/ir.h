@@ -118,8 +118,8 @@ enum { RM_DYN = 7 };                                          /* else softfp's F
 #define FP_RM(aux)      ((aux) >> 3 & 7u)
 /* aux of brcond */
 typedef enum { COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_COUNT } IrCond;
-/* aux of jmpr and jmp */
-enum { JMP_CALL = 1, JMP_RET = 2 };
+/* aux of jmpr; CALL and RET are hints */
+enum { JMP_CALL = 1, JMP_RET = 2, JMP_EVEN = 4 };
 
 typedef struct {
     uint16_t op; /* IrOpcode */
@@ -176,9 +176,9 @@ typedef struct Frame {
     void *vcpu;         /* the dispatcher's */
     uint32_t event;     /* EVENT_x; 0 = none */
     uint32_t mode_key;  /* of the code now running */
-    uint32_t left_exit; /* which exit of left_code was taken: what the dispatcher may link */
+    uint32_t left_exit; /* which exit of left_block was taken: what the dispatcher may link */
     uint32_t stop_reason;
-    void *left_code;
+    void *left_block; /* the tag that prepare() was given */
     uint64_t stop_imm;
     Trap trap;
     uint64_t resv_addr, resv_val, resv_size; /* lr: 0 bytes = no reservation */
@@ -270,7 +270,7 @@ bool ir_cond(IrCond cond, uint64_t a, uint64_t b);
 
 /* ---- engines ---- */
 typedef enum {
-    LEFT_EXIT,     /* left_exit of left_code was taken and is not linked; pc = its target */
+    LEFT_EXIT,     /* left_exit of left_block was taken and is not linked; pc = its target */
     LEFT_INDIRECT, /* pc = target of a jmpr that missed the jump cache */
     LEFT_BUDGET,   /* before a block that needs more than the budget; pc = that block */
     LEFT_EVENT,    /* Frame.event; pc = the instruction */
@@ -282,11 +282,14 @@ typedef struct Engine {
     const char *name;
     void *(*create)(const IrGuest *g);
     void (*destroy)(void *engine);
-    /* Makes code from a block (which may be freed afterwards). NULL if the cache is full: the dispatcher flushes and tries
-     * again. */
-    void *(*prepare)(void *engine, const IrBlock *b);
+    /* Makes code from a block (which may be freed afterwards). NULL if the cache is full: the dispatcher releases
+     * everything and tries again. tag comes back in Frame.left_block. */
+    void *(*prepare)(void *engine, const IrBlock *b, void *tag);
     /* Runs from code until something of Left; frame exact by P2, counts by 6. */
     Left (*enter)(void *engine, void *code, Frame *f);
+    /* Runs the first n instructions of code, which has more, and leaves with LEFT_BUDGET; or less, if something else of
+     * Left comes up. Frame.budget is n. Linked exits among them are taken. */
+    Left (*enter_some)(void *engine, void *code, Frame *f, uint32_t n);
     /* Exit number `exit` of `from` goes straight to `to` from now on; NULL: back to the dispatcher. */
     void (*link)(void *engine, void *from, unsigned exit, void *to);
     void (*release)(void *engine, void *code); /* nothing links to it any more, and no enter() is inside it */

@@ -7,8 +7,8 @@
  * address is gva + addend.
  *
  * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of
- * privilege flushes nothing, and a flush takes new numbers and touches no entry. Global mappings are entered under a
- * context of their own, which the slow path tries before it walks. When numbers run out the tables are cleared.
+ * privilege flushes nothing, and a flush takes new numbers and touches no entry. Walks of global mappings are kept under a
+ * context of their own in a small table that the slow path looks at before it walks. When numbers run out the tables are cleared.
  *
  * What can never hit, and so takes the slow path: devices and holes, pages without the right, stores to pages that
  * hold translated code (PAGE_CODE) or are logged and clean, pages with watchpoints.
@@ -30,7 +30,8 @@ typedef enum {
 typedef struct {
     uint64_t gpa;   /* machine address of the byte asked for, after all stages */
     uint32_t allow; /* ACC_x that may be cached for this regime: ACC_WRITE only once the page is marked dirty */
-    bool is_global;
+    bool is_global,
+        is_large; /* large: the mapping is larger than 4 KiB, so that an address stands for more than its page */
 } Walk;
 /* How walk() reaches page tables. ok false: no RAM there. update: compare-and-swap; false with *ok: the value has changed. */
 typedef struct PhysIo {
@@ -61,27 +62,35 @@ static inline void *tlb_hit(const TlbEntry *table, uint64_t key, uint64_t gva, u
     return __builtin_expect(e->tag == tag, 1) ? (void *)(uintptr_t)(gva + e->addend) : NULL;
 }
 
-/* ---- devices and what is outside ---- */
+/* ---- devices and what is outside: what the dispatcher supplies ---- */
 typedef enum { IO_DONE, IO_FAULT, IO_EXTERNAL } IoResult;
 typedef struct MmuHost {
-    void *ctx;
-    /* A device access by an instruction that runs alone. EXTERNAL: nobody here serves it. For a hole, too. */
-    IoResult (*io)(void *ctx, Frame *f, uint64_t gva, uint64_t gpa, unsigned size_bytes, bool is_write,
-                   uint64_t *value);
-    /* The instruction touched a device or its own code in mid-block: see ir.h 5. */
-    void (*mark_alone)(void *ctx, Frame *f);
-    /* Bytes of a PAGE_CODE page changed. true: the block that is running is among those that are void now. */
-    bool (*code_written)(void *ctx, uint64_t gpa, unsigned size_bytes);
+    void *ctx; /* handed to each */
+    /* An access to a device or a hole, or a store to a region without W, by an instruction that runs alone. EXTERNAL: nobody
+     * here serves it. A piece of an access that crosses a page may have any size of 1 to 7. */
+    IoResult (*io)(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+    /* A store to a PAGE_CODE page: before it (true: the block that runs holds these bytes) and after it. */
+    bool (*code_writing)(void *ctx, uint64_t gpa, unsigned size_bytes);
+    void (*code_written)(void *ctx, uint64_t gpa, unsigned size_bytes);
+    void (*mark_alone)(void *ctx); /* this instruction touched a device in mid-block: EVENT_ALONE follows */
+    void (*watch)(void *ctx, uint64_t gva, unsigned size_bytes, bool is_write); /* a watched address was accessed */
 } MmuHost;
+typedef struct {
+    uint64_t gva, len;
+    uint32_t access; /* ACC_READ | ACC_WRITE */
+} MmuWatch;
 typedef struct Mmu Mmu;
-Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host); /* sets f->mmu, tlb_read, tlb_write */
+/* Sets f->mmu, f->tlb_read and f->tlb_write. guest is borrowed, host copied. */
+Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host);
 void mmu_free(Mmu *m);
 /* After a change of mode or address space: the contexts of data accesses (regime numbers as GuestIsa's) and of fetches. */
 void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime);
-uint64_t mmu_fetch_key(const Mmu *m); /* context of fetches: part of Frame.jump_key */
+/* 32 bits that change with the context of fetches and with every flush: the low half of Frame.jump_key. */
+uint64_t mmu_fetch_key(const Mmu *m);
 /* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. */
 void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
-void mmu_flush_writes_to(Mmu *m, const uint8_t *host_page); /* the page became PAGE_CODE or clean */
+void mmu_flush_writes(Mmu *m);                          /* entries for stores: some page became PAGE_CODE or clean */
+void mmu_watch(Mmu *m, const MmuWatch *list, size_t n); /* replaces the set; borrowed */
 
 /* ---- the slow path; engines call it when tlb_hit fails. Sets f->event and returns 0 when it cannot go on. ---- */
 uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux);

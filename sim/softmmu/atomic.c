@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * atomic.c - the ATOMIC ops: one host atomic of the same size on the RAM that the address translates to. Atomics on
+ * what is not RAM are bus faults (RISC-V PMAs of I/O regions without AMO support, Priv 3.6.3). */
+#include "sim/base/mem.h"
+#include "sim/softmmu/mmu_int.h"
+
+static uint64_t sign_extend(uint64_t value, unsigned size_bytes)
+{
+    unsigned unused = 64 - 8 * size_bytes;
+    return (uint64_t)((int64_t)(value << unused) >> unused);
+}
+
+static uint64_t truncate(uint64_t value, unsigned size_bytes)
+{
+    return size_bytes < 8 ? value & ((1ull << (8 * size_bytes)) - 1) : value;
+}
+
+static uint64_t atomic_get(const uint8_t *p, unsigned size_bytes)
+{
+    switch (size_bytes) {
+    case 1:
+        return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+    case 2:
+        return __atomic_load_n((const uint16_t *)(const void *)p, __ATOMIC_SEQ_CST);
+    case 4:
+        return __atomic_load_n((const uint32_t *)(const void *)p, __ATOMIC_SEQ_CST);
+    default:
+        return __atomic_load_n((const uint64_t *)(const void *)p, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* *old: what is expected, and what was found. */
+#define CAS(type)                                                                                                      \
+    {                                                                                                                  \
+        type expected = (type)*old;                                                                                    \
+        bool ok = __atomic_compare_exchange_n((type *)(void *)p, &expected, (type)now, false, __ATOMIC_SEQ_CST,        \
+                                              __ATOMIC_SEQ_CST);                                                       \
+        *old = expected;                                                                                               \
+        return ok;                                                                                                     \
+    }
+static bool atomic_cas(uint8_t *p, unsigned size_bytes, uint64_t *old, uint64_t now)
+{
+    switch (size_bytes) {
+    case 1:
+        CAS(uint8_t)
+    case 2:
+        CAS(uint16_t)
+    case 4:
+        CAS(uint32_t)
+    default:
+        CAS(uint64_t)
+    }
+}
+#undef CAS
+
+/* old and b are zero-extended from size_bytes. */
+static uint64_t combine(IrOpcode op, uint64_t old, uint64_t b, unsigned size_bytes)
+{
+    bool is_less = (int64_t)sign_extend(old, size_bytes) < (int64_t)sign_extend(b, size_bytes);
+    switch ((unsigned)op) {
+    case IR_amo_add:
+        return old + b;
+    case IR_amo_and:
+        return old & b;
+    case IR_amo_or:
+        return old | b;
+    case IR_amo_xor:
+        return old ^ b;
+    case IR_amo_min:
+        return is_less ? old : b;
+    case IR_amo_max:
+        return is_less ? b : old;
+    case IR_amo_minu:
+        return old < b ? old : b;
+    case IR_amo_maxu:
+        return old > b ? old : b;
+    default:
+        return b; /* amo_swap */
+    }
+}
+
+static uint64_t read_modify_write(IrOpcode op, uint8_t *p, unsigned size_bytes, uint64_t b)
+{
+    uint64_t old = atomic_get(p, size_bytes);
+    while (!atomic_cas(p, size_bytes, &old, combine(op, old, b, size_bytes))) {
+    }
+    return old;
+}
+
+static uint64_t reserve(Frame *f, const Resolved *r, unsigned size_bytes)
+{
+    uint64_t value = atomic_get(r->host, size_bytes);
+    f->resv_addr = r->gpa;
+    f->resv_val = value;
+    f->resv_size = size_bytes;
+    return value;
+}
+
+/* Unpriv 14.2: sc pairs with the most recent lr; it clears the reservation whatever comes of it. */
+static uint64_t store_conditional(Frame *f, const Resolved *r, unsigned size_bytes, uint64_t b)
+{
+    uint64_t expected = f->resv_val;
+    bool holds = f->resv_size == size_bytes && f->resv_addr == r->gpa;
+    f->resv_size = 0;
+    return !(holds && atomic_cas(r->host, size_bytes, &expected, b));
+}
+
+static uint64_t apply(Frame *f, IrOpcode op, const Resolved *r, unsigned size_bytes, uint64_t b, uint64_t c)
+{
+    b = truncate(b, size_bytes);
+    switch ((unsigned)op) {
+    case IR_lr:
+        return reserve(f, r, size_bytes);
+    case IR_sc:
+        return store_conditional(f, r, size_bytes, b);
+    case IR_amo_cas: {
+        uint64_t old = b;
+        atomic_cas(r->host, size_bytes, &old, truncate(c, size_bytes));
+        return old;
+    }
+    default:
+        return read_modify_write(op, r->host, size_bytes, b);
+    }
+}
+
+uint64_t mmu_atomic(Frame *f, IrOpcode op, uint64_t gva, uint64_t b, uint64_t c, uint32_t aux)
+{
+    Mmu *m = f->mmu;
+    unsigned size = MEM_SIZE(aux);
+    Access acc = op == IR_lr ? ACC_READ : ACC_WRITE;
+    if (gva & (size - 1)) {
+        mmu_align_fault(m, gva, acc, aux);
+        return 0;
+    }
+    Resolved r;
+    if (!mmu_resolve(m, gva, acc, aux, &r) || mmu_watch_stops(m, gva, size, acc, aux)) {
+        return 0;
+    }
+    if (!r.is_ram) {
+        mmu_bus_fault(m, gva, r.gpa, acc, aux);
+        return 0;
+    }
+    if (acc == ACC_WRITE && mmu_store_needs_alone(m, &r, size, aux)) {
+        return 0;
+    }
+    uint64_t value = apply(f, op, &r, size, b, c);
+    if (acc == ACC_WRITE) {
+        mmu_ram_written(m, &r.hit, r.gpa, size);
+    }
+    mmu_watch_report(m, gva, size, acc);
+    return aux & MEM_SIGNED ? sign_extend(value, size) : value;
+}

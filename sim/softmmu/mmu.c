@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mmu.c - the TLB's contexts and flushes, the slow path of loads and stores, fetches. atomic.c has the atomics. */
+#include "sim/softmmu/mmu_int.h"
+
+#include "sim/base/mem.h"
+
+#include <string.h>
+
+enum { KEY_MAX = 0xfff, EPOCH_MAX = 0xfffff, PAGE_MASK = SPACE_PAGE_BYTES - 1 };
+
+/* ---- contexts ---- */
+static void tables_clear(Mmu *m)
+{
+    os_pages_clear(m->tables, 2 * sizeof(TlbEntry) * TLB_ENTRIES);
+    memset(m->fetches, 0, sizeof m->fetches);
+    memset(m->contexts, 0, sizeof m->contexts);
+    memset(m->global_key, 0, sizeof m->global_key);
+    memset(m->globals, 0, sizeof m->globals);
+    m->last_key = 0;
+    m->has_large = false;
+}
+
+static uint64_t key_new(Mmu *m)
+{
+    return ++m->last_key;
+}
+
+static uint64_t key_of(Mmu *m, uint64_t space_tag, unsigned regime)
+{
+    Context *c = &m->contexts[(space_tag * 16 + regime) % MMU_CONTEXTS];
+    if (!c->key || c->space_tag != space_tag || c->regime != regime) {
+        *c = (Context){.key = key_new(m), .space_tag = space_tag, .regime = regime};
+    }
+    return c->key;
+}
+
+static uint64_t global_key_of(Mmu *m, unsigned regime)
+{
+    if (!m->global_key[regime]) {
+        m->global_key[regime] = key_new(m);
+    }
+    return m->global_key[regime];
+}
+
+/* What is cached by virtual address outside this file (Frame.jump) is void after any flush: the epoch is part of its key. */
+static void epoch_next(Mmu *m)
+{
+    m->epoch = (m->epoch + 1) & EPOCH_MAX;
+    if (!m->epoch && m->f->jump) {
+        memset(m->f->jump, 0, sizeof(JumpEntry) << JUMP_BITS);
+    }
+}
+
+/* Numbers for the current contexts. They are taken here and nowhere else, a few at a time, so that tables_clear cannot
+ * happen between two uses of a number. */
+static void keys_take(Mmu *m)
+{
+    if (m->last_key > KEY_MAX - 4 * MMU_MAX_REGIMES) {
+        tables_clear(m);
+        epoch_next(m);
+    }
+    m->fetch_key = key_of(m, m->space_tag, m->fetch_regime);
+    m->data_key = key_of(m, m->space_tag, m->data_regime);
+    m->f->tlb_key = m->data_key;
+}
+
+void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime)
+{
+    m->space_tag = space_tag;
+    m->data_regime = data_regime;
+    m->fetch_regime = fetch_regime;
+    keys_take(m);
+}
+
+uint64_t mmu_fetch_key(const Mmu *m)
+{
+    return m->epoch << 12 | m->fetch_key;
+}
+
+static void page_flush(Mmu *m, uint64_t gva)
+{
+    uint64_t page = gva & ~(uint64_t)PAGE_MASK;
+    TlbEntry *entries[] = {&m->f->tlb_read[TLB_INDEX(gva)], &m->f->tlb_write[TLB_INDEX(gva)]};
+    for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+        if ((entries[i]->tag & ~(uint64_t)PAGE_MASK) == page) {
+            entries[i]->tag = 0;
+        }
+    }
+    m->fetches[FETCH_INDEX(gva)].tag = 0;
+    m->globals[GLOBAL_INDEX(gva)].tag = 0;
+}
+
+void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
+{
+    epoch_next(m);
+    if (gva != UINT64_MAX && !m->has_large) {
+        page_flush(m, gva);
+        return;
+    }
+    for (size_t i = 0; i < MMU_CONTEXTS; i++) {
+        if (space_tag == UINT64_MAX || m->contexts[i].space_tag == space_tag) {
+            m->contexts[i].key = 0;
+        }
+    }
+    if (space_tag == UINT64_MAX) {
+        memset(m->global_key, 0, sizeof m->global_key);
+    }
+    keys_take(m);
+}
+
+void mmu_flush_writes(Mmu *m)
+{
+    os_pages_clear(m->f->tlb_write, sizeof(TlbEntry) * TLB_ENTRIES);
+}
+
+void mmu_watch(Mmu *m, const MmuWatch *list, size_t n)
+{
+    m->watch = list;
+    m->nwatch = n;
+    mmu_flush(m, UINT64_MAX, UINT64_MAX);
+}
+
+Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host)
+{
+    Mmu *m = x_alloc(sizeof *m);
+    m->f = f;
+    m->space = space;
+    m->guest = guest;
+    m->host = *host;
+    m->tables = os_pages_new(2 * sizeof(TlbEntry) * TLB_ENTRIES);
+    f->mmu = m;
+    f->tlb_read = m->tables;
+    f->tlb_write = m->tables + TLB_ENTRIES;
+    keys_take(m);
+    return m;
+}
+
+void mmu_free(Mmu *m)
+{
+    if (m) {
+        os_pages_free(m->tables, 2 * sizeof(TlbEntry) * TLB_ENTRIES);
+        mem_free(m);
+    }
+}
+
+void mmu_stats(const Mmu *m, MmuStats *out)
+{
+    *out = m->stats;
+}
+
+/* ---- page tables in guest memory ---- */
+static uint8_t *phys(Mmu *m, uint64_t gpa, unsigned size_bytes, bool is_write, SpaceHit *hit)
+{
+    bool ok = space_find(m->space, gpa, hit) && hit->host && gpa - hit->gpa + size_bytes <= hit->size_bytes &&
+              !(gpa & (size_bytes - 1)) && (hit->flags & (is_write ? SPACE_W : SPACE_R));
+    return ok ? hit->host + (gpa - hit->gpa) : NULL;
+}
+
+static uint64_t phys_read(void *ctx, uint64_t gpa, unsigned size_bytes, bool *ok)
+{
+    SpaceHit hit;
+    uint8_t *p = phys(ctx, gpa, size_bytes, false, &hit);
+    *ok = p != NULL;
+    if (!p) {
+        return 0;
+    }
+    return size_bytes == 8 ? __atomic_load_n((uint64_t *)(void *)p, __ATOMIC_ACQUIRE)
+                           : __atomic_load_n((uint32_t *)(void *)p, __ATOMIC_ACQUIRE);
+}
+
+static bool phys_update(void *ctx, uint64_t gpa, unsigned size_bytes, uint64_t old, uint64_t now, bool *ok)
+{
+    Mmu *m = ctx;
+    SpaceHit hit;
+    uint8_t *p = phys(m, gpa, size_bytes, true, &hit);
+    *ok = p != NULL;
+    if (!p) {
+        return false;
+    }
+    bool done;
+    if (size_bytes == 8) {
+        done = __atomic_compare_exchange_n((uint64_t *)(void *)p, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    } else {
+        uint32_t o = (uint32_t)old;
+        done = __atomic_compare_exchange_n((uint32_t *)(void *)p, &o, (uint32_t)now, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    }
+    if (done) {
+        mmu_ram_written(m, &hit, gpa, size_bytes);
+    }
+    return done;
+}
+
+/* ---- one page of one access ---- */
+static bool is_watched_page(const Mmu *m, uint64_t gva)
+{
+    uint64_t first = gva & ~(uint64_t)PAGE_MASK, last = first + PAGE_MASK;
+    for (size_t i = 0; i < m->nwatch; i++) {
+        if (m->watch[i].gva <= last && m->watch[i].gva + m->watch[i].len - 1 >= first) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_watched(const Mmu *m, uint64_t gva, unsigned size_bytes, Access acc)
+{
+    for (size_t i = 0; i < m->nwatch; i++) {
+        const MmuWatch *w = &m->watch[i];
+        if (w->access & (uint32_t)acc && w->gva <= gva + size_bytes - 1 && w->gva + w->len - 1 >= gva) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const uint8_t *host)
+{
+    uint64_t page = gva & ~(uint64_t)PAGE_MASK;
+    table[TLB_INDEX(gva)] =
+        (TlbEntry){.tag = page | key, .addend = (uint64_t)(uintptr_t)host - (gva & PAGE_MASK) - page};
+    m->stats.fills++;
+}
+
+static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
+{
+    uint8_t page = atomic_load_explicit(&hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS], memory_order_acquire);
+    return !(page & PAGE_CODE) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
+}
+
+/* May the page be cached for this kind of access, and for the other kind as well: a load that is followed by a store to
+ * the same page is common, so a walk that allows both fills both. */
+static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gva, uint64_t key, const uint8_t *host)
+{
+    if (m->nwatch && is_watched_page(m, gva)) {
+        return;
+    }
+    if (w->allow & ACC_READ && hit->flags & SPACE_R) {
+        tlb_fill(m, m->f->tlb_read, gva, key, host);
+    }
+    if (w->allow & ACC_WRITE && hit->flags & SPACE_W && is_plain_store(hit, w->gpa)) {
+        tlb_fill(m, m->f->tlb_write, gva, key, host);
+    }
+}
+
+static unsigned regime_of(const Mmu *m, uint32_t aux)
+{
+    return MEM_REGIME_OF(aux) ? MEM_REGIME_OF(aux) : m->data_regime;
+}
+
+/* Walks of global mappings are kept beside the TLB, under a number that no switch of address space changes: what a kernel
+ * maps for itself in all of them is walked once. */
+static bool global_find(Mmu *m, uint64_t gva, Access acc, unsigned regime, Walk *w)
+{
+    const GlobalEntry *g = &m->globals[GLOBAL_INDEX(gva)];
+    if (!m->global_key[regime] || g->tag != ((gva & ~(uint64_t)PAGE_MASK) | m->global_key[regime]) ||
+        !(g->walk.allow & (uint32_t)acc)) {
+        return false;
+    }
+    *w = g->walk;
+    w->gpa |= gva & PAGE_MASK;
+    return true;
+}
+
+static void global_keep(Mmu *m, uint64_t gva, unsigned regime, const Walk *w)
+{
+    GlobalEntry *g = &m->globals[GLOBAL_INDEX(gva)];
+    *g = (GlobalEntry){.tag = (gva & ~(uint64_t)PAGE_MASK) | global_key_of(m, regime), .walk = *w};
+    g->walk.gpa &= ~(uint64_t)PAGE_MASK;
+}
+
+static bool walk(Mmu *m, uint64_t gva, Access acc, unsigned regime, Walk *w, Trap *trap)
+{
+    if (global_find(m, gva, acc, regime, w)) {
+        return true;
+    }
+    m->stats.walks++;
+    *trap = (Trap){0};
+    *w = (Walk){0};
+    if (!m->guest->walk(m->f, gva, acc, regime, &(PhysIo){.ctx = m, .read = phys_read, .update = phys_update}, w,
+                        trap)) {
+        return false;
+    }
+    m->has_large = m->has_large || w->is_large;
+    if (w->is_global) {
+        global_keep(m, gva, regime, w);
+    }
+    return true;
+}
+
+bool mmu_resolve(Mmu *m, uint64_t gva, Access acc, uint32_t aux, Resolved *out)
+{
+    unsigned regime = regime_of(m, aux);
+    Frame *f = m->f;
+    Walk w;
+    if (!walk(m, gva, aux & MEM_FETCHLIKE ? ACC_EXEC : acc, regime, &w, &f->trap)) {
+        f->event = EVENT_TRAP;
+        return false;
+    }
+    *out = (Resolved){.gpa = w.gpa};
+    out->is_ram = space_find(m->space, w.gpa, &out->hit) && out->hit.host &&
+                  out->hit.flags & (uint32_t)(acc & ACC_WRITE ? SPACE_W : SPACE_R);
+    if (!out->is_ram) {
+        return true;
+    }
+    out->host = out->hit.host + (w.gpa - out->hit.gpa);
+    if (regime == m->data_regime && !(aux & MEM_FETCHLIKE)) {
+        entries_fill(m, &w, &out->hit, gva, m->data_key, out->host);
+    }
+    return true;
+}
+
+/* ---- the slow path ---- */
+static uint64_t ram_get(const uint8_t *p, unsigned size_bytes)
+{
+    uint64_t v = 0;
+    switch (size_bytes) {
+    case 1:
+        return *p;
+    case 2: {
+        uint16_t x;
+        memcpy(&x, p, 2);
+        return x;
+    }
+    case 4: {
+        uint32_t x;
+        memcpy(&x, p, 4);
+        return x;
+    }
+    default:
+        memcpy(&v, p, size_bytes);
+        return v;
+    }
+}
+
+static void ram_put(uint8_t *p, unsigned size_bytes, uint64_t value)
+{
+    switch (size_bytes) {
+    case 1:
+        *p = (uint8_t)value;
+        break;
+    case 2:
+        memcpy(p, &(uint16_t){(uint16_t)value}, 2);
+        break;
+    case 4:
+        memcpy(p, &(uint32_t){(uint32_t)value}, 4);
+        break;
+    default:
+        memcpy(p, &value, size_bytes);
+        break;
+    }
+}
+
+bool mmu_must_be_alone(Mmu *m, uint32_t aux)
+{
+    if (aux & MEM_ALONE) {
+        return false;
+    }
+    m->host.mark_alone(m->host.ctx);
+    m->f->event = EVENT_ALONE;
+    return true;
+}
+
+void mmu_bus_fault(Mmu *m, uint64_t gva, uint64_t gpa, Access acc, uint32_t aux)
+{
+    m->f->trap = (Trap){0};
+    m->guest->bus_fault(m->f, gva, gpa, acc, regime_of(m, aux), &m->f->trap);
+    m->f->event = EVENT_TRAP;
+}
+
+void mmu_align_fault(Mmu *m, uint64_t gva, Access acc, uint32_t aux)
+{
+    m->f->trap = (Trap){0};
+    m->guest->align_fault(m->f, gva, acc, regime_of(m, aux), &m->f->trap);
+    m->f->event = EVENT_TRAP;
+}
+
+void mmu_ram_written(Mmu *m, const SpaceHit *hit, uint64_t gpa, unsigned size_bytes)
+{
+    _Atomic uint8_t *page = &hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS];
+    if (hit->flags & SPACE_LOG_DIRTY) {
+        atomic_fetch_or_explicit(page, PAGE_DIRTY, memory_order_release);
+    }
+    if (atomic_load_explicit(page, memory_order_acquire) & PAGE_CODE) {
+        m->host.code_written(m->host.ctx, gpa, size_bytes);
+    }
+}
+
+bool mmu_store_needs_alone(Mmu *m, const Resolved *r, unsigned size_bytes, uint32_t aux)
+{
+    if (!(atomic_load_explicit(&r->hit.pages[(r->gpa - r->hit.gpa) >> MMU_PAGE_BITS], memory_order_acquire) &
+          PAGE_CODE)) {
+        return false;
+    }
+    if (!m->host.code_writing(m->host.ctx, r->gpa, size_bytes) || aux & MEM_ALONE) {
+        return false;
+    }
+    m->f->event = EVENT_ALONE;
+    return true;
+}
+
+bool mmu_watch_stops(Mmu *m, uint64_t gva, unsigned size_bytes, Access acc, uint32_t aux)
+{
+    return m->nwatch && is_watched(m, gva, size_bytes, acc) && mmu_must_be_alone(m, aux);
+}
+
+void mmu_watch_report(Mmu *m, uint64_t gva, unsigned size_bytes, Access acc)
+{
+    if (m->nwatch && is_watched(m, gva, size_bytes, acc)) {
+        m->host.watch(m->host.ctx, gva, size_bytes, acc & ACC_WRITE);
+    }
+}
+
+/* An access to what is not RAM: true when it is done. */
+static bool io(Mmu *m, uint64_t gva, uint64_t gpa, unsigned size_bytes, Access acc, uint32_t aux, uint64_t *value)
+{
+    if (mmu_must_be_alone(m, aux)) {
+        return false;
+    }
+    m->stats.io++;
+    switch (m->host.io(m->host.ctx, gva, gpa, size_bytes, acc & ACC_WRITE, value)) {
+    case IO_DONE:
+        return true;
+    case IO_FAULT:
+        mmu_bus_fault(m, gva, gpa, acc, aux);
+        return false;
+    case IO_EXTERNAL:
+        m->f->event = EVENT_EXTERNAL;
+        return false;
+    }
+    return false;
+}
+
+/* The pieces of an access: one, or two when it crosses a page. */
+typedef struct {
+    unsigned n, size[2];
+    uint64_t gva[2];
+    Resolved at[2];
+} Pieces;
+
+/* All pieces are translated before any is accessed, so that a fault leaves nothing half-done. */
+static bool pieces_resolve(Mmu *m, uint64_t gva, unsigned size_bytes, Access acc, uint32_t aux, Pieces *p)
+{
+    unsigned first = SPACE_PAGE_BYTES - (unsigned)(gva & PAGE_MASK);
+    p->n = first < size_bytes ? 2 : 1;
+    p->size[0] = p->n == 2 ? first : size_bytes;
+    p->size[1] = size_bytes - p->size[0];
+    p->gva[0] = gva;
+    p->gva[1] = gva + first;
+    for (unsigned i = 0; i < p->n; i++) {
+        if (!mmu_resolve(m, p->gva[i], acc, aux, &p->at[i])) {
+            return false;
+        }
+    }
+    return !mmu_watch_stops(m, gva, size_bytes, acc, aux);
+}
+
+static uint64_t extend(uint64_t value, uint32_t aux)
+{
+    unsigned unused = 64 - 8 * MEM_SIZE(aux);
+    return aux & MEM_SIGNED ? (uint64_t)((int64_t)(value << unused) >> unused) : value;
+}
+
+uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
+{
+    Mmu *m = f->mmu;
+    unsigned size = MEM_SIZE(aux);
+    if (aux & MEM_ALIGNED && gva & (size - 1)) {
+        mmu_align_fault(m, gva, ACC_READ, aux);
+        return 0;
+    }
+    Pieces p;
+    if (!pieces_resolve(m, gva, size, ACC_READ, aux, &p)) {
+        return 0;
+    }
+    uint64_t value = 0;
+    for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
+        uint64_t part = 0;
+        if (p.at[i].is_ram) {
+            part = ram_get(p.at[i].host, p.size[i]);
+        } else if (!io(m, p.gva[i], p.at[i].gpa, p.size[i], ACC_READ, aux, &part)) {
+            return 0;
+        }
+        value |= part << shift;
+    }
+    mmu_watch_report(m, gva, size, ACC_READ);
+    return extend(value, aux);
+}
+
+void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
+{
+    Mmu *m = f->mmu;
+    unsigned size = MEM_SIZE(aux);
+    if (aux & MEM_ALIGNED && gva & (size - 1)) {
+        mmu_align_fault(m, gva, ACC_WRITE, aux);
+        return;
+    }
+    Pieces p;
+    if (!pieces_resolve(m, gva, size, ACC_WRITE, aux, &p)) {
+        return;
+    }
+    for (unsigned i = 0; i < p.n; i++) {
+        if (p.at[i].is_ram && mmu_store_needs_alone(m, &p.at[i], p.size[i], aux)) {
+            return;
+        }
+    }
+    for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
+        uint64_t part = value >> shift;
+        part &= p.size[i] < 8 ? (1ull << (8 * p.size[i])) - 1 : ~0ull;
+        if (p.at[i].is_ram) {
+            ram_put(p.at[i].host, p.size[i], part);
+            mmu_ram_written(m, &p.at[i].hit, p.at[i].gpa, p.size[i]);
+        } else if (!io(m, p.gva[i], p.at[i].gpa, p.size[i], ACC_WRITE, aux, &part)) {
+            return;
+        }
+    }
+    mmu_watch_report(m, gva, size, ACC_WRITE);
+}
+
+/* ---- fetches and looks ---- */
+bool mmu_fetch(Mmu *m, uint64_t gva, Fetch *out, Trap *trap)
+{
+    FetchEntry *e = &m->fetches[FETCH_INDEX(gva)];
+    uint64_t page = gva & ~(uint64_t)PAGE_MASK, offset = gva & PAGE_MASK;
+    if (e->tag != (page | m->fetch_key)) {
+        Walk w;
+        SpaceHit hit;
+        if (!walk(m, gva, ACC_EXEC, m->fetch_regime, &w, trap)) {
+            return false;
+        }
+        if (!space_find(m->space, w.gpa, &hit) || !hit.host || !(hit.flags & SPACE_X)) {
+            m->guest->bus_fault(m->f, gva, w.gpa, ACC_EXEC, m->fetch_regime, trap);
+            return false;
+        }
+        uint64_t gpa = w.gpa & ~(uint64_t)PAGE_MASK;
+        *e = (FetchEntry){.tag = page | m->fetch_key,
+                          .gpa = gpa,
+                          .host = hit.host + (gpa - hit.gpa),
+                          .page = &hit.pages[(gpa - hit.gpa) >> MMU_PAGE_BITS]};
+    }
+    *out = (Fetch){
+        .host = e->host + offset, .n = (uint32_t)(SPACE_PAGE_BYTES - offset), .gpa = e->gpa + offset, .page = e->page};
+    return true;
+}
+
+bool mmu_translate(Mmu *m, uint64_t gva, Access acc, uint64_t *gpa)
+{
+    Walk w;
+    Trap trap;
+    unsigned regime = acc & ACC_EXEC ? m->fetch_regime : m->data_regime;
+    if (!m->guest->walk(m->f, gva, acc | ACC_PROBE, regime,
+                        &(PhysIo){.ctx = m, .read = phys_read, .update = phys_update}, &w, &trap)) {
+        return false;
+    }
+    *gpa = w.gpa;
+    return true;
+}
