@@ -33,6 +33,7 @@ local may = {
 -- single files that wire modules together
 local wiring = {
     ["conformance/main.c"] = { "lua" },
+    ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
     ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
 }
 -- system header pattern -> folders it may appear in

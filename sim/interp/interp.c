@@ -76,8 +76,8 @@ typedef enum {
 #define BIN(name, expr) H_##name, H_##name##_i,
 #define TRI(name, expr) H_##name,
 #define FP(name, nsrc)
-#define MEM(name, class_)
-#define CTL(name, class_)
+#define MEM(name, ...)
+#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
 #undef NUL
 #undef UN
@@ -136,8 +136,8 @@ static Handler lower(const IrOp *op)
 #define BIN(name, expr) [IR_##name] = H_##name, [IR_##name##_i] = H_##name##_i,
 #define TRI(name, expr) [IR_##name] = H_##name,
 #define FP(name, nsrc)  [IR_##name] = H_fp,
-#define MEM(name, class_)
-#define CTL(name, class_)
+#define MEM(name, ...)
+#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
 #undef NUL
 #undef UN
@@ -404,8 +404,8 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
         S(p->d) = (expr);                                                                                              \
     }
 #define FP(name, nsrc)
-#define MEM(name, class_)
-#define CTL(name, class_)
+#define MEM(name, ...)
+#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
 #undef NUL
 #undef UN
@@ -511,8 +511,8 @@ static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
 #define BIN(name, expr) [H_##name] = &&L_##name, [H_##name##_i] = &&L_##name##_i,
 #define TRI(name, expr) [H_##name] = &&L_##name,
 #define FP(name, nsrc)
-#define MEM(name, class_)
-#define CTL(name, class_)
+#define MEM(name, ...)
+#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
 #undef NUL
 #undef UN
@@ -545,8 +545,8 @@ static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
 #define TRI(name, expr) NUL(name, expr)
 #define BIN(name, expr) NUL(name, expr) NUL(name##_i, expr)
 #define FP(name, nsrc)
-#define MEM(name, class_)
-#define CTL(name, class_)
+#define MEM(name, ...)
+#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
 #undef NUL
 #undef UN

@@ -81,13 +81,13 @@ typedef enum {
     CLASS_TERM
 } IrClass;
 typedef enum {
-#define NUL(name, expr)   IR_##name,
-#define UN(name, expr)    IR_##name,
-#define BIN(name, expr)   IR_##name, IR_##name##_i,
-#define TRI(name, expr)   IR_##name,
-#define FP(name, nsrc)    IR_##name,
-#define MEM(name, class_) IR_##name,
-#define CTL(name, class_) IR_##name,
+#define NUL(name, expr) IR_##name,
+#define UN(name, expr)  IR_##name,
+#define BIN(name, expr) IR_##name, IR_##name##_i,
+#define TRI(name, expr) IR_##name,
+#define FP(name, nsrc)  IR_##name,
+#define MEM(name, ...)  IR_##name,
+#define CTL(name, ...)  IR_##name,
 #include "sim/ir/ir_ops.def"
 #undef NUL
 #undef UN
@@ -233,17 +233,23 @@ static inline void frame_raise(Frame *f, uint64_t cause, uint64_t value)
 }
 
 /* ---- build ---- */
-/* Appends to a block that the caller owns; nothing is written beyond the limits of the block: when it is full, is_full
- * is set, and the translator's loop ends the block before the instruction that did not fit. */
+/* Appends to a block that the caller owns; nothing is written beyond the limits of the block. When an instruction does
+ * not fit, is_full is set and the rest of it is swallowed; the translator's loop then takes it out with ir_drop_insn
+ * and ends the block before it. One op and one exit are kept for that terminator. A block that is full in its first
+ * instruction is a bug of the translator. */
 typedef struct IrBuild {
     IrBlock *block; /* block->op has room for IR_BLOCK_MAX_OPS */
-    uint32_t ntemps;
-    bool is_full;
+    uint32_t ntemps, nexits;
+    bool is_full, is_begun; /* is_begun: the last ir_insn had room */
 } IrBuild;
 void ir_begin(IrBuild *k, IrBlock *b, IrOp *ops, uint64_t gva, uint32_t mode_key);
-void ir_insn(IrBuild *k, unsigned len, uint16_t row); /* starts a guest instruction; temporaries are free again */
+/* Starts a guest instruction of len bytes, 1 to 255; temporaries are free again. */
+void ir_insn(IrBuild *k, unsigned len, uint16_t row);
+void ir_drop_insn(IrBuild *k); /* takes out the last instruction with its ops; the block is not full any more */
 Slot ir_temp(IrBuild *k);
-void ir_emit(IrBuild *k, const IrOp *op); /* op->insn is filled in */
+/* op->insn is filled in. A write to IR_ZERO is a write to a register that ignores it: a PURE op is left out, a LOAD, FP
+ * op or ATOMIC gets a temporary as destination, a CALL keeps IR_ZERO for "no result". */
+void ir_emit(IrBuild *k, const IrOp *op);
 /* Shorthands */
 void ir_op2(IrBuild *k, IrOpcode op, Slot d, Slot a, Slot b);
 void ir_opi(IrBuild *k, IrOpcode op, Slot d, Slot a, int64_t imm);

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Every PURE op against a second formulation: bit by bit, in 128 bits, or by the definition in words. */
+#include "sim/base/test.h"
+#include "sim/ir/ir_test.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef __int128 I128;
+typedef unsigned __int128 U128;
+
+static I128 sext(U128 v, unsigned bits) /* the low bits as a signed number */
+{
+    U128 low = v & (((U128)1 << bits) - 1);
+    return low >> (bits - 1) & 1 ? (I128)low - ((I128)1 << bits) : (I128)low;
+}
+
+static uint64_t low(I128 v, unsigned bits) /* modulo 2^bits */
+{
+    return (uint64_t)((U128)v & (((U128)1 << bits) - 1));
+}
+
+static uint64_t w(I128 v) /* modulo 2^32, sign-extended */
+{
+    return (uint64_t)sext((U128)v, 32);
+}
+
+static I128 floor_div(I128 a, I128 b) /* b > 0 */
+{
+    I128 q = a / b;
+    return q * b > a ? q - 1 : q;
+}
+
+static I128 quotient(I128 a, I128 b, bool want_rest) /* Unpriv 13.2, from magnitudes */
+{
+    if (b == 0) {
+        return want_rest ? a : -1;
+    }
+    U128 ua = a < 0 ? (U128)-a : (U128)a, ub = b < 0 ? (U128)-b : (U128)b, q = ua / ub, r = ua - q * ub;
+    if (want_rest) {
+        return a < 0 ? -(I128)r : (I128)r;
+    }
+    return (a < 0) != (b < 0) ? -(I128)q : (I128)q;
+}
+
+static I128 pow2(uint64_t n)
+{
+    return (I128)1 << n;
+}
+
+static uint64_t rotate(uint64_t a, uint64_t n, unsigned bits)
+{
+    uint64_t d = 0;
+    for (unsigned i = 0; i < bits; i++) {
+        d |= (a >> ((i + n) % bits) & 1) << i;
+    }
+    return d;
+}
+
+static uint64_t count(uint64_t a, int kind) /* 'c'lz, c't'z, 'p'opcount */
+{
+    unsigned first = 64, last = 64, n = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        if (a >> i & 1) {
+            first = first == 64 ? i : first;
+            last = 63 - i;
+            n++;
+        }
+    }
+    return kind == 'c' ? last : kind == 't' ? first : n;
+}
+
+static uint64_t swap(uint64_t a)
+{
+    uint64_t d = 0;
+    for (unsigned i = 0; i < 64; i += 8) {
+        d = d << 8 | (a >> i & 255);
+    }
+    return d;
+}
+
+#define S(v)  sext(v, 64)
+#define U(v)  ((I128)(U128)(v))
+#define SW(v) sext(v, 32)
+#define UW(v) ((I128)(U128)(uint32_t)(v))
+#define REF(name, expr)                                                                                                \
+    static uint64_t ref_##name(uint64_t a, uint64_t b, uint64_t c, int64_t imm)                                        \
+    {                                                                                                                  \
+        (void)a, (void)b, (void)c, (void)imm;                                                                          \
+        return (uint64_t)(expr);                                                                                       \
+    }
+REF(movi, imm)
+REF(mov, a)
+REF(sx8, sext(a, 8))
+REF(sx16, sext(a, 16))
+REF(sx32, sext(a, 32))
+REF(zx8, a % 256)
+REF(zx16, a % 65536)
+REF(zx32, a % (1ull << 32))
+REF(clz, count(a, 'c'))
+REF(ctz, count(a, 't'))
+REF(popcount, count(a, 'p'))
+REF(bswap, swap(a))
+REF(add, low(U(a) + U(b), 64))
+REF(sub, low(U(a) - U(b), 64))
+REF(and, ~(~a | ~b))
+REF(or, ~(~a & ~b))
+REF(xor, (a | b) - (a & b))
+REF(andn, a - (a & b))
+REF(shl, low(U(a) * pow2(b % 64), 64))
+REF(shr, floor_div(U(a), pow2(b % 64)))
+REF(sar, floor_div(S(a), pow2(b % 64)))
+REF(rotr, rotate(a, b % 64, 64))
+REF(eq, !(a ^ b))
+REF(ne, !!(a ^ b))
+REF(lt, S(a) - S(b) < 0)
+REF(ltu, U(a) - U(b) < 0)
+REF(mul, low((I128)((U128)a *b), 64))
+REF(mulh, floor_div(S(a) * S(b), pow2(64)))
+REF(mulhsu, floor_div(S(a) * U(b), pow2(64)))
+REF(div, quotient(S(a), S(b), false))
+REF(divu, quotient(U(a), U(b), false))
+REF(rem, quotient(S(a), S(b), true))
+REF(remu, quotient(U(a), U(b), true))
+REF(addw, w(U(a) + U(b)))
+REF(subw, w(U(a) - U(b)))
+REF(shlw, w(UW(a) * pow2(b % 32)))
+REF(shrw, w(floor_div(UW(a), pow2(b % 32))))
+REF(sarw, w(floor_div(SW(a), pow2(b % 32))))
+REF(mulw, w(SW(a) * SW(b)))
+REF(divw, w(quotient(SW(a), SW(b), false)))
+REF(divuw, w(quotient(UW(a), UW(b), false)))
+REF(remw, w(quotient(SW(a), SW(b), true)))
+REF(remuw, w(quotient(UW(a), UW(b), true)))
+REF(add32, low(U(a) + U(b), 32))
+REF(sub32, low(U(a) - U(b), 32))
+REF(shl32, low(UW(a) * pow2(b % 32), 32))
+REF(shr32, floor_div(UW(a), pow2(b % 32)))
+REF(sar32, low(floor_div(SW(a), pow2(b % 32)), 32))
+REF(rotr32, rotate((uint32_t)a, b % 32, 32))
+REF(mul32, low(UW(a) * UW(b), 32))
+REF(sel, a != 0 ? b : c)
+
+static uint64_t ref_mulhu(uint64_t a, uint64_t b, uint64_t c, int64_t imm) /* by halves */
+{
+    (void)c, (void)imm;
+    uint64_t al = (uint32_t)a, ah = a >> 32, bl = (uint32_t)b, bh = b >> 32;
+    uint64_t mid = al * bh + (al * bl >> 32), mid2 = ah * bl + (uint32_t)mid;
+    return ah * bh + (mid >> 32) + (mid2 >> 32);
+}
+
+typedef uint64_t RefFn(uint64_t a, uint64_t b, uint64_t c, int64_t imm);
+static RefFn *const refs[IR_COUNT] = {
+#define NUL(name, expr) [IR_##name] = ref_##name,
+#define UN(name, expr)  [IR_##name] = ref_##name,
+#define BIN(name, expr) [IR_##name] = ref_##name, [IR_##name##_i] = ref_##name,
+#define TRI(name, expr) [IR_##name] = ref_##name,
+#define FP(name, nsrc)
+#define MEM(name, ...)
+#define CTL(name, ...)
+#include "sim/ir/ir_ops.def"
+#undef NUL
+#undef UN
+#undef BIN
+#undef TRI
+#undef FP
+#undef MEM
+#undef CTL
+};
+
+static bool agrees(unsigned op, uint64_t a, uint64_t b, uint64_t c)
+{
+    bool is_imm = ir_op_info[op].has_imm;
+    uint64_t got = is_imm ? ir_eval((IrOpcode)op, a, ~b, c, (int64_t)b) : ir_eval((IrOpcode)op, a, b, c, 99);
+    uint64_t want = refs[op](a, b, c, (int64_t)b);
+    if (got != want) {
+        printf("%s(%#" PRIx64 ", %#" PRIx64 ", %#" PRIx64 ")\n", ir_op_info[op].name, a, b, c);
+    }
+    return got == want;
+}
+
+TEST(ir_eval, every_pure_op_is_its_second_formulation_at_the_edges_and_at_random)
+{
+    static const uint64_t edges[] = {
+        0,
+        1,
+        2,
+        31,
+        32,
+        33,
+        63,
+        64,
+        65,
+        0x7f,
+        0x80,
+        0xff,
+        0x7fff,
+        0x8000,
+        0x7fffffff,
+        0x80000000,
+        0xffffffff,
+        0x100000000,
+        0xffffffff80000000,
+        0xffffffff7fffffff,
+        0x7fffffffffffffff,
+        0x8000000000000000,
+        0x8000000000000001,
+        ~0ull - 1,
+        ~0ull,
+    };
+    enum { N = sizeof edges / sizeof edges[0] };
+    uint64_t seed = 1;
+    for (unsigned op = 0; op < IR_COUNT; op++) {
+        if (ir_op_info[op].cls != CLASS_PURE) {
+            continue;
+        }
+        bool ok = true;
+        for (unsigned i = 0; ok && i < N * N; i++) {
+            ok = agrees(op, edges[i / N], edges[i % N], edges[(i * 7 + 1) % N]);
+        }
+        for (unsigned i = 0; ok && i < 2000; i++) {
+            uint64_t a = test_operand(&seed), b = test_operand(&seed), c = test_operand(&seed);
+            ok = agrees(op, a, b, c);
+        }
+        CHECK(ok);
+    }
+}
+
+TEST(ir_eval, a_condition_is_the_sign_of_the_difference)
+{
+    uint64_t seed = 2;
+    for (unsigned i = 0; i < 1000; i++) {
+        uint64_t a = test_operand(&seed), b = i % 5 ? test_operand(&seed) : a;
+        I128 s = S(a) - S(b), u = U(a) - U(b);
+        CHECK(ir_cond(COND_EQ, a, b) == (u == 0));
+        CHECK(ir_cond(COND_NE, a, b) == (u != 0));
+        CHECK(ir_cond(COND_LT, a, b) == (s < 0));
+        CHECK(ir_cond(COND_GE, a, b) == (s >= 0));
+        CHECK(ir_cond(COND_LTU, a, b) == (u < 0));
+        CHECK(ir_cond(COND_GEU, a, b) == (u >= 0));
+    }
+}
