@@ -7,7 +7,7 @@ local may = {
     ["sim/base"] = {},
     ["sim"] = {
         "sim/base", "sim/ir", "sim/machine", "sim/softmmu", "sim/interp", "sim/exec", "sim/guest", "sim/devices", "sim/boot",
-        "sim/snapshot",
+        "sim/snapshot", "sim/firmware",
     },
     ["sim/ir"] = { "sim/base", "sim/softfp" },
     ["sim/machine"] = { "sim/base" },
@@ -16,6 +16,7 @@ local may = {
     ["sim/exec"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
     ["sim/guest"] = { "sim/ir", "sim/softmmu", "sim/base" },
     ["sim/guest/riscv64"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
+    ["sim/firmware"] = { "sim/machine", "sim/base" },
     ["sim/devices"] = { "sim/machine", "sim/base" },
     ["sim/boot"] = { "sim/machine", "sim/base" },
     ["sim/snapshot"] = { "sim/exec", "sim/guest", "sim/machine", "sim/ir", "sim/base" },
@@ -35,6 +36,7 @@ local wiring = {
     ["conformance/main.c"] = { "lua" },
     ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
     ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
+    ["sim/guest/regs.c"] = { "sim/guest/riscv64" },
 }
 -- system header pattern -> folders it may appear in
 local only_in = {

@@ -4,10 +4,15 @@
  * RAM and mapping are apart: a piece of RAM is a memfd (or a private overlay of one, after space_fork), lives as long as
  * the Space, and may be mapped several times. Mappings do not overlap; they are aligned to SPACE_PAGE_BYTES.
  *
- * THREADS. Changes (ram_new, map, unmap, protect, device) are serialised by an own lock. space_find may be called by any
+ * THREADS. Changes (ram_new, map, unmap, device) are serialised by an own lock, which all but space_find and
+ * space_version take. space_find may be called by any
  * thread at any time, takes no lock, and sees the map before or after a change, never a mix: a change installs a new map
  * and leaves the old one readable until space_collect. Whoever caches a look-up compares space_version.
- * Memory is read and written by vcpus directly through SpaceHit.host. */
+ * Memory is read and written by vcpus directly through SpaceHit.host. Beside them space_read and space_write move aligned
+ * 8 bytes at once.
+ *
+ * PAGE_CODE. A translator sets it (atomic_fetch_or, sequentially consistent) before it reads the bytes; a writer writes, then
+ * looks at it. So either the translator sees the new bytes, or the writer sees the flag. */
 #ifndef SIM_MACHINE_SPACE_H
 #define SIM_MACHINE_SPACE_H
 
@@ -18,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SPACE_PAGE_BYTES = 4096, SPACE_MAX_REGIONS = 1024 };
+enum { SPACE_PAGE_BYTES = 4096, SPACE_MAX_REGIONS = 1024, SPACE_MAX_RAMS = 1024 };
 enum { SPACE_R = 1, SPACE_W = 2, SPACE_X = 4, SPACE_LOG_DIRTY = 8 }; /* the numbers of accel.h's MAP_x */
 /* flags of a page of RAM, one atomic byte each */
 enum { PAGE_CODE = 1 /* some vcpu has translated from it: stores go the slow way */, PAGE_DIRTY = 2 };
@@ -32,7 +37,9 @@ typedef struct SpaceDevice {
 
 Space *space_new(void);
 void space_free(Space *s); /* nobody may be using it; NULL is fine */
-/* A twin with the same RAM contents, copy-on-write, and the same map, without devices. s stays usable. No vcpu of s may run. */
+/* A twin with the same RAM contents, copy-on-write, the same map and dirty log, without devices. s stays usable; its host
+ * addresses stay. Neither sees what the other writes from now on. No vcpu of s may run. The first fork of a RAM copies nothing;
+ * later ones copy the pages that this side has written since its first. */
 MUST_USE int space_fork(Space *s, Space **out, Err *err);
 /* Zeroed; host pages are committed when touched. size: a multiple of the page. -ERR_NOMEM, -ERR_INVAL, -ERR_LIMIT. */
 MUST_USE int space_ram_new(Space *s, uint64_t size_bytes, uint32_t *ram, Err *err);
@@ -41,7 +48,7 @@ MUST_USE int space_ram_new(Space *s, uint64_t size_bytes, uint32_t *ram, Err *er
 MUST_USE int space_map(Space *s, uint64_t gpa, uint64_t size_bytes, uint32_t ram, uint64_t offset, uint32_t flags,
                        Err *err);
 MUST_USE int space_unmap(Space *s, uint64_t gpa, uint64_t size_bytes,
-                         Err *err); /* exactly one region, else -ERR_NOENT */
+                         Err *err); /* exactly one region or device, else -ERR_NOENT */
 MUST_USE int space_device(Space *s, uint64_t gpa, uint64_t size_bytes, const SpaceDevice *ops, void *ctx, Err *err);
 
 typedef struct SpaceHit {
@@ -60,11 +67,14 @@ void space_collect(Space *s);                                 /* frees old maps:
  * and nothing done. A write marks pages dirty and reports code pages hit through the call-back of space_on_code. */
 MUST_USE int space_read(const Space *s, uint64_t gpa, void *buf, size_t n, Err *err);
 MUST_USE int space_write(Space *s, uint64_t gpa, const void *buf, size_t n, Err *err);
-/* Called on the writing thread when space_write, or space_code_written, changes bytes of a PAGE_CODE page. */
+/* Called on the writing thread, after the write and without the lock, when space_write, or a vcpu that says so with
+ * space_code_written, changed bytes of PAGE_CODE pages: once for each address range at which those bytes are mapped. */
 void space_on_code(Space *s, void (*fn)(void *ctx, uint64_t gpa, uint64_t n), void *ctx);
 void space_code_written(Space *s, uint64_t gpa, uint64_t n);
 /* One bit per page from gpa, LSB first, of regions with SPACE_LOG_DIRTY; fetch and clear is one atomic step a page. bits holds
- * (size / page + 7) / 8 bytes. */
+ * (size / page + 7) / 8 bytes. The log is of the RAM: regions that share a page share its bit. A log is clean when it is switched
+ * on. Clearing changes space_version, as cached rights to write are void. A page that is not logged: -ERR_NOENT; not whole
+ * pages: -ERR_ALIGN. */
 MUST_USE int space_dirty_get(Space *s, uint64_t gpa, uint64_t size_bytes, uint8_t *bits, bool clear, Err *err);
 
 /* For snapshots: pieces and regions in order of creation and of address. */
