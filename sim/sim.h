@@ -69,7 +69,7 @@ MUST_USE int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err);
 #define SIM_EXIT_MAP(X)                                                                                                \
     X(budget)                                                                                                          \
     X(canceled) X(halt) X(mmio_read) X(mmio_write) X(sysreg_read) X(sysreg_write) X(hypercall) X(exception)            \
-        X(nested_page_fault) X(debug) X(irq_window) X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
+        X(nested_page_fault) X(debug) X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
 typedef enum {
 #define X(name) SIM_EXIT_##name,
     SIM_EXIT_MAP(X)
@@ -111,7 +111,6 @@ size_t sim_reg_list(const SimVcpu *v, RegId *ids, size_t cap); /* in restore ord
 bool sim_translate(SimVcpu *v, uint64_t gva, uint32_t access, uint64_t *gpa);
 /* line: 0 software, 1 timer, 2 external (guest.h's GuestLine): a wire into the vcpu. THREAD-SAFE. */
 MUST_USE int sim_vcpu_line(SimVcpu *v, uint32_t line, bool level, Err *err);
-bool sim_irq_takeable(SimVcpu *v);
 typedef struct {
     uint64_t gva, len;
     uint32_t access; /* 4: before execution; 2: after a store, 3: any access */

@@ -34,8 +34,13 @@ typedef struct {
     IoResult (*io)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
     uint64_t (*deadline)(void *ctx, ExecVcpu *v); /* of devices, for this vcpu, in its guest clock; UINT64_MAX = none */
     void (*tick)(void *ctx, ExecVcpu *v);         /* that instant is reached */
-    /* A firmware call: true if it was served and the guest goes on. */
+    /* A call to the level above: true if it was served and the guest goes on. */
     bool (*call)(void *ctx, ExecVcpu *v);
+    /* Other vcpus of the same memory: whether there are any; a page has become PAGE_CODE (exec_code_page each of them); bytes
+     * of a PAGE_CODE page were written (exec_code_written each). */
+    bool (*has_peers)(void *ctx, ExecVcpu *v);
+    void (*code_page)(void *ctx, ExecVcpu *v);
+    void (*code_written)(void *ctx, ExecVcpu *v, uint64_t gpa, uint64_t n);
 } ExecHost;
 ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id);
 void exec_free(ExecVcpu *v);
@@ -51,13 +56,12 @@ typedef enum {
     EXEC_CALL,     /* a call that the host did not serve; pc is after it */
     EXEC_BREAK,    /* a breakpoint or watchpoint: `access` */
     EXEC_STEP,     /* is_step: one instruction or one trap entry is done */
-    EXEC_WINDOW,   /* irq_window: an interrupt could be taken now */
     EXEC_ENDED     /* exec_end was called from inside: the machine ended */
 } ExecStop;
 typedef struct {
     uint64_t insns;    /* at most; UINT64_MAX = no bound */
     uint64_t until_ns; /* of the guest clock */
-    bool is_step, irq_window;
+    bool is_step;
 } ExecRun;
 typedef struct {
     bool is_write, is_exec, is_signed;
@@ -68,6 +72,7 @@ typedef struct {
 ExecStop exec_run(ExecVcpu *v, const ExecRun *until);
 const ExecAccess *exec_access(const ExecVcpu *v);
 bool exec_reply_due(const ExecVcpu *v);
+bool exec_is_replied(const ExecVcpu *v); /* a reply was given, and its instruction has not retired yet */
 void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault);
 /* Retires a replied instruction alone. true: it made a further access (exec_access), which is due now. */
 bool exec_settle(ExecVcpu *v);
@@ -80,6 +85,8 @@ void exec_end(ExecVcpu *v);                              /* from host call-backs
 void exec_state_changed(ExecVcpu *v);
 /* Code at gpa was written by somebody else. THREAD-SAFE. */
 void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n);
+void exec_code_page(ExecVcpu *v); /* some page became PAGE_CODE: entries for stores are void. THREAD-SAFE */
+bool exec_translate(ExecVcpu *v, uint64_t gva, Access acc, uint64_t *gpa); /* without side effects */
 uint64_t exec_insns(const ExecVcpu *v);
 uint64_t exec_clock_ns(const ExecVcpu *v);
 void exec_clock_set(ExecVcpu *v, uint64_t ns); /* forward only: idle time */
@@ -97,7 +104,7 @@ typedef struct {
 enum { EXEC_MAX_BREAKS = 64 };
 int exec_breaks(ExecVcpu *v, const ExecBreak *list, size_t n, Err *err);
 typedef struct {
-    uint64_t blocks, translations, traps;
+    uint64_t blocks, translations, traps, tlb_fills, walks, io; /* blocks: entered from the dispatcher */
 } ExecStats;
 void exec_stats(const ExecVcpu *v, ExecStats *out);
 #endif

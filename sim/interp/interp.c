@@ -57,8 +57,9 @@ typedef struct {
 /* Forms of MEM ops: X(name, type, aux) */
 #define LOADS(X)                                                                                                       \
     X(ld8, uint8_t, 0)                                                                                                 \
-    X(lds8, int8_t, MEM_SIGNED) X(ld16, uint16_t, 1) X(lds16, int16_t, 1 | MEM_SIGNED) X(ld32, uint32_t, 2)            \
-        X(lds32, int32_t, 2 | MEM_SIGNED) X(ld64, uint64_t, 3)
+    X(lds8, int8_t, MEM_SIGNED)                                                                                        \
+    X(ld16, uint16_t, 1) X(lds16, int16_t, 1 | MEM_SIGNED) X(ld32, uint32_t, 2) X(lds32, int32_t, 2 | MEM_SIGNED)      \
+        X(ld64, uint64_t, 3)
 #define STORES(X) X(st8, uint8_t, 0) X(st16, uint16_t, 1) X(st32, uint32_t, 2) X(st64, uint64_t, 3)
 #define BRANCHES(X)                                                                                                    \
     X(breq, COND_EQ, a == b)                                                                                           \
@@ -68,7 +69,8 @@ typedef struct {
     X(brltu, COND_LTU, a < b)                                                                                          \
     X(brgeu, COND_GEU, a >= b)
 #define OTHERS(X)                                                                                                      \
-    X(ld_any) X(st_any) X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(leave) X(cut)
+    X(ld_any)                                                                                                          \
+    X(st_any) X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(leave) X(leave_far) X(cut)
 
 typedef enum {
 #define NUL(name, expr) H_##name,
@@ -264,9 +266,13 @@ static void *interp_prepare(void *engine, const IrBlock *b, void *tag)
 static void interp_link(void *engine, void *from, unsigned exit, void *to)
 {
     (void)engine;
+    const void *const *handlers;
+    interp_loop(NULL, NULL, &handlers);
     Code *c = code_of(from);
     assert(exit < c->nexits);
-    c->site[exit]->imm = (int64_t)(uintptr_t)(to ? to : (void *)&c->stub[exit].head);
+    bool is_stub = !to || to == LINK_BY_JUMP_CACHE;
+    c->stub[exit].op[0].handler = handlers[to == LINK_BY_JUMP_CACHE ? H_leave_far : H_leave];
+    c->site[exit]->imm = (int64_t)(uintptr_t)(is_stub ? &c->stub[exit].head : to);
 }
 
 static void interp_release(void *engine, void *code)
@@ -297,6 +303,7 @@ static const OpMeta *spot_enter(Frame *f, const Spot *s)
 static Left spot_event(Frame *f, const Spot *s)
 {
     const OpMeta *meta = spot_enter(f, s);
+    f->left_block = code_of(s->head)->tag;
     f->pc = s->head->pc + code_of(s->head)->insn_at[meta->insn];
     return LEFT_EVENT;
 }
@@ -607,6 +614,12 @@ L_sync:
     f->budget = budget;
     f->pc = (uint64_t)p->imm;
     return LEFT_SYNC;
+L_leave_far : {
+    const JumpEntry *e = &f->jump[JUMP_INDEX(head->pc)];
+    if (__builtin_expect(e->pc == head->pc && e->key == f->jump_key, 1)) {
+        ENTER((Head *)e->code);
+    }
+}
 L_leave:
     return leave_exit(f, p, budget);
 L_cut:

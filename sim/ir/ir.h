@@ -178,7 +178,7 @@ typedef struct Frame {
     uint32_t mode_key;  /* of the code now running */
     uint32_t left_exit; /* which exit of left_block was taken: what the dispatcher may link */
     uint32_t stop_reason;
-    void *left_block; /* the tag that prepare() was given */
+    void *left_block; /* the tag that prepare() was given: with LEFT_EXIT and LEFT_EVENT */
     uint64_t stop_imm;
     Trap trap;
     uint64_t resv_addr, resv_val, resv_size; /* lr: 0 bytes = no reservation */
@@ -283,6 +283,7 @@ typedef enum {
     LEFT_STOP,     /* Frame.stop_reason; pc = the next instruction */
     LEFT_SYNC      /* pc = the next instruction */
 } Left;
+#define LINK_BY_JUMP_CACHE ((void *)(uintptr_t)1)
 /* What the dispatcher needs of an engine. One object per vcpu; all calls on the vcpu's thread. */
 typedef struct Engine {
     const char *name;
@@ -296,7 +297,8 @@ typedef struct Engine {
     /* Runs the first n instructions of code, which has more, and leaves with LEFT_BUDGET; or less, if something else of
      * Left comes up. Frame.budget is n. Linked exits among them are taken. */
     Left (*enter_some)(void *engine, void *code, Frame *f, uint32_t n);
-    /* Exit number `exit` of `from` goes straight to `to` from now on; NULL: back to the dispatcher. */
+    /* Exit number `exit` of `from` goes straight to `to` from now on; NULL: back to the dispatcher; LINK_BY_JUMP_CACHE: to
+     * what Frame.jump holds for its pc, else to the dispatcher. */
     void (*link)(void *engine, void *from, unsigned exit, void *to);
     void (*release)(void *engine, void *code); /* nothing links to it any more, and no enter() is inside it */
 } Engine;

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * blocks.c - the code of one vcpu: blocks by (gpa, gva, mode key), made by the guest's translator and an engine, linked
+ * exit to entry, dropped when their bytes change. */
+#include "sim/exec/exec_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { PAGE_MASK = SPACE_PAGE_BYTES - 1 };
+
+/* ---- keeping ---- */
+static size_t hash_of(uint64_t gpa, uint64_t gva, uint32_t mode_key)
+{
+    uint64_t h = (gpa ^ gva << 7 ^ (uint64_t)mode_key << 32) * 0x9e3779b97f4a7c15ull;
+    return (size_t)(h >> (64 - BLOCK_HASH_BITS));
+}
+
+static Block *block_alloc(ExecVcpu *v)
+{
+    if (!v->spare) {
+        Block *pool = x_calloc(BLOCK_POOL, sizeof *pool);
+        VEC_PUSH(&v->pools, pool);
+        for (size_t i = 0; i < BLOCK_POOL; i++) {
+            pool[i].hash_next = v->spare;
+            v->spare = &pool[i];
+        }
+    }
+    Block *b = v->spare;
+    v->spare = b->hash_next;
+    *b = (Block){0};
+    return b;
+}
+
+static PageBlocks *page_get(ExecVcpu *v, uint64_t gpa, _Atomic uint8_t *flags)
+{
+    uint64_t page = gpa >> MMU_PAGE_BITS;
+    PageBlocks **at = &v->pages[page & ((1u << PAGE_HASH_BITS) - 1)];
+    for (PageBlocks *p = *at; p; p = p->next) {
+        if (p->page == page) {
+            p->flags = flags ? flags : p->flags;
+            return p;
+        }
+    }
+    if (!flags) {
+        return NULL;
+    }
+    PageBlocks *p = x_alloc(sizeof *p);
+    *p = (PageBlocks){.page = page, .flags = flags, .next = *at};
+    *at = p;
+    return p;
+}
+
+/* The page holds code from here on: stores to it must come to the slow path, this vcpu's and everybody's. */
+static void page_add(ExecVcpu *v, Block *b, unsigned which, uint64_t gpa, _Atomic uint8_t *flags)
+{
+    PageBlocks *p = page_get(v, gpa, flags);
+    b->page_next[which] = p->blocks;
+    p->blocks = b;
+}
+
+static void page_watch(ExecVcpu *v, _Atomic uint8_t *flags)
+{
+    if (!(atomic_fetch_or_explicit(flags, PAGE_CODE, memory_order_acq_rel) & PAGE_CODE)) {
+        mmu_flush_writes(v->mmu);
+        v->host.code_page(v->host.ctx, v);
+    }
+}
+
+/* ---- links ---- */
+void block_link(ExecVcpu *v, Block *from, unsigned exit, Block *to)
+{
+    if (from->is_dead || to->is_dead || from->to[exit]) {
+        return;
+    }
+    from->to[exit] = to;
+    from->next_in[exit] = to->in;
+    from->next_in_exit[exit] = to->in_exit;
+    to->in = from;
+    to->in_exit = (uint8_t)exit;
+    v->cfg.engine->link(v->engine, from->code, exit, to->code);
+}
+
+static void unlink_in(ExecVcpu *v, Block *b)
+{
+    while (b->in) {
+        Block *from = b->in;
+        unsigned exit = b->in_exit;
+        b->in = from->next_in[exit];
+        b->in_exit = from->next_in_exit[exit];
+        from->to[exit] = NULL;
+        v->cfg.engine->link(v->engine, from->code, exit, NULL);
+    }
+}
+
+static void unlink_out(Block *b, unsigned exit)
+{
+    Block *to = b->to[exit], *at = to->in, *before = NULL;
+    unsigned at_exit = to->in_exit, before_exit = 0;
+    while (at != b || at_exit != exit) {
+        before = at;
+        before_exit = at_exit;
+        at = before->next_in[before_exit];
+        at_exit = before->next_in_exit[before_exit];
+    }
+    if (before) {
+        before->next_in[before_exit] = b->next_in[exit];
+        before->next_in_exit[before_exit] = b->next_in_exit[exit];
+    } else {
+        to->in = b->next_in[exit];
+        to->in_exit = b->next_in_exit[exit];
+    }
+    b->to[exit] = NULL;
+}
+
+/* ---- dropping ---- */
+static void hash_remove(ExecVcpu *v, Block *b)
+{
+    Block **at = &v->hash[hash_of(b->gpa, b->gva, b->mode_key)];
+    while (*at != b) {
+        at = &(*at)->hash_next;
+    }
+    *at = b->hash_next;
+}
+
+/* All but its places in the lists of its pages. */
+static void block_kill(ExecVcpu *v, Block *b)
+{
+    b->is_dead = true;
+    hash_remove(v, b);
+    unlink_in(v, b);
+    for (unsigned i = 0; i < IR_MAX_EXITS; i++) {
+        if (b->to[i]) {
+            unlink_out(b, i);
+        }
+    }
+    JumpEntry *e = &v->f->jump[JUMP_INDEX(b->gva)];
+    if (e->code == b->code) {
+        *e = (JumpEntry){0};
+    }
+    b->hash_next = v->dead;
+    v->dead = b;
+}
+
+static unsigned page_index(const Block *b, uint64_t page)
+{
+    return b->gpa >> MMU_PAGE_BITS != page;
+}
+
+/* Two virtual pages may be one physical page. */
+static bool is_in_two_lists(const Block *b)
+{
+    return b->nbytes2 && b->gpa >> MMU_PAGE_BITS != b->gpa2 >> MMU_PAGE_BITS;
+}
+
+static void page_remove(ExecVcpu *v, uint64_t gpa, const Block *b)
+{
+    PageBlocks *p = page_get(v, gpa, NULL);
+    Block **at = &p->blocks;
+    while (*at != b) {
+        at = &(*at)->page_next[page_index(*at, p->page)];
+    }
+    *at = b->page_next[page_index(b, p->page)];
+}
+
+static bool holds(const Block *b, uint64_t first, uint64_t last)
+{
+    uint64_t n1 = b->nbytes - b->nbytes2;
+    return (b->gpa <= last && b->gpa + n1 - 1 >= first) ||
+           (b->nbytes2 && b->gpa2 <= last && b->gpa2 + b->nbytes2 - 1 >= first);
+}
+
+/* A page without code is a page like any other again; with other vcpus about, only they know of theirs. */
+static void page_release(ExecVcpu *v, PageBlocks *p)
+{
+    if (!p->blocks && !v->host.has_peers(v->host.ctx, v)) {
+        atomic_fetch_and_explicit(p->flags, (uint8_t)~PAGE_CODE, memory_order_acq_rel);
+    }
+}
+
+static bool page_drop(ExecVcpu *v, PageBlocks *p, uint64_t first, uint64_t last)
+{
+    bool is_any = false;
+    Block *next;
+    for (Block *b = p->blocks; b; b = next) {
+        next = b->page_next[page_index(b, p->page)];
+        if (holds(b, first, last)) {
+            is_any = true;
+            page_remove(v, b->gpa, b);
+            if (is_in_two_lists(b)) {
+                page_remove(v, b->gpa2, b);
+            }
+            block_kill(v, b);
+        }
+    }
+    page_release(v, p);
+    return is_any;
+}
+
+bool blocks_drop(ExecVcpu *v, uint64_t gpa, uint64_t n)
+{
+    uint64_t last = gpa + n - 1;
+    bool is_any = false;
+    for (uint64_t at = gpa & ~(uint64_t)PAGE_MASK; at <= last && at >= (gpa & ~(uint64_t)PAGE_MASK);
+         at += SPACE_PAGE_BYTES) {
+        PageBlocks *p = page_get(v, at, NULL);
+        is_any = (p && page_drop(v, p, gpa, last)) || is_any;
+    }
+    return is_any;
+}
+
+void blocks_drop_all(ExecVcpu *v)
+{
+    for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
+        for (PageBlocks *p = v->pages[i]; p; p = p->next) {
+            page_drop(v, p, 0, UINT64_MAX);
+        }
+    }
+}
+
+void blocks_reap(ExecVcpu *v)
+{
+    while (v->dead) {
+        Block *b = v->dead;
+        v->dead = b->hash_next;
+        v->cfg.engine->release(v->engine, b->code);
+        b->hash_next = v->spare;
+        v->spare = b;
+    }
+}
+
+void blocks_free(ExecVcpu *v)
+{
+    blocks_drop_all(v);
+    blocks_reap(v);
+    for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
+        while (v->pages[i]) {
+            PageBlocks *p = v->pages[i];
+            v->pages[i] = p->next;
+            mem_free(p);
+        }
+    }
+    for (size_t i = 0; i < v->pools.n; i++) {
+        mem_free(v->pools.items[i]);
+    }
+    VEC_FREE(&v->pools);
+}
+
+/* ---- instructions that end their block ---- */
+static uint64_t *alone_slot(ExecVcpu *v, uint64_t gpa)
+{
+    return &v->alone[(gpa >> 1 ^ gpa >> 11) % ALONE_MARKS];
+}
+
+static bool is_alone(ExecVcpu *v, uint64_t gpa)
+{
+    return *alone_slot(v, gpa) == gpa + 1;
+}
+
+/* Forgetting a mark costs time, never correctness: so a table that overwrites is enough. */
+void blocks_mark_alone(ExecVcpu *v, uint64_t gpa)
+{
+    *alone_slot(v, gpa) = gpa + 1;
+    blocks_drop(v, gpa, 1);
+}
+
+/* ---- making ---- */
+typedef struct {
+    ExecVcpu *v;
+    IrBuild build;
+    Fetch first, second;
+    bool has_second;
+    uint32_t max_insns;
+} Maker;
+
+static uint32_t insns_cap(ExecVcpu *v, BlockKind kind)
+{
+    uint32_t cap = v->cfg.max_block_insns;
+    cap = cap && cap < IR_BLOCK_MAX_INSNS ? cap : IR_BLOCK_MAX_INSNS;
+    if (v->cfg.block_seed) {
+        v->random = v->random * 6364136223846793005ull + 1442695040888963407ull;
+        cap = 1 + (uint32_t)(v->random >> 33) % cap;
+    }
+    return kind == KIND_SINGLE ? 1 : cap;
+}
+
+/* An instruction over the end of the page: its bytes are put together. Only ever the first of a block. */
+static TrResult translate_split(Maker *k, Translate *t, Trap *trap, bool *is_trap)
+{
+    ExecVcpu *v = k->v;
+    uint8_t bytes[32];
+    unsigned n = k->first.n, max = v->isa->insn_max_bytes;
+    if (!mmu_fetch(v->mmu, t->pc + n, &k->second, trap)) {
+        *is_trap = true;
+        return TR_END;
+    }
+    k->has_second = true;
+    memcpy(bytes, k->first.host, n);
+    memcpy(bytes + n, k->second.host, max - n);
+    t->bytes = bytes;
+    t->avail = max;
+    TrResult r = v->isa->translate(t);
+    assert(r != TR_MORE); /* insn_max_bytes are enough for any instruction */
+    return r;
+}
+
+static TrResult translate_one(Maker *k, Trap *trap, bool *is_trap)
+{
+    ExecVcpu *v = k->v;
+    uint32_t at = v->ir.nbytes;
+    Translate t = {.ir = &k->build,
+                   .pc = v->ir.gva + at,
+                   .mode_key = v->ir.mode_key,
+                   .bytes = k->first.host + at,
+                   .avail = k->first.n - at,
+                   .cpu = v->cfg.cpu};
+    if (t.avail > v->isa->insn_max_bytes) {
+        t.avail = v->isa->insn_max_bytes;
+    }
+    TrResult r = t.avail ? v->isa->translate(&t) : TR_MORE;
+    return r == TR_MORE && !at ? translate_split(k, &t, trap, is_trap) : r;
+}
+
+static bool is_access(const IrOp *op)
+{
+    IrClass cls = ir_op_info[op->op].cls;
+    return cls == CLASS_LOAD || cls == CLASS_STORE || cls == CLASS_ATOMIC;
+}
+
+/* The accesses of the last instruction may reach devices and code: sync follows it. false: it has none. */
+static bool last_is_alone(IrBlock *b)
+{
+    bool is_any = false;
+    for (uint32_t i = b->nops; i-- && b->op[i].insn == b->ninsns - 1;) {
+        if (is_access(&b->op[i])) {
+            b->op[i].aux |= MEM_ALONE;
+            is_any = true;
+        }
+    }
+    return is_any;
+}
+
+static void terminate(Maker *k, bool is_alone_insn)
+{
+    IrBlock *b = &k->v->ir;
+    uint64_t pc = b->gva + b->nbytes;
+    ir_emit(&k->build, &(IrOp){.op = is_alone_insn ? IR_sync : IR_jmp, .imm = (int64_t)pc});
+}
+
+/* The instructions of one block. false: the first cannot be fetched. */
+static bool translate_block(Maker *k, BlockKind kind, Trap *trap)
+{
+    ExecVcpu *v = k->v;
+    bool is_trap = false;
+    for (;;) {
+        TrResult r = translate_one(k, trap, &is_trap);
+        if (is_trap) {
+            return false;
+        }
+        if (r == TR_MORE || k->build.is_full) {
+            if (k->build.is_full) {
+                ir_drop_insn(&k->build);
+            }
+            terminate(k, false);
+            return true;
+        }
+        if (r == TR_END) {
+            return true;
+        }
+        uint32_t last = v->ir.insn_at[v->ir.ninsns - 1];
+        bool alone = (kind == KIND_SINGLE || is_alone(v, k->first.gpa + last)) && last_is_alone(&v->ir);
+        if (alone || v->ir.ninsns >= k->max_insns || k->has_second || v->ir.nbytes >= k->first.n ||
+            exec_is_break(v, v->ir.gva + v->ir.nbytes)) {
+            terminate(k, alone);
+            return true;
+        }
+    }
+}
+
+static void access_note(ExecVcpu *v, Block *b)
+{
+    uint32_t last = v->ir.ninsns - 1;
+    b->last_len = (uint8_t)(v->ir.insn_at[last + 1] - v->ir.insn_at[last]);
+    for (uint32_t i = 0; i < v->ir.nops; i++) {
+        if (v->ir.op[i].insn == last && is_access(&v->ir.op[i])) {
+            b->access_dst = ir_op_info[v->ir.op[i].op].has_dst ? v->ir.op[i].d : IR_ZERO;
+            b->access_aux = v->ir.op[i].aux;
+            return;
+        }
+    }
+}
+
+static void *code_make(ExecVcpu *v, Block *b)
+{
+#ifndef NDEBUG
+    Err err = {0};
+    int rc = ir_verify(&v->ir, &v->isa->ir, &err);
+    assert(!rc && "the translator made an unsound block");
+#endif
+    if (v->cfg.max_block_insns != 1) { /* the reference mode runs what the translator wrote */
+        ir_optimise(&v->ir, &v->isa->ir);
+    }
+    void *code = v->cfg.engine->prepare(v->engine, &v->ir, b);
+    if (!code) { /* full: start again from nothing */
+        blocks_drop_all(v);
+        blocks_reap(v);
+        code = v->cfg.engine->prepare(v->engine, &v->ir, b);
+    }
+    return code;
+}
+
+static void block_list(ExecVcpu *v, Block *b, _Atomic uint8_t *page, _Atomic uint8_t *page2)
+{
+    page_add(v, b, 0, b->gpa, page);
+    page_watch(v, page); /* again: making room for the code may have released the page */
+    if (is_in_two_lists(b)) {
+        page_add(v, b, 1, b->gpa2, page2);
+        page_watch(v, page2);
+    }
+    Block **head = &v->hash[hash_of(b->gpa, b->gva, b->mode_key)];
+    b->hash_next = *head;
+    *head = b;
+}
+
+static Block *block_make(ExecVcpu *v, BlockKind kind, const Fetch *at)
+{
+    Maker k = {.v = v, .first = *at, .max_insns = insns_cap(v, kind)};
+    Trap trap;
+    ir_begin(&k.build, &v->ir, v->ops, v->f->pc, v->f->mode_key);
+    page_watch(v, at->page); /* before the bytes are read, so that no store goes unnoticed */
+    if (!translate_block(&k, kind, &trap)) {
+        v->f->trap = trap;
+        return NULL;
+    }
+    if (k.has_second) {
+        page_watch(v, k.second.page);
+    }
+    Block *b = block_alloc(v);
+    void *code = code_make(v, b);
+    assert(code); /* an empty cache holds any block */
+    *b = (Block){.gva = v->f->pc,
+                 .gpa = at->gpa,
+                 .mode_key = v->f->mode_key,
+                 .ninsns = v->ir.ninsns,
+                 .nbytes = v->ir.nbytes,
+                 .kind = kind,
+                 .code = code};
+    access_note(v, b);
+    if (k.has_second) {
+        b->gpa2 = k.second.gpa;
+        b->nbytes2 = b->nbytes - at->n;
+    }
+    block_list(v, b, at->page, k.second.page);
+    v->stats.translations++;
+    return b;
+}
+
+Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap)
+{
+    Frame *f = v->f;
+    Fetch at;
+    if (!mmu_fetch(v->mmu, f->pc, &at, trap)) {
+        return NULL;
+    }
+    for (Block *b = v->hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
+        if (b->gpa == at.gpa && b->gva == f->pc && b->mode_key == f->mode_key && b->kind == kind) {
+            if (!b->nbytes2) {
+                return b;
+            }
+            Fetch second; /* may be another page by now, or none */
+            if (!mmu_fetch(v->mmu, f->pc + at.n, &second, trap)) {
+                return NULL;
+            }
+            if (second.gpa == b->gpa2) {
+                return b;
+            }
+        }
+    }
+    Block *b = block_make(v, kind, &at);
+    if (!b) {
+        *trap = f->trap;
+    }
+    return b;
+}

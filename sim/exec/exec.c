@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/exec/exec_int.h"
+
+#include "sim/base/os.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- time ---- */
+uint64_t exec_insns(const ExecVcpu *v)
+{
+    return frame_insns(v->f);
+}
+
+uint64_t exec_clock_ns(const ExecVcpu *v)
+{
+    return exec_insns(v) + v->skipped;
+}
+
+uint64_t exec_now_ns(const Frame *f)
+{
+    return exec_clock_ns(f->vcpu);
+}
+
+void exec_clock_set(ExecVcpu *v, uint64_t ns)
+{
+    if (ns > exec_clock_ns(v)) {
+        v->skipped += ns - exec_clock_ns(v);
+    }
+}
+
+bool exec_is_waiting(const ExecVcpu *v)
+{
+    return v->is_waiting;
+}
+
+void exec_state_get(const ExecVcpu *v, ExecState *out)
+{
+    *out = (ExecState){.insns = exec_insns(v), .skipped_ns = v->skipped, .is_waiting = v->is_waiting};
+}
+
+void exec_state_set(ExecVcpu *v, const ExecState *in)
+{
+    v->f->budget = 0;
+    v->f->insns_end = in->insns;
+    v->skipped = in->skipped_ns;
+    v->is_waiting = in->is_waiting;
+}
+
+/* ---- mode ---- */
+static void mode_refresh(ExecVcpu *v)
+{
+    uint64_t space_tag;
+    unsigned data, fetch;
+    v->f->mode_key = v->isa->mode_key(v->f);
+    v->isa->context(v->f, &space_tag, &data, &fetch);
+    mmu_select(v->mmu, space_tag, data, fetch);
+    v->f->jump_key = (uint64_t)v->f->mode_key << 32 | mmu_fetch_key(v->mmu);
+}
+
+void exec_state_changed(ExecVcpu *v)
+{
+    mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+    v->f->resv_size = 0;
+    mode_refresh(v);
+}
+
+void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
+{
+    mmu_flush(f->mmu, gva, space_tag);
+}
+
+void exec_flush_code(Frame *f)
+{
+    ExecVcpu *v = f->vcpu;
+    if (v->host.has_peers(v->host.ctx, v)) { /* alone, every store to code is seen when it is made */
+        blocks_drop_all(v);
+    }
+}
+
+/* ---- what the mmu asks for ---- */
+static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value)
+{
+    ExecVcpu *v = ctx;
+    Frame *f = v->f;
+    if (f->reply_next < f->nreplies) {
+        bool is_fault = f->reply_is_fault && f->reply_next == f->nreplies - 1;
+        *value = is_write ? *value : f->reply[f->reply_next];
+        f->reply_next++;
+        return is_fault ? IO_FAULT : IO_DONE;
+    }
+    IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
+    if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
+        /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
+        f->reply[f->nreplies++] = *value;
+        f->reply_next = f->nreplies;
+    }
+    if (r == IO_EXTERNAL) {
+        v->access = (ExecAccess){.is_write = is_write,
+                                 .size_bytes = (uint8_t)size_bytes,
+                                 .piece = (uint8_t)f->reply_next,
+                                 .gva = gva,
+                                 .gpa = gpa,
+                                 .value = is_write ? *value : 0};
+    }
+    return r;
+}
+
+static bool on_code_writing(void *ctx, uint64_t gpa, unsigned size_bytes)
+{
+    return blocks_drop(ctx, gpa, size_bytes);
+}
+
+static void on_code_written(void *ctx, uint64_t gpa, unsigned size_bytes)
+{
+    ExecVcpu *v = ctx;
+    v->host.code_written(v->host.ctx, v, gpa, size_bytes);
+}
+
+static void on_mark_alone(void *ctx)
+{
+    ((ExecVcpu *)ctx)->want_mark = true;
+}
+
+static void on_watch(void *ctx, uint64_t gva, unsigned size_bytes, bool is_write)
+{
+    ExecVcpu *v = ctx;
+    v->is_watch_hit = true;
+    v->access = (ExecAccess){.is_write = is_write, .size_bytes = (uint8_t)size_bytes, .gva = gva};
+}
+
+/* ---- from other threads ---- */
+void exec_kick(ExecVcpu *v)
+{
+    atomic_fetch_or(&v->posted, POST_KICK);
+}
+
+void exec_line(ExecVcpu *v, GuestLine line, bool level)
+{
+    if (level) {
+        atomic_fetch_or(&v->lines, 1u << line);
+    } else {
+        atomic_fetch_and(&v->lines, ~(1u << line));
+    }
+    atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_code_page(ExecVcpu *v)
+{
+    atomic_fetch_or(&v->posted, POST_WRITES);
+}
+
+void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n)
+{
+    pthread_mutex_lock(&v->post_lock);
+    if (v->nranges < MAX_POSTED_RANGES) {
+        v->ranges[v->nranges].gpa = gpa;
+        v->ranges[v->nranges++].n = n;
+    } else {
+        v->ranges[0].gpa = 0;
+        v->ranges[0].n = UINT64_MAX; /* too many to tell apart */
+    }
+    pthread_mutex_unlock(&v->post_lock);
+    atomic_fetch_or(&v->posted, POST_CODE);
+}
+
+static void take_ranges(ExecVcpu *v)
+{
+    pthread_mutex_lock(&v->post_lock);
+    for (size_t i = 0; i < v->nranges; i++) {
+        if (v->ranges[i].n == UINT64_MAX) {
+            blocks_drop_all(v);
+        } else {
+            blocks_drop(v, v->ranges[i].gpa, v->ranges[i].n);
+        }
+    }
+    v->nranges = 0;
+    pthread_mutex_unlock(&v->post_lock);
+}
+
+static void take_lines(ExecVcpu *v)
+{
+    uint32_t lines = atomic_load(&v->lines);
+    for (unsigned i = 0; i < LINE_COUNT; i++) {
+        v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+    }
+}
+
+/* What others asked for since the last look, but for the kick. */
+static void take_posted(ExecVcpu *v)
+{
+    uint32_t posted = atomic_load_explicit(&v->posted, memory_order_acquire);
+    if (posted & ~(uint32_t)POST_KICK) {
+        posted = atomic_fetch_and(&v->posted, POST_KICK);
+    }
+    if (posted & POST_LINES) {
+        take_lines(v);
+    }
+    if (posted & POST_CODE) {
+        take_ranges(v);
+    }
+    if (posted & POST_WRITES) {
+        mmu_flush_writes(v->mmu);
+    }
+    if (v->space_version != space_version(v->cfg.space)) {
+        v->space_version = space_version(v->cfg.space);
+        blocks_drop_all(v);
+        mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+        mode_refresh(v);
+    }
+    blocks_reap(v);
+}
+
+/* ---- breakpoints ---- */
+bool exec_is_break(const ExecVcpu *v, uint64_t pc)
+{
+    for (size_t i = 0; i < v->nbreaks; i++) {
+        if (v->breaks[i].gva == pc) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int exec_breaks(ExecVcpu *v, const ExecBreak *list, size_t n, Err *err)
+{
+    if (n > EXEC_MAX_BREAKS) {
+        return err_set(err, ERR_LIMIT, "%zu breakpoints: at most %d", n, EXEC_MAX_BREAKS);
+    }
+    v->nbreaks = v->nwatches = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].access & ACC_EXEC) {
+            v->breaks[v->nbreaks++] = list[i];
+        } else {
+            v->watches[v->nwatches++] =
+                (MmuWatch){.gva = list[i].gva, .len = list[i].len ? list[i].len : 1, .access = list[i].access};
+        }
+    }
+    blocks_drop_all(v);
+    blocks_reap(v);
+    mmu_watch(v->mmu, v->watches, v->nwatches);
+    mode_refresh(v);
+    return 0;
+}
+
+/* ---- traps ---- */
+static void trap_take(ExecVcpu *v, const Trap *t)
+{
+    uint64_t insns = exec_insns(v);
+    v->useless_traps = insns == v->last_trap_insns ? v->useless_traps + 1 : 0;
+    v->last_trap_insns = insns;
+    if (v->useless_traps) { /* a handler that faults at once would otherwise stop the clock, and never end the run */
+        v->skipped++;
+        v->end_insns -= v->end_insns != UINT64_MAX && v->end_insns > insns;
+    }
+    v->f->resv_size = 0;
+    v->is_waiting = false;
+    v->stats.traps++;
+    v->isa->take_trap(v->f, t);
+    mode_refresh(v);
+}
+
+/* ---- running blocks ---- */
+enum { GO_ON = -1 }; /* beside the values of ExecStop */
+
+static void instruction_done(Frame *f)
+{
+    f->nreplies = f->reply_next = 0;
+    f->reply_is_fault = false;
+}
+
+static int external_left(ExecVcpu *v, const Block *b)
+{
+    v->access.dst = v->access.is_write ? IR_ZERO : b->access_dst;
+    v->access.is_signed = !v->access.is_write && b->access_aux & MEM_SIGNED;
+    v->access.insn_len = b->last_len;
+    v->access.reg_size_bytes = 8;
+    v->is_external = true;
+    return EXEC_EXTERNAL;
+}
+
+static int trap_left(ExecVcpu *v)
+{
+    Trap t = v->f->trap;
+    instruction_done(v->f);
+    trap_take(v, &t);
+    return GO_ON;
+}
+
+static int sync_left(ExecVcpu *v)
+{
+    instruction_done(v->f);
+    mode_refresh(v);
+    if (v->is_watch_hit) {
+        v->is_watch_hit = false;
+        return EXEC_BREAK;
+    }
+    return GO_ON;
+}
+
+static int stop_left(ExecVcpu *v)
+{
+    mode_refresh(v);
+    switch ((StopReason)v->f->stop_reason) {
+    case STOP_WAIT:
+        v->is_waiting = true;
+        return GO_ON;
+    case STOP_HYPERCALL:
+        return v->host.call(v->host.ctx, v) ? (mode_refresh(v), GO_ON) : EXEC_CALL;
+    case STOP_BREAK:
+        v->access = (ExecAccess){.is_exec = true, .gva = v->f->pc};
+        return EXEC_BREAK;
+    }
+    return GO_ON;
+}
+
+static void mark_if_asked(ExecVcpu *v)
+{
+    Fetch at;
+    Trap trap;
+    if (v->want_mark && mmu_fetch(v->mmu, v->f->pc, &at, &trap)) {
+        blocks_mark_alone(v, at.gpa);
+    }
+    v->want_mark = false;
+}
+
+/* What an engine left with, when it is more than the next block. */
+static int left_handle(ExecVcpu *v, Left left)
+{
+    switch (left) {
+    case LEFT_EVENT:
+        return v->f->event == EVENT_EXTERNAL ? external_left(v, v->f->left_block) : trap_left(v);
+    case LEFT_STOP:
+        instruction_done(v->f);
+        return stop_left(v);
+    case LEFT_SYNC:
+        return sync_left(v);
+    case LEFT_EXIT:
+    case LEFT_INDIRECT:
+    case LEFT_BUDGET:
+        instruction_done(v->f);
+        return GO_ON;
+    }
+    return GO_ON;
+}
+
+/* The instruction at pc alone, whatever it accesses, from the replies that there are. */
+static int single_run(ExecVcpu *v)
+{
+    Frame *f = v->f;
+    Trap trap;
+    f->reply_next = 0;
+    Block *b = block_get(v, KIND_SINGLE, &trap);
+    if (!b) {
+        instruction_done(f);
+        trap_take(v, &trap);
+        return GO_ON;
+    }
+    if (f->budget < 1) { /* this is no moment for a deadline: the instruction has begun */
+        f->insns_end += (uint64_t)(1 - f->budget);
+        f->budget = 1;
+    }
+    Left left = v->cfg.engine->enter(v->engine, b->code, f);
+    assert(left != LEFT_EVENT || f->event != EVENT_ALONE);
+    return left_handle(v, left);
+}
+
+static bool is_near(const ExecVcpu *v, const Block *from, uint64_t to)
+{
+    return v->isa->fetch_is_flat(v->f->mode_key) ||
+           (from->gva >> MMU_PAGE_BITS == to >> MMU_PAGE_BITS && !from->nbytes2);
+}
+
+/* An exit to another page stays valid only while that page is where it was: it goes by way of the jump cache. */
+static void exit_connect(ExecVcpu *v, Block *to)
+{
+    Block *from = v->f->left_block;
+    if (from->kind != KIND_NORMAL || from->is_dead || to->is_dead) {
+        return;
+    }
+    if (is_near(v, from, to->gva)) {
+        block_link(v, from, v->f->left_exit, to);
+    } else {
+        v->cfg.engine->link(v->engine, from->code, v->f->left_exit, LINK_BY_JUMP_CACHE);
+    }
+}
+
+static void jump_keep(ExecVcpu *v, const Block *b)
+{
+    v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .key = v->f->jump_key, .code = b->code};
+}
+
+static Left block_enter(ExecVcpu *v, const Block *b)
+{
+    Frame *f = v->f;
+    v->stats.blocks++;
+    if (b->ninsns <= (uint64_t)f->budget) {
+        return v->cfg.engine->enter(v->engine, b->code, f);
+    }
+    return v->cfg.engine->enter_some(v->engine, b->code, f, (uint32_t)f->budget);
+}
+
+/* Runs until the budget is used up, or something happens that the outer loop must look at. */
+static int slice_run(ExecVcpu *v)
+{
+    Frame *f = v->f;
+    Left left = LEFT_BUDGET; /* of the block before */
+    while (f->budget > 0) {
+        Trap trap;
+        Block *b = block_get(v, KIND_NORMAL, &trap);
+        if (!b) {
+            trap_take(v, &trap);
+            return GO_ON;
+        }
+        if (left == LEFT_EXIT) {
+            exit_connect(v, b);
+        }
+        jump_keep(v, b);
+        left = block_enter(v, b);
+        if (left == LEFT_EVENT && f->event == EVENT_ALONE) {
+            mark_if_asked(v);
+            return single_run(v);
+        }
+        if ((left != LEFT_EXIT && left != LEFT_INDIRECT) || exec_is_break(v, f->pc)) {
+            return left_handle(v, left);
+        }
+    }
+    return GO_ON;
+}
+
+/* ---- the outer loop ---- */
+static uint64_t deadline_of(ExecVcpu *v)
+{
+    uint64_t guest = v->isa->deadline ? v->isa->deadline(v->f) : UINT64_MAX;
+    uint64_t host = v->host.deadline(v->host.ctx, v);
+    return guest < host ? guest : host;
+}
+
+static void timers_fire(ExecVcpu *v)
+{
+    uint64_t now = exec_clock_ns(v);
+    if (v->isa->deadline && v->isa->deadline(v->f) <= now) {
+        v->isa->tick(v->f, now);
+    }
+    if (v->host.deadline(v->host.ctx, v) <= now) {
+        v->host.tick(v->host.ctx, v);
+        take_posted(v);
+    }
+}
+
+/* Idle: the clock goes on to what will wake it, if that is within the run's bounds. */
+static int idle(ExecVcpu *v, uint64_t until_ns)
+{
+    if (v->isa->wakes(v->f)) {
+        v->is_waiting = false;
+        return GO_ON;
+    }
+    uint64_t at = deadline_of(v);
+    if (at >= until_ns) {
+        return EXEC_WAIT;
+    }
+    exec_clock_set(v, at);
+    return GO_ON;
+}
+
+static bool is_stopped_by_break(ExecVcpu *v)
+{
+    if (!exec_is_break(v, v->f->pc) || (v->is_break_passed && v->break_insns == exec_insns(v))) {
+        return false;
+    }
+    v->is_break_passed = true; /* the next run starts with this instruction */
+    v->break_insns = exec_insns(v);
+    v->access = (ExecAccess){.is_exec = true, .gva = v->f->pc};
+    return true;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void budget_set(ExecVcpu *v, uint64_t rest)
+{
+    uint64_t insns = exec_insns(v);
+    v->f->budget = (int64_t)min_u64(rest, EXEC_SLICE_INSNS);
+    v->f->insns_end = insns + (uint64_t)v->f->budget;
+}
+
+/* One turn: what is due now, else a slice. */
+static int turn(ExecVcpu *v, const ExecRun *until)
+{
+    Trap t = {0};
+    uint64_t now = exec_clock_ns(v);
+    if (v->end_insns <= exec_insns(v)) {
+        return EXEC_BUDGET;
+    }
+    if (deadline_of(v) <= now) {
+        timers_fire(v);
+    }
+    if (v->isa->pending(v->f, &t)) {
+        trap_take(v, &t);
+        return GO_ON;
+    }
+    if (now >= until->until_ns) {
+        return EXEC_CLOCK;
+    }
+    if (v->is_waiting) {
+        return idle(v, until->until_ns);
+    }
+    if (v->nbreaks && is_stopped_by_break(v)) {
+        return EXEC_BREAK;
+    }
+    uint64_t rest = min_u64(v->end_insns - exec_insns(v), min_u64(deadline_of(v), until->until_ns) - now);
+    budget_set(v, until->is_step ? 1 : rest);
+    return slice_run(v);
+}
+
+ExecStop exec_run(ExecVcpu *v, const ExecRun *until)
+{
+    assert(!v->is_external); /* the caller has replied */
+    uint64_t insns = exec_insns(v), traps = v->stats.traps;
+    int stop = GO_ON;
+    v->end_insns = until->insns > UINT64_MAX - insns ? UINT64_MAX : insns + until->insns;
+    take_posted(v);
+    if (v->is_replied) {
+        v->is_replied = false;
+        stop = single_run(v);
+    }
+    while (stop == GO_ON) {
+        take_posted(v);
+        if (v->is_ended) {
+            v->is_ended = false;
+            return EXEC_ENDED;
+        }
+        if (atomic_load_explicit(&v->posted, memory_order_acquire) & POST_KICK) {
+            atomic_fetch_and(&v->posted, ~(uint32_t)POST_KICK);
+            return EXEC_CANCELED;
+        }
+        if (until->is_step && (exec_insns(v) != insns || v->stats.traps != traps)) {
+            return EXEC_STEP;
+        }
+        stop = turn(v, until);
+    }
+    return (ExecStop)stop;
+}
+
+/* ---- accesses for the caller ---- */
+const ExecAccess *exec_access(const ExecVcpu *v)
+{
+    return &v->access;
+}
+
+bool exec_reply_due(const ExecVcpu *v)
+{
+    return v->is_external;
+}
+
+bool exec_is_replied(const ExecVcpu *v)
+{
+    return v->is_replied;
+}
+
+void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault)
+{
+    assert(v->is_external && v->f->nreplies < IR_MAX_REPLIES);
+    v->f->reply[v->f->nreplies++] = value;
+    v->f->reply_is_fault = is_fault;
+    v->is_external = false;
+    v->is_replied = true;
+}
+
+bool exec_settle(ExecVcpu *v)
+{
+    if (v->is_replied) {
+        v->is_replied = false;
+        take_posted(v);
+        single_run(v);
+    }
+    return v->is_external;
+}
+
+void exec_forget(ExecVcpu *v)
+{
+    instruction_done(v->f);
+    v->is_external = v->is_replied = v->is_waiting = false;
+}
+
+void exec_end(ExecVcpu *v)
+{
+    v->is_ended = true;
+}
+
+/* ---- life ---- */
+ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
+{
+    ExecVcpu *v = x_alloc(sizeof *v);
+    v->cfg = *cfg;
+    v->host = *host;
+    v->isa = cfg->isa;
+    v->id = id;
+    v->random = cfg->block_seed + id;
+    v->f = x_alloc(cfg->isa->ir.frame_bytes);
+    v->f->vcpu = v;
+    v->f->jump = os_pages_new(sizeof(JumpEntry) << JUMP_BITS);
+    v->hash = os_pages_new(sizeof(Block *) << BLOCK_HASH_BITS);
+    v->pages = os_pages_new(sizeof(PageBlocks *) << PAGE_HASH_BITS);
+    v->engine = cfg->engine->create(&cfg->isa->ir);
+    v->space_version = space_version(cfg->space);
+    pthread_mutex_init(&v->post_lock, NULL);
+    MmuHost mmu_host = {.ctx = v,
+                        .io = on_io,
+                        .code_writing = on_code_writing,
+                        .code_written = on_code_written,
+                        .mark_alone = on_mark_alone,
+                        .watch = on_watch};
+    v->mmu = mmu_new(v->f, cfg->space, &cfg->isa->mmu, &mmu_host);
+    return v;
+}
+
+void exec_free(ExecVcpu *v)
+{
+    if (!v) {
+        return;
+    }
+    blocks_free(v);
+    v->cfg.engine->destroy(v->engine);
+    mmu_free(v->mmu);
+    os_pages_free(v->f->jump, sizeof(JumpEntry) << JUMP_BITS);
+    os_pages_free(v->hash, sizeof(Block *) << BLOCK_HASH_BITS);
+    os_pages_free(v->pages, sizeof(PageBlocks *) << PAGE_HASH_BITS);
+    pthread_mutex_destroy(&v->post_lock);
+    mem_free(v->f);
+    mem_free(v);
+}
+
+Frame *exec_frame(ExecVcpu *v)
+{
+    return v->f;
+}
+
+unsigned exec_id(const ExecVcpu *v)
+{
+    return v->id;
+}
+
+bool exec_translate(ExecVcpu *v, uint64_t gva, Access acc, uint64_t *gpa)
+{
+    return mmu_translate(v->mmu, gva, acc, gpa);
+}
+
+void exec_stats(const ExecVcpu *v, ExecStats *out)
+{
+    *out = v->stats;
+    MmuStats m;
+    mmu_stats(v->mmu, &m);
+    out->tlb_fills = m.fills;
+    out->walks = m.walks;
+    out->io = m.io;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * exec_int.h - what exec.c (the loop) and blocks.c (finding, making, linking, dropping code) share. Not for others. */
+#ifndef SIM_EXEC_EXEC_INT_H
+#define SIM_EXEC_EXEC_INT_H
+
+#include "sim/base/mem.h"
+#include "sim/exec/exec.h"
+
+#include <pthread.h>
+
+enum {
+    BLOCK_HASH_BITS = 14,
+    PAGE_HASH_BITS = 10,
+    ALONE_MARKS = 1024,
+    BLOCK_POOL = 256, /* blocks an allocation */
+    MAX_POSTED_RANGES = 16,
+};
+
+typedef enum {
+    KIND_NORMAL,
+    KIND_SINGLE /* one instruction that runs alone (ir.h 5) */
+} BlockKind;
+typedef struct Block {
+    uint64_t gva, gpa, gpa2; /* gpa2: of the first byte in a second page, if nbytes2 */
+    uint32_t mode_key, ninsns, nbytes, nbytes2;
+    BlockKind kind;
+    bool is_dead;
+    void *code;
+    struct Block *hash_next, *page_next[2]; /* [1]: in the list of the second page */
+    /* links: out by exit; the list of those that come in */
+    struct Block *to[IR_MAX_EXITS];
+    struct Block *next_in[IR_MAX_EXITS]; /* of the same target */
+    uint8_t next_in_exit[IR_MAX_EXITS];
+    struct Block *in;
+    uint8_t in_exit;
+    /* of the last instruction, if it accesses memory: what an exit must say of it */
+    Slot access_dst;
+    uint16_t access_aux;
+    uint8_t last_len;
+} Block;
+
+typedef struct PageBlocks {
+    uint64_t page; /* gpa >> 12 */
+    _Atomic uint8_t *flags;
+    Block *blocks;
+    struct PageBlocks *next;
+} PageBlocks;
+
+enum { POST_KICK = 1, POST_LINES = 2, POST_CODE = 4, POST_WRITES = 8 };
+
+struct ExecVcpu {
+    ExecConfig cfg;
+    ExecHost host;
+    const GuestIsa *isa;
+    unsigned id;
+    Frame *f;
+    Mmu *mmu;
+    void *engine;
+
+    /* blocks.c */
+    Block **hash;
+    PageBlocks **pages;
+    Block *dead, *spare;
+    VEC(Block *) pools;
+    uint64_t alone[ALONE_MARKS]; /* gpa + 1 of instructions that end their block */
+    uint64_t random;             /* state of block_seed */
+    IrOp ops[IR_BLOCK_MAX_OPS];
+    IrBlock ir;
+
+    /* exec.c */
+    uint64_t end_insns; /* of this run */
+    uint64_t skipped;   /* of the clock: time in which nothing retired */
+    uint64_t space_version;
+    uint64_t useless_traps; /* since an instruction last retired */
+    uint64_t last_trap_insns;
+    uint64_t break_insns; /* the breakpoint was reported at this count: the next run goes over it */
+    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed;
+    ExecAccess access;
+    ExecBreak breaks[EXEC_MAX_BREAKS];
+    MmuWatch watches[EXEC_MAX_BREAKS];
+    size_t nbreaks, nwatches;
+    ExecStats stats;
+
+    /* from other threads */
+    _Atomic uint32_t posted;
+    _Atomic uint32_t lines;
+    pthread_mutex_t post_lock;
+    struct {
+        uint64_t gpa, n;
+    } ranges[MAX_POSTED_RANGES];
+    size_t nranges; /* MAX_POSTED_RANGES: all code */
+};
+
+/* The block for the frame's pc and mode, found or made. NULL: *trap is the fetch's. */
+Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap);
+void block_link(ExecVcpu *v, Block *from, unsigned exit, Block *to);
+/* Blocks that hold any of these bytes become unreachable. true if there were any. Their memory stays until blocks_reap, since an
+ * engine may be inside one. */
+bool blocks_drop(ExecVcpu *v, uint64_t gpa, uint64_t n);
+void blocks_drop_all(ExecVcpu *v);
+void blocks_reap(ExecVcpu *v);
+void blocks_free(ExecVcpu *v);
+void blocks_mark_alone(ExecVcpu *v, uint64_t gpa);
+bool exec_is_break(const ExecVcpu *v, uint64_t pc);
+#endif
