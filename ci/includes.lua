@@ -20,7 +20,6 @@ local may = {
     ["sim/devices"] = { "sim/machine", "sim/base" },
     ["sim/boot"] = { "sim/machine", "sim/base" },
     ["sim/snapshot"] = { "sim/exec", "sim/guest", "sim/machine", "sim/ir", "sim/base" },
-    ["sim/guest"] = {},
     ["sim/softfp"] = { "sim/base" },
     ["accel"] = { "sim/base", "sim/guest" },
     ["accel/fake"] = { "accel", "sim/base" },
