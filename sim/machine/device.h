@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * device.h - what a device is. One file in sim/devices/ holds a device's registers, state, reset and device-tree node, and
- * ends with DEVICE_TYPE; one line in devices.def makes it known. A device knows offsets, never addresses; it reaches the
+ * ends with DEVICE_TYPE; one line in sim/devices/devices.def makes it known (sim/devices/devices.h finds it by name). A device knows offsets, never addresses; it reaches the
  * machine through DeviceHost only. State is in a struct that `state` describes field by field: save, restore, reset checks
  * and the debugger walk that table, so that nothing can be forgotten.
  *
@@ -61,33 +61,42 @@ typedef struct DeviceType {
 typedef struct DeviceHost {
     void *ctx;
     void (*irq)(void *ctx, const Device *d, unsigned output, bool level); /* one of the device's own output wires */
-    void (*line)(void *ctx, unsigned vcpu, unsigned line, bool level);    /* a GuestLine of a vcpu: irq controllers */
+    void (*line)(void *ctx, unsigned vcpu, unsigned line, bool level);    /* WIRE_x of a vcpu: irq controllers */
     uint64_t (*now_ns)(void *ctx);
     void (*output)(void *ctx, const Device *d, const void *bytes, size_t n); /* console, log */
     void (*finish)(void *ctx, int kind, uint32_t code);                      /* FINISH_x: the guest ends the machine */
     unsigned (*nvcpus)(void *ctx);
 } DeviceHost;
 enum { FINISH_OFF, FINISH_RESET, FINISH_FAIL };
+/* Wires into a vcpu: the numbers of guest.h's GuestLine. */
+enum { WIRE_SOFTWARE, WIRE_TIMER, WIRE_EXTERNAL, WIRE_EXTERNAL_LOW };
+enum { DEVICE_MAX_VCPUS = 64 };
 
 struct Device {
     const DeviceType *type;
     const DeviceHost *host;
     void *state;    /* type->state_bytes */
-    uint64_t base;  /* for fdt only */
-    uint32_t irq;   /* the board's number of output 0: for fdt only */
     uint32_t index; /* of the board's devices */
+    uint32_t param; /* from the board's row: what differs between boards; each device says what it means */
+    /* For fdt() only. */
+    uint64_t base;
+    uint32_t irq;         /* the board's number of output 0; 0 = not wired */
+    uint32_t phandle;     /* its own */
+    uint32_t irq_phandle; /* of the interrupt controller that irq goes to */
 };
+/* Phandle of a vcpu's local interrupt controller in the device tree. */
+#define DEVICE_CPU_PHANDLE(vcpu) ((uint32_t)(vcpu) + 1)
 
 #define DEVICE_TYPE(name_) const DeviceType device_##name_
-/* From devices.def; NULL if there is none of that name. */
-const DeviceType *device_find(const char *name);
+/* Zeroed and not yet reset: the owner fills param and the rest in, then calls device_reset. */
 Device *device_new(const DeviceType *t, const DeviceHost *host);
-void device_free(Device *d);
+void device_free(Device *d); /* NULL is fine */
 void device_reset(Device *d);
 /* Checks size and alignment, then calls the device. -ERR_FAULT: bus error. */
 int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value);
 int device_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value);
-void device_save(const Device *d, Buf *out); /* appends the fields' bytes in table order, preceded by their total */
+void device_save(const Device *d,
+                 Buf *out); /* appends the fields' bytes in table order, preceded by their total in 4 bytes */
 /* -ERR_INVAL with the offset and what was expected; the device is unchanged when it fails. */
 MUST_USE int device_restore(Device *d, Cursor *in, Err *err);
 #endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/machine/device.h"
+
+#include "sim/base/mem.h"
+
+#include <string.h>
+
+Device *device_new(const DeviceType *t, const DeviceHost *host)
+{
+    Device *d = x_alloc(sizeof *d);
+    *d = (Device){.type = t, .host = host, .state = x_alloc(t->state_bytes)};
+    return d;
+}
+
+void device_free(Device *d)
+{
+    if (d) {
+        mem_free(d->state);
+        mem_free(d);
+    }
+}
+
+void device_reset(Device *d)
+{
+    memset(d->state, 0, d->type->state_bytes);
+    d->type->reset(d);
+}
+
+static bool takes(const Device *d, uint64_t offset, unsigned size_bytes)
+{
+    return size_bytes <= 8 && d->type->access_bytes & size_bytes && !(size_bytes & (size_bytes - 1)) &&
+           offset % size_bytes == 0 && offset < d->type->size_bytes && size_bytes <= d->type->size_bytes - offset;
+}
+
+int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)
+{
+    *value = 0;
+    return takes(d, offset, size_bytes) ? d->type->read(d, vcpu, offset, size_bytes, value) : -ERR_FAULT;
+}
+
+int device_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value)
+{
+    if (!takes(d, offset, size_bytes)) {
+        return -ERR_FAULT;
+    }
+    uint64_t mask = size_bytes == 8 ? UINT64_MAX : (1ull << size_bytes * 8) - 1;
+    return d->type->write(d, vcpu, offset, size_bytes, value & mask);
+}
+
+static uint32_t state_total(const DeviceType *t)
+{
+    uint32_t total = 0;
+    for (const StateField *f = t->state; f->name; f++) {
+        total += f->size_bytes * f->count;
+    }
+    return total;
+}
+
+/* Elements are values of the host's byte order in the struct, little-endian outside. */
+static uint64_t element_get(const void *at, uint32_t size_bytes)
+{
+    uint8_t a;
+    uint16_t b;
+    uint32_t c;
+    uint64_t d;
+    switch (size_bytes) {
+    case 1:
+        memcpy(&a, at, 1);
+        return a;
+    case 2:
+        memcpy(&b, at, 2);
+        return b;
+    case 4:
+        memcpy(&c, at, 4);
+        return c;
+    }
+    memcpy(&d, at, 8);
+    return d;
+}
+
+static void element_set(void *at, uint32_t size_bytes, uint64_t value)
+{
+    switch (size_bytes) {
+    case 1:
+        memcpy(at, &(uint8_t){(uint8_t)value}, 1);
+        return;
+    case 2:
+        memcpy(at, &(uint16_t){(uint16_t)value}, 2);
+        return;
+    case 4:
+        memcpy(at, &(uint32_t){(uint32_t)value}, 4);
+        return;
+    }
+    memcpy(at, &value, 8);
+}
+
+void device_save(const Device *d, Buf *out)
+{
+    buf_le(out, state_total(d->type), 4);
+    for (const StateField *f = d->type->state; f->name; f++) {
+        for (uint32_t i = 0; i < f->count; i++) {
+            buf_le(out, element_get((const uint8_t *)d->state + f->offset + i * f->size_bytes, f->size_bytes),
+                   f->size_bytes);
+        }
+    }
+}
+
+int device_restore(Device *d, Cursor *in, Err *err)
+{
+    const DeviceType *t = d->type;
+    size_t left = cursor_left(in);
+    uint32_t want = state_total(t), total = (uint32_t)cursor_le(in, 4);
+    if (!cursor_ok(in) || total != want || cursor_left(in) < total) {
+        return err_set(err, ERR_INVAL,
+                       "%s: %zu bytes left with a length of %u: expected a length of %u and as many bytes", t->name,
+                       left, total, want);
+    }
+    Device new = *d;
+    new.state = x_alloc(t->state_bytes);
+    for (const StateField *f = t->state; f->name; f++) {
+        for (uint32_t i = 0; i < f->count; i++) {
+            element_set((uint8_t *)new.state + f->offset + i * f->size_bytes, f->size_bytes,
+                        cursor_le(in, f->size_bytes));
+        }
+    }
+    int rc = t->check ? t->check(&new, err) : 0;
+    if (!rc) {
+        memcpy(d->state, new.state, t->state_bytes);
+    }
+    mem_free(new.state);
+    return rc;
+}
