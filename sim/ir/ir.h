@@ -53,6 +53,7 @@
 
 #include "sim/base/buf.h"
 #include "sim/base/err.h"
+#include "sim/softfp/softfp.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -110,9 +111,8 @@ typedef enum {
 #define MEM_REGIME_OF(aux) ((aux) >> 8 & 15u)
 /* aux of fence */
 typedef enum { ORD_RELAXED, ORD_ACQUIRE, ORD_RELEASE, ORD_ACQ_REL, ORD_SEQ_CST } MemOrder;
-/* aux of FP */
-typedef enum { FMT_F16, FMT_BF16, FMT_F32, FMT_F64 } IrFpFmt; /* the numbers are softfp's FpFmt */
-enum { RM_DYN = 7 };                                          /* else softfp's FpRound */
+/* aux of FP: softfp's FpFmt and FpRound */
+enum { RM_DYN = 7 }; /* slot fp_rm; else softfp's FpRound */
 #define FP_AUX(fmt, rm) ((uint16_t)((fmt) | (rm) << 3))
 #define FP_FMT(aux)     ((aux)&7u)
 #define FP_RM(aux)      ((aux) >> 3 & 7u)
