@@ -37,7 +37,6 @@ local wiring = {
     ["conformance/main.c"] = { "lua" },
     ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
     ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
-    ["sim/guest/regs.c"] = { "sim/guest/riscv64" },
 }
 -- system header pattern -> folders it may appear in
 local only_in = {

@@ -58,8 +58,8 @@ typedef struct {
 #define LOADS(X)                                                                                                       \
     X(ld8, uint8_t, 0)                                                                                                 \
     X(lds8, int8_t, MEM_SIGNED)                                                                                        \
-    X(ld16, uint16_t, 1) X(lds16, int16_t, 1 | MEM_SIGNED) X(ld32, uint32_t, 2) X(lds32, int32_t, 2 | MEM_SIGNED)      \
-        X(ld64, uint64_t, 3)
+    X(ld16, uint16_t, 1)                                                                                               \
+    X(lds16, int16_t, 1 | MEM_SIGNED) X(ld32, uint32_t, 2) X(lds32, int32_t, 2 | MEM_SIGNED) X(ld64, uint64_t, 3)
 #define STORES(X) X(st8, uint8_t, 0) X(st16, uint16_t, 1) X(st32, uint32_t, 2) X(st64, uint64_t, 3)
 #define BRANCHES(X)                                                                                                    \
     X(breq, COND_EQ, a == b)                                                                                           \
@@ -70,7 +70,8 @@ typedef struct {
     X(brgeu, COND_GEU, a >= b)
 #define OTHERS(X)                                                                                                      \
     X(ld_any)                                                                                                          \
-    X(st_any) X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(leave) X(leave_far) X(cut)
+    X(st_any)                                                                                                          \
+    X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(syncr) X(leave) X(leave_far) X(cut)
 
 typedef enum {
 #define NUL(name, expr) H_##name,
@@ -148,8 +149,8 @@ static Handler lower(const IrOp *op)
 #undef FP
 #undef MEM
 #undef CTL
-        [IR_call] = H_call, [IR_jmp] = H_jmp,   [IR_jmpr] = H_jmpr,
-        [IR_trap] = H_trap, [IR_stop] = H_stop, [IR_sync] = H_sync,
+        [IR_call] = H_call, [IR_jmp] = H_jmp,   [IR_jmpr] = H_jmpr,   [IR_trap] = H_trap,
+        [IR_stop] = H_stop, [IR_sync] = H_sync, [IR_syncr] = H_syncr,
     };
     switch (ir_op_info[op->op].cls) {
     case CLASS_LOAD:
@@ -613,6 +614,10 @@ L_stop:
 L_sync:
     f->budget = budget;
     f->pc = (uint64_t)p->imm;
+    return LEFT_SYNC;
+L_syncr:
+    f->budget = budget;
+    f->pc = S(p->a) + (uint64_t)p->imm;
     return LEFT_SYNC;
 L_leave_far : {
     const JumpEntry *e = &f->jump[JUMP_INDEX(head->pc)];
