@@ -53,19 +53,25 @@ static void timer_update(Device *d, unsigned vcpu)
     timer_wire(d, vcpu, mtime_now(d) >= ((const Clint *)d->state)->mtimecmp[vcpu]);
 }
 
+static void clint_drive(Device *d)
+{
+    const Clint *c = d->state;
+    for (unsigned i = 0; i < nvcpus(d); i++) {
+        d->host->line(d->host->ctx, i, WIRE_TIMER, c->is_due[i]);
+        d->host->line(d->host->ctx, i, WIRE_SOFTWARE, c->msip[i]);
+    }
+}
+
 static void clint_reset(Device *d)
 {
     Clint *c = d->state;
     for (unsigned i = 0; i < DEVICE_MAX_VCPUS; i++) {
         c->mtimecmp[i] = UINT64_MAX; /* Priv 3.2.1 leaves it open: nobody is interrupted before he asks */
     }
-    for (unsigned i = 0; i < nvcpus(d); i++) {
-        d->host->line(d->host->ctx, i, WIRE_TIMER, false);
-        d->host->line(d->host->ctx, i, WIRE_SOFTWARE, false);
-    }
+    clint_drive(d);
 }
 
-/* The 8-byte register at offset; harts that do not exist have registers that are 0. NULL: no register. */
+/* false: no 8-byte register at offset. Harts that do not exist have registers that are 0. */
 static bool register_of(uint64_t offset, uint64_t *hart)
 {
     *hart = (offset - MTIMECMP) / 8;
@@ -185,6 +191,7 @@ DEVICE_TYPE(clint) = {
     .write = clint_write,
     .deadline = clint_deadline,
     .tick = timer_update,
+    .drive = clint_drive,
     .fdt = clint_fdt,
     .check = clint_check,
 };

@@ -132,6 +132,9 @@ TEST(clint, saved_in_the_middle_it_goes_on_the_same)
     CHECK_INT(rig_get(r, 0, TIME, 8), 500);
     CHECK_INT(rig_get(r, 0, 4, 4), 1);
     CHECK_INT(r->d->type->deadline(r->d, 0), 2000);
+    r->line[1][WIRE_SOFTWARE] = false;
+    r->d->type->drive(r->d);
+    CHECK(r->line[1][WIRE_SOFTWARE] && !r->line[0][WIRE_TIMER]);
     rig_refuses(r, 8 + 8 * DEVICE_MAX_VCPUS, 2); /* msip */
     rig_free(r);
 }

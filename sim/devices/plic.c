@@ -64,6 +64,11 @@ static unsigned best_source(const Plic *p, unsigned context)
     return best;
 }
 
+static void context_line(Device *d, unsigned context, bool level)
+{
+    d->host->line(d->host->ctx, context / d->param, context % d->param ? WIRE_EXTERNAL_LOW : WIRE_EXTERNAL, level);
+}
+
 static void notify(Device *d)
 {
     Plic *p = d->state;
@@ -72,7 +77,7 @@ static void notify(Device *d)
         bool is_up = best && p->priority[best] > p->threshold[i];
         if (is_up != p->is_up[i]) {
             p->is_up[i] = is_up;
-            d->host->line(d->host->ctx, i / d->param, i % d->param ? WIRE_EXTERNAL_LOW : WIRE_EXTERNAL, is_up);
+            context_line(d, i, is_up);
         }
     }
 }
@@ -96,10 +101,11 @@ static void plic_wire(Device *d, unsigned source, bool level)
     }
 }
 
-static void plic_reset(Device *d)
+static void plic_drive(Device *d)
 {
+    const Plic *p = d->state;
     for (unsigned i = 0; i < ncontexts(d); i++) {
-        d->host->line(d->host->ctx, i / d->param, i % d->param ? WIRE_EXTERNAL_LOW : WIRE_EXTERNAL, false);
+        context_line(d, i, p->is_up[i]);
     }
 }
 
@@ -258,10 +264,11 @@ DEVICE_TYPE(plic) = {
     .access_bytes = 4,
     .state_bytes = sizeof(Plic),
     .state = state,
-    .reset = plic_reset,
+    .reset = plic_drive,
     .read = plic_read,
     .write = plic_write,
     .wire = plic_wire,
+    .drive = plic_drive,
     .fdt = plic_fdt,
     .check = plic_check,
 };

@@ -172,6 +172,9 @@ TEST(plic, saved_in_the_middle_it_goes_on_the_same)
     CHECK(!r->line[1][WIRE_EXTERNAL]);
     rig_put(r, 1, CLAIM + CONTEXT, 4, 12);
     CHECK(r->line[1][WIRE_EXTERNAL]);
+    r->line[1][WIRE_EXTERNAL] = false;
+    r->d->type->drive(r->d);
+    CHECK(r->line[1][WIRE_EXTERNAL] && !r->line[0][WIRE_EXTERNAL]);
     rig_refuses(r, 5, 8);                         /* a priority */
     rig_refuses(r, 96, 8);                        /* a threshold */
     rig_refuses(r, 96 + 2 * DEVICE_MAX_VCPUS, 1); /* the wire of source 0 */

@@ -62,6 +62,10 @@ static void test_fdt(const Device *d, Fdt *f)
     fdt_reg(f, d->base, d->type->size_bytes);
     fdt_u32(f, "phandle", d->phandle);
     fdt_end(f);
+}
+
+static void test_fdt_root(const Device *d, Fdt *f)
+{
     syscon_node(f, d, "poweroff", "syscon-poweroff", FINISHER_PASS);
     syscon_node(f, d, "reboot", "syscon-reboot", FINISHER_RESET);
 }
@@ -76,4 +80,5 @@ DEVICE_TYPE(sifive_test) = {
     .read = test_read,
     .write = test_write,
     .fdt = test_fdt,
+    .fdt_root = test_fdt_root,
 };

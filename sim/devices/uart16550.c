@@ -240,6 +240,17 @@ static size_t uart_input(Device *d, const void *bytes, size_t n)
     return taken;
 }
 
+static size_t uart_take(Device *d, void *bytes, size_t cap)
+{
+    Uart *u = d->state;
+    size_t n = 0;
+    while (n < cap && u->count) {
+        ((uint8_t *)bytes)[n++] = rbr_read(u);
+    }
+    irq_update(d);
+    return n;
+}
+
 static int uart_check(const Device *d, Err *err)
 {
     const Uart *u = d->state;
@@ -272,6 +283,7 @@ DEVICE_TYPE(uart16550) = {
     .read = uart_read,
     .write = uart_write,
     .input = uart_input,
+    .take = uart_take,
     .fdt = uart_fdt,
     .check = uart_check,
 };

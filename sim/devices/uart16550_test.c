@@ -221,6 +221,21 @@ TEST(uart16550, loopback_ties_modem_outputs_to_inputs_and_their_changes_interrup
     rig_free(r);
 }
 
+TEST(uart16550, firmware_takes_what_was_received_like_the_guest)
+{
+    Rig *r = rig_new("uart16550", 1, 0);
+    char got[8];
+    put(r, FCR, 1);
+    put(r, IER, 1);
+    feed(r, "abc", 3);
+    CHECK_INT(r->d->type->take(r->d, got, 2), 2);
+    CHECK(got[0] == 'a' && got[1] == 'b' && r->irq);
+    CHECK_INT(r->d->type->take(r->d, got, 8), 1);
+    CHECK(got[0] == 'c' && !r->irq);
+    CHECK_INT(r->d->type->take(r->d, got, 8), 0);
+    rig_free(r);
+}
+
 TEST(uart16550, saved_in_the_middle_it_goes_on_the_same)
 {
     Rig *r = rig_new("uart16550", 1, 0);
