@@ -61,8 +61,10 @@ static inline Slot riscv_x(unsigned n) /* the slot of register xn */
 #define KEY_CYCLE     (1u << 6) /* the counter may be read at this privilege (Priv 3.1.11, 12.1.5) */
 #define KEY_TIME      (1u << 7)
 #define KEY_INSTRET   (1u << 8)
-#define KEY_STIMECMP  (1u << 9) /* likewise (Sstc 2) */
+#define KEY_STIMECMP  (1u << 9)  /* likewise (Sstc 2) */
+#define KEY_BARE      (1u << 10) /* fetches are not translated */
 uint32_t riscv_mode_key(const Frame *f);
+bool riscv_fetch_is_flat(uint32_t mode_key);
 
 /* ---- mstatus (Priv 3.1.6) and its kin ---- */
 #define MSTATUS_SIE       (1ull << 1)
