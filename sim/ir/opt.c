@@ -164,11 +164,9 @@ static void fold_bin(const Forward *f, IrOp *o)
     Value a = value_of(f, o->a), b = value_of(f, o->b);
     if (is_const(a) && !is_const(b) && fold_may_swap(o->op)) {
         Slot s = o->a;
-        Value v = a;
         o->a = o->b;
         o->b = s;
-        a = b;
-        b = v;
+        b = a;
     }
     if (is_const(b)) {
         apply_rows(o, o->b, b.add);
@@ -228,7 +226,7 @@ static void fold_pure(Forward *f, IrOp *o)
             apply_rows(o, IR_ZERO, (uint64_t)o->imm);
         }
     }
-    Value v = {o->d, 0};
+    Value v;
     switch (o->op) { /* the ops that give a Value */
     case IR_movi:
         v = (Value){IR_ZERO, (uint64_t)o->imm};
