@@ -6,6 +6,7 @@
 local may = {
     ["sim/base"] = {},
     ["sim/guest"] = {},
+    ["sim/softfp"] = { "sim/base" },
     ["accel"] = { "sim/base", "sim/guest" },
     ["accel/fake"] = { "accel", "sim/base" },
     ["accel/kvm"] = { "accel", "sim/base" },
