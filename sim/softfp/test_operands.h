@@ -98,32 +98,38 @@ static inline uint64_t random_operand(const FpFormat *f, Random *r)
     return format_sign(f, random_next(r) >> 63) | (uint64_t)exp << f->frac_bits | fraction;
 }
 
-/* A partner: near a (cancellation), such that a * b or a / b is about the smallest or largest number, or any. */
-static inline uint64_t random_partner(const FpFormat *f, Random *r, uint64_t a)
+static inline uint64_t format_mask(const FpFormat *f)
 {
-    int max = (1 << f->exp_bits) - 1, bias = format_bias(f), a_exp = (int)(a >> f->frac_bits) & max, exp;
-    int limit = random_below(r, 4) ? 1 : max - 1;
+    return format_sign(f, true) * 2 - 1;
+}
+/* Such that a * b (or a / b) is the smallest normal number or the largest one, or beside it: where tininess before and
+ * after rounding differ, and where overflow begins. */
+static inline uint64_t random_limit_partner(FpFmt fmt, Random *r, uint64_t a)
+{
+    const FpFormat *f = fp_format(fmt);
+    uint32_t unused = 0, pick = random_below(r, 8);
+    uint64_t limit = pick & 4 ? format_inf(f) - 1 : UINT64_C(1) << f->frac_bits;
+    uint64_t x = pick & 1 ? a : limit, y = pick & 1 ? limit : a;
+    return (fp_div(fmt, x, y, RM_RNE, 0, &unused) + random_below(r, 3) - 1) & format_mask(f);
+}
+
+/* A partner: near a (cancellation), at a limit, or any. */
+static inline uint64_t random_partner(FpFmt fmt, Random *r, uint64_t a)
+{
+    const FpFormat *f = fp_format(fmt);
+    int max = (1 << f->exp_bits) - 1, exp = (int)(a >> f->frac_bits) & max;
     switch (random_below(r, 8)) {
     case 0:
         return a ^ format_sign(f, random_next(r) >> 63) ^ (random_next(r) & 3);
     case 1:
-        exp = a_exp - (int)f->frac_bits - 2 + (int)random_below(r, 2u * f->frac_bits + 5);
-        break;
+        exp += (int)random_below(r, 2u * f->frac_bits + 5) - (int)f->frac_bits - 2;
+        exp = exp < 0 ? 0 : exp >= max ? max - 1 : exp;
+        return format_sign(f, random_next(r) >> 63) | (uint64_t)exp << f->frac_bits | random_fraction(f, r);
     case 2:
-        exp = limit + bias - a_exp + (int)random_below(r, 5) - 2;
-        break;
     case 3:
-        exp = a_exp + bias - limit + (int)random_below(r, 5) - 2;
-        break;
+        return random_limit_partner(fmt, r, a);
     default:
         return random_operand(f, r);
     }
-    exp = exp < 0 ? 0 : exp >= max ? max - 1 : exp;
-    return format_sign(f, random_next(r) >> 63) | (uint64_t)exp << f->frac_bits | random_fraction(f, r);
-}
-
-static inline uint64_t format_mask(const FpFormat *f)
-{
-    return format_sign(f, true) * 2 - 1;
 }
 #endif
