@@ -204,10 +204,10 @@ static void run(Machine *m, const IrBlock *b, unsigned event_at)
 
 static bool same_seen(const Machine *x, const Machine *y)
 {
-    return !memcmp(x->t.r, y->t.r, sizeof x->t.r) && x->t.fp_flags == y->t.fp_flags && x->t.fp_rm == y->t.fp_rm &&
-           !memcmp(x->cell, y->cell, sizeof x->cell) && x->trace == y->trace && x->nevents == y->nevents &&
-           x->left_by == y->left_by && x->left_pc == y->left_pc && x->retired == y->retired && !x->t.f.zero &&
-           !y->t.f.zero;
+    return !memcmp(x->t.r, y->t.r, sizeof x->t.r) && !memcmp(x->t.far, y->t.far, sizeof x->t.far) &&
+           x->t.fp_flags == y->t.fp_flags && x->t.fp_rm == y->t.fp_rm && !memcmp(x->cell, y->cell, sizeof x->cell) &&
+           x->trace == y->trace && x->nevents == y->nevents && x->left_by == y->left_by && x->left_pc == y->left_pc &&
+           x->retired == y->retired && !x->t.f.zero && !y->t.f.zero;
 }
 
 /* ---- random blocks ---- */
@@ -224,7 +224,7 @@ static uint64_t pick(Gen *g, uint64_t n)
 static Slot any_reg(Gen *g)
 {
     uint64_t r = pick(g, 20);
-    return r == 0 ? test_guest.fp_flags : r == 1 ? test_guest.fp_rm : TEST_REG(pick(g, 5));
+    return r == 0 ? test_guest.fp_flags : r == 1 ? test_guest.fp_rm : r < 5 ? TEST_FAR(r & 1) : TEST_REG(pick(g, 5));
 }
 
 static Slot any_src(Gen *g)
@@ -321,10 +321,12 @@ static void gen_insn(Gen *g, uint64_t i)
         uint64_t kind = pick(g, 8);
         if (kind == 0) {
             emit_other(g);
-        } else if (kind == 1 && g->k.nexits < IR_MAX_EXITS - 1) {
-            ir_brcond(&g->k, (IrCond)pick(g, COND_COUNT), any_src(g), any_src(g), 0x1000 + i * 16 + n);
+        } else if (kind < 3 && g->k.nexits < IR_MAX_EXITS - 1) {
+            Slot b = pick(g, 2) ? any_src(g) : IR_ZERO; /* zero: as after a comparison */
+            ir_brcond(&g->k, (IrCond)(pick(g, COND_COUNT) & (b == IR_ZERO ? 1 : 7)), any_src(g), b,
+                      0x1000 + i * 16 + n);
         } else {
-            emit_pure(g, kind < 4);
+            emit_pure(g, kind < 5);
         }
     }
 }
