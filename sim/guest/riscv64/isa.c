@@ -74,6 +74,7 @@ const GuestIsa guest_riscv64 = {
     .reset = riscv_reset,
     .mode_key = riscv_mode_key,
     .context = riscv_context,
+    .fetch_is_flat = riscv_fetch_is_flat,
     .translate = riscv_translate,
     .take_trap = riscv_take_trap,
     .line = riscv_line,

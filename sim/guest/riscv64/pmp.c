@@ -90,3 +90,15 @@ uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
     }
     return is_m ? all : 0;
 }
+
+bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
+{
+    if (r->is_virt || !r->cpu.has[NEED_PMP]) {
+        return true;
+    }
+    bool is_locked = false;
+    for (unsigned i = 0; i < PMP_ENTRIES; i++) {
+        is_locked |= (r->pmpcfg[i] & CFG_L) != 0;
+    }
+    return r->priv == PRIV_M && !is_locked;
+}
