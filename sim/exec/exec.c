@@ -65,9 +65,15 @@ void exec_state_changed(ExecVcpu *v)
     mode_refresh(v);
 }
 
+/* What may be executed may have changed without translation (PMP): code linked across pages must be found again. */
 void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
 {
+    ExecVcpu *v = f->vcpu;
     mmu_flush(f->mmu, gva, space_tag);
+    if (v->has_far_links) {
+        v->has_far_links = false;
+        blocks_drop_all(v);
+    }
 }
 
 void exec_flush_code(Frame *f)
@@ -365,10 +371,9 @@ static int single_run(ExecVcpu *v)
     return left_handle(v, left);
 }
 
-static bool is_near(const ExecVcpu *v, const Block *from, uint64_t to)
+static bool is_near(const Block *from, uint64_t to)
 {
-    return v->isa->fetch_is_flat(v->f->mode_key) ||
-           (from->gva >> MMU_PAGE_BITS == to >> MMU_PAGE_BITS && !from->nbytes2);
+    return from->gva >> MMU_PAGE_BITS == to >> MMU_PAGE_BITS && !from->nbytes2;
 }
 
 /* An exit to another page stays valid only while that page is where it was: it goes by way of the jump cache. */
@@ -378,7 +383,10 @@ static void exit_connect(ExecVcpu *v, Block *to)
     if (from->kind != KIND_NORMAL || from->is_dead || to->is_dead) {
         return;
     }
-    if (is_near(v, from, to->gva)) {
+    if (is_near(from, to->gva)) {
+        block_link(v, from, v->f->left_exit, to);
+    } else if (v->isa->fetch_is_flat(v->f->mode_key)) {
+        v->has_far_links = true;
         block_link(v, from, v->f->left_exit, to);
     } else {
         v->cfg.engine->link(v->engine, from->code, v->f->left_exit, LINK_BY_JUMP_CACHE);

@@ -74,7 +74,7 @@ struct ExecVcpu {
     uint64_t useless_traps; /* since an instruction last retired */
     uint64_t last_trap_insns;
     uint64_t break_insns; /* the breakpoint was reported at this count: the next run goes over it */
-    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed;
+    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed, has_far_links;
     ExecAccess access;
     ExecBreak breaks[EXEC_MAX_BREAKS];
     MmuWatch watches[EXEC_MAX_BREAKS];

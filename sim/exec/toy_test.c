@@ -101,7 +101,7 @@ static bool tr_control(IrBuild *k, const Translate *t, unsigned op, Slot d, Slot
         return true;
     case TOY_eret:
         ir_call(k, 1, to, IR_ZERO, IR_ZERO, IR_ZERO, 0);
-        ir_emit(k, &(IrOp){.op = IR_stop, .aux = STOP_WAIT, .a = to});
+        ir_emit(k, &(IrOp){.op = IR_syncr, .a = to});
         return true;
     case TOY_ie:
         ir_call(k, 2, IR_ZERO, IR_ZERO, IR_ZERO, IR_ZERO, imm);
@@ -202,7 +202,7 @@ static bool toy_pending(const Frame *f, Trap *out)
 }
 static bool toy_wakes(const Frame *f)
 {
-    return toy_const(f)->line || toy_const(f)->f.stop_imm == 0; /* eret ends with a wait that is over */
+    return toy_const(f)->line;
 }
 static void toy_call_get(const Frame *f, GuestCall *out)
 {
