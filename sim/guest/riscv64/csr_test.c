@@ -4,7 +4,16 @@
 #include "sim/guest/riscv64/double/exec_double.h"
 #include "sim/guest/riscv64/double/rig.h"
 
-enum { SSTATUS = 0x100, SIE = 0x104, SIP = 0x144, SATP = 0x180, MSTATUS = 0x300, MISA = 0x301, MEDELEG = 0x302, MIDELEG = 0x303 };
+enum {
+    SSTATUS = 0x100,
+    SIE = 0x104,
+    SIP = 0x144,
+    SATP = 0x180,
+    MSTATUS = 0x300,
+    MISA = 0x301,
+    MEDELEG = 0x302,
+    MIDELEG = 0x303
+};
 enum { MIE = 0x304, MTVEC = 0x305, MENVCFG = 0x30a, MIP = 0x344, TSELECT = 0x7a0, TDATA1 = 0x7a1 };
 
 static uint64_t after(Rig *g, unsigned csr, uint64_t value)

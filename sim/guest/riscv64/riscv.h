@@ -182,6 +182,9 @@ uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n);
 void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value);
 uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m); /* ACC_READ | ACC_WRITE | ACC_EXEC */
 
+/* For restore: entry i; the entries of pmpcfg n are off afterwards. */
+void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr);
+void riscv_pmp_unlock(RiscvFrame *r, unsigned n);
 bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it is in */
 
 /* ---- walk.c ---- */

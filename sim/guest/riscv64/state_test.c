@@ -151,7 +151,8 @@ TEST(riscv64_state, an_interrupt_waits_for_its_level_to_be_open)
 TEST(riscv64_state, lines_show_in_mip_and_software_cannot_clear_them)
 {
     static Rig g;
-    static const uint64_t machine[] = {IRQ_MSI, IRQ_MTI, IRQ_MEI, IRQ_SEI}, virt[] = {IRQ_SSI, IRQ_STI, IRQ_SEI, IRQ_SEI};
+    static const uint64_t machine[] = {IRQ_MSI, IRQ_MTI, IRQ_MEI, IRQ_SEI},
+                          virt[] = {IRQ_SSI, IRQ_STI, IRQ_SEI, IRQ_SEI};
     for (unsigned is_virt = 0; is_virt < 2; is_virt++) {
         for (unsigned line = LINE_SOFTWARE; line <= LINE_EXTERNAL_LOW; line++) {
             rig_open(&g, is_virt, "rv64imac,sstc=off");
