@@ -111,8 +111,8 @@ typedef enum {
 #define MEM_REGIME_OF(aux) ((aux) >> 8 & 15u)
 /* aux of fence */
 typedef enum { ORD_RELAXED, ORD_ACQUIRE, ORD_RELEASE, ORD_ACQ_REL, ORD_SEQ_CST } MemOrder;
-/* aux of FP: softfp's FpFmt and FpRound */
-enum { RM_DYN = 7 }; /* slot fp_rm; else softfp's FpRound */
+/* aux of FP: an FpFmt, and an FpRound or RM_DYN */
+enum { RM_DYN = 7 };
 #define FP_AUX(fmt, rm) ((uint16_t)((fmt) | (rm) << 3))
 #define FP_FMT(aux)     ((aux)&7u)
 #define FP_RM(aux)      ((aux) >> 3 & 7u)
@@ -176,7 +176,7 @@ typedef struct Frame {
     void *vcpu;         /* the dispatcher's */
     uint32_t event;     /* EVENT_x; 0 = none */
     uint32_t mode_key;  /* of the code now running */
-    uint32_t left_exit; /* which exit of left_block was taken: what the dispatcher may link */
+    uint32_t left_exit; /* which exit of left_block was taken (SIDE_EXIT and TERM ops, from 0): what may be linked */
     uint32_t stop_reason;
     void *left_block; /* the tag that prepare() was given: with LEFT_EXIT and LEFT_EVENT */
     uint64_t stop_imm;
@@ -264,13 +264,17 @@ void ir_jmp(IrBuild *k, uint64_t pc);
  * instructions, P1, one terminator at the end, the zero slot never written, counts consistent. Run on every block in debug
  * builds (assert) and by every test. */
 MUST_USE int ir_verify(const IrBlock *b, const IrGuest *g, Err *err);
-void ir_optimise(IrBlock *b, const IrGuest *g); /* constant folding and propagation, copies, dead stores (P3) */
+/* Constant folding and propagation, copies, dead stores (P3), of a verified block, in place. Exits may go, and with a branch
+ * that is always taken the rest of the block: ninsns, nbytes and the numbers of exits are those of afterwards. Linear, no
+ * allocation. */
+void ir_optimise(IrBlock *b, const IrGuest *g);
 void ir_print(const IrBlock *b, const IrGuest *g, Buf *out);
 /* print's inverse: ops has room for IR_BLOCK_MAX_OPS. -ERR_INVAL with "line:col: ..., expected ...". */
 MUST_USE int ir_parse(const char *text, const IrGuest *g, IrBlock *out, IrOp *ops, Err *err);
 /* The oracle of engine tests, and the folder: a PURE op from a, b, c, imm. */
 uint64_t ir_eval(IrOpcode op, uint64_t a, uint64_t b, uint64_t c, int64_t imm);
-/* An FP op; flags accrue. */
+/* An FP op; flags accrue. rm: what slot fp_rm holds, an FpRound, read for RM_DYN; a number that is none rounds to nearest
+ * even (the translator has made sure that there is none). */
 uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm, uint32_t fp_mode, uint32_t *flags);
 bool ir_cond(IrCond cond, uint64_t a, uint64_t b);
 

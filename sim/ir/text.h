@@ -34,6 +34,7 @@ static inline bool text_is_mem(IrClass cls) /* the operand a is an address */
 
 static inline unsigned text_nsrc(const IrOp *o, const IrGuest *g) /* operands read; a call: as its helper says */
 {
-    return o->op == IR_call && o->aux < g->nhelpers ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    unsigned n = o->op == IR_call && o->aux < g->nhelpers ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    return n < 3 ? n : 3;
 }
 #endif

@@ -123,7 +123,7 @@ static int check_fp(const Verifier *v)
     if (!is_named(v, v->g->fp_flags) || (rm == RM_DYN && !is_named(v, v->g->fp_rm))) {
         return bad(v, "%s has no FP flags or rounding", v->g->name);
     }
-    return 0;
+    return v->op->d != v->g->fp_flags ? 0 : bad(v, "writes fp_flags twice");
 }
 
 static int check_aux(const Verifier *v)

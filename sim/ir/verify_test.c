@@ -166,6 +166,7 @@ TEST(ir_verify, fields_that_an_op_does_not_use_are_zero_and_aux_is_of_its_class)
     CASE((ops[0].op = IR_fadd, ops[0].aux = FP_AUX(4, 0)), "is no format and rounding");
     CASE((ops[0].op = IR_fadd, ops[0].aux = FP_AUX(FMT_F64, 6)), "is no format and rounding");
     CASE((ops[0].op = IR_fadd, ops[0].aux = 0x40), "is no format and rounding");
+    CASE((ops[0].op = IR_fadd, ops[0].aux = FMT_F64, ops[0].d = test_guest.fp_flags), "writes fp_flags twice");
     CASE((ops[0].op = IR_call, ops[0].aux = TEST_NHELPERS), "aux 6, not below 6");
     CASE((ops[0] = (IrOp){.op = IR_brcond, .aux = COND_COUNT}), "aux 6, not below 6");
     CASE((ops[0] = (IrOp){.op = IR_fence, .aux = 5}), "aux 5, not below 5");
