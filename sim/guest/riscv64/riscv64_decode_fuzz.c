@@ -45,7 +45,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ir_jmp(&k, t.pc);
     }
     Err err;
-    int rc = k.is_full ? 0 : ir_verify(&block, &guest_riscv64.ir, &err);
+    if (k.is_full) {
+        return 0;
+    }
+    int rc = ir_verify(&block, &guest_riscv64.ir, &err);
+    assert(!rc);
+    ir_optimise(&block, &guest_riscv64.ir);
+    rc = ir_verify(&block, &guest_riscv64.ir, &err);
     assert(!rc);
     return rc;
 }

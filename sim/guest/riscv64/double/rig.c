@@ -46,6 +46,11 @@ unsigned rig_translate(Rig *g, uint32_t insn)
     }
     if (ir_verify(&g->block, &guest_riscv64.ir, &g->err)) {
         g->left = RIG_UNSOUND;
+        return g->block.insn_row[0];
+    }
+    ir_optimise(&g->block, &guest_riscv64.ir);
+    if (ir_verify(&g->block, &guest_riscv64.ir, &g->err)) {
+        g->left = RIG_UNSOUND;
     }
     return g->block.insn_row[0];
 }

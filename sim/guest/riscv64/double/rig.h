@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * rig.h - a riscv64 vcpu without memory management and dispatcher, for tests of translators: translates instructions, verifies the
- * block, and evaluates it by ir_eval. Memory is RIG_BYTES at RIG_BASE, flat; an access elsewhere is an access fault. */
+ * block, optimises it, verifies it again, and evaluates it by ir_eval. Memory is RIG_BYTES at RIG_BASE, flat; an access elsewhere is an access fault. */
 #ifndef SIM_GUEST_RISCV64_DOUBLE_RIG_H
 #define SIM_GUEST_RISCV64_DOUBLE_RIG_H
 
