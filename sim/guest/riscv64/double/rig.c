@@ -146,7 +146,6 @@ static bool evaluate(Rig *g, const IrOp *o)
     case CLASS_TERM:
         break;
     }
-    uint64_t next = f->pc;
     if (o->op == IR_trap) {
         f->trap = (Trap){.cause = (uint64_t)o->imm, .value = a};
         g->left = RIG_TRAP;
@@ -154,7 +153,7 @@ static bool evaluate(Rig *g, const IrOp *o)
     }
     g->left = o->op == IR_stop ? RIG_STOP : o->op == IR_sync || o->op == IR_syncr ? RIG_SYNC : RIG_JUMP;
     f->stop_reason = o->aux;
-    next = o->op == IR_stop ? a : a + (uint64_t)o->imm;
+    uint64_t next = o->op == IR_stop ? a : a + (uint64_t)o->imm;
     f->pc = o->op == IR_jmpr && o->aux & JMP_EVEN ? next & ~1ull : next;
     return false;
 }
