@@ -60,7 +60,7 @@ static void set_symbol(uint8_t *f, unsigned i, uint32_t name, uint16_t section, 
 static void make(uint8_t f[FILE_BYTES])
 {
     memset(f, 0, FILE_BYTES);
-    memcpy(f, "\177ELF\2\1\1", 7);
+    memcpy(f, (const uint8_t[]){0x7f, 'E', 'L', 'F', 2, 1, 1}, 7);
     set(f, 16, 2, 2);
     set(f, 18, 2, ELF_MACHINE_RISCV);
     set(f, 20, 4, 1);

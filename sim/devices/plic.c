@@ -94,7 +94,7 @@ static void gateway(Plic *p, unsigned source)
 static void plic_wire(Device *d, unsigned source, bool level)
 {
     Plic *p = d->state;
-    if (source && source < SOURCES) {
+    if (source && source < SOURCES && bit_get(p->level, source) != level) {
         bit_set(p->level, source, level);
         gateway(p, source);
         notify(d);

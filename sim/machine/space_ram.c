@@ -85,7 +85,7 @@ typedef struct {
 static void pagemap_open(Pagemap *p)
 {
     p->fd = sysconf(_SC_PAGESIZE) == SPACE_PAGE_BYTES ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
-    p->n = 0;
+    p->first = p->n = 0;
 }
 
 static void pagemap_close(const Pagemap *p)
