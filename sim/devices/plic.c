@@ -244,7 +244,7 @@ static void plic_fdt(const Device *d, Fdt *f)
     for (unsigned i = 0; i < ncontexts(d); i++) {
         bool is_machine = d->param == 2 && i % 2 == 0;
         cells[i * 2] = DEVICE_CPU_PHANDLE(i / d->param);
-        cells[i * 2 + 1] = is_machine ? 11 : 9; /* machine, supervisor external interrupt: Priv table 14 */
+        cells[i * 2 + 1] = is_machine ? 11 : 9; /* machine, supervisor external interrupt: Priv 3.1.15 */
     }
     fdt_begin_at(f, "plic", d->base);
     fdt_strs(f, "compatible", (const char *const[]){"sifive,plic-1.0.0", "riscv,plic0"}, 2);

@@ -22,7 +22,7 @@ enum {
 };
 enum {
     SPEC_VERSION = 2 << 24,         /* 4.1 */
-    IMPLEMENTATION_ID = 0x636f6e66, /* "conf": not one of table 3 */
+    IMPLEMENTATION_ID = 0x636f6e66, /* "conf": not one of 4.9's */
     IMPLEMENTATION_VERSION = 1,
     SUSPEND_RETENTIVE = 0,        /* 9.4 */
     CONSOLE_MAX_BYTES = 64 << 10, /* of one call, which may do a part: 12.1 */
@@ -30,7 +30,7 @@ enum {
 };
 static const uint32_t SUSPEND_NON_RETENTIVE = 0x80000000;
 static const uint64_t ALL = UINT64_MAX;
-/* 9, table 5 */
+/* 9: HSM hart states */
 typedef enum { HART_STARTED = 0, HART_STOPPED = 1, HART_SUSPENDED = 4 } HartState;
 
 struct Sbi {

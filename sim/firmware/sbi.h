@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 enum { SBI_MAX_HARTS = 64 };
-/* Section 3, table 1. */
+/* Section 3: standard SBI errors. */
 typedef enum {
     SBI_SUCCESS = 0,
     SBI_ERR_FAILED = -1,
@@ -40,7 +40,7 @@ typedef struct SbiHost {
     void (*fence_i)(void *ctx, unsigned hart);
     /* SFENCE.VMA of [start, start + size); start 0 and size UINT64_MAX: everything. asid UINT64_MAX: of all. */
     void (*sfence_vma)(void *ctx, unsigned hart, uint64_t start, uint64_t size, uint64_t asid);
-    /* A stopped hart begins in S mode at addr with a0 = hart, a1 = arg, satp = 0, sstatus.SIE = 0 (table 7). */
+    /* A stopped hart begins in S mode at addr with a0 = hart, a1 = arg, satp = 0, sstatus.SIE = 0 (9.1). */
     void (*start)(void *ctx, unsigned hart, uint64_t addr, uint64_t arg);
     /* All of it RAM that S mode may read, write (console buffers) or execute (start addresses)? n is not 0. */
     bool (*is_ram)(void *ctx, uint64_t gpa, uint64_t n);
