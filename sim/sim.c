@@ -21,24 +21,28 @@ static IoResult on_io(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes,
     return rc ? IO_FAULT : IO_DONE;
 }
 
-static uint64_t no_deadline(void *ctx, ExecVcpu *x)
+static uint64_t on_deadline(void *ctx, ExecVcpu *x)
 {
-    (void)ctx;
     (void)x;
-    return UINT64_MAX;
+    return sim_board_deadline(ctx);
 }
 
-static void no_tick(void *ctx, ExecVcpu *x)
+static void on_tick(void *ctx, ExecVcpu *x)
 {
-    (void)ctx;
     (void)x;
+    sim_board_tick(ctx);
 }
 
-static bool no_call(void *ctx, ExecVcpu *x)
+static bool on_call(void *ctx, ExecVcpu *x)
 {
-    (void)ctx;
     (void)x;
-    return false;
+    return ((SimVcpu *)ctx)->serves_board && sim_board_call(ctx);
+}
+
+static bool is_watched(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes)
+{
+    (void)x;
+    return sim_board_is_watched(((SimVcpu *)ctx)->s, gpa, size_bytes);
 }
 
 static bool has_peers(void *ctx, ExecVcpu *x)
@@ -68,7 +72,11 @@ static void code_written(const Sim *s, const ExecVcpu *writer, uint64_t gpa, uin
 
 static void on_code_written(void *ctx, ExecVcpu *x, uint64_t gpa, uint64_t n)
 {
-    code_written(((SimVcpu *)ctx)->s, x, gpa, n);
+    SimVcpu *v = ctx;
+    code_written(v->s, x, gpa, n);
+    if (sim_board_is_watched(v->s, gpa, n)) {
+        sim_board_watched(v);
+    }
 }
 
 static void on_space_code(void *ctx, uint64_t gpa, uint64_t n)
@@ -123,6 +131,7 @@ void sim_free(Sim *s)
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
         sim_vcpu_free(s->vcpu[i]);
     }
+    sim_board_free(s);
     space_free(s->space);
     mem_free(s->slot_regs);
     mem_free(s->cpu);
@@ -189,12 +198,13 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                       .block_seed = s->cfg.block_seed};
     ExecHost host = {.ctx = v,
                      .io = on_io,
-                     .deadline = no_deadline,
-                     .tick = no_tick,
-                     .call = no_call,
+                     .deadline = on_deadline,
+                     .tick = on_tick,
+                     .call = on_call,
                      .has_peers = has_peers,
                      .code_page = on_code_page,
-                     .code_written = on_code_written};
+                     .code_written = on_code_written,
+                     .is_watched = is_watched};
     v->x = exec_new(&cfg, &host, id);
     s->vcpu[id] = v;
     atomic_fetch_add(&s->nvcpus, 1);

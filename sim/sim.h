@@ -69,8 +69,10 @@ MUST_USE int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err);
 #define SIM_EXIT_MAP(X)                                                                                                \
     X(budget)                                                                                                          \
     X(canceled)                                                                                                        \
-    X(halt) X(mmio_read) X(mmio_write) X(sysreg_read) X(sysreg_write) X(hypercall) X(exception) X(nested_page_fault)   \
-        X(debug) X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
+    X(halt)                                                                                                            \
+    X(mmio_read)                                                                                                       \
+    X(mmio_write) X(sysreg_read) X(sysreg_write) X(hypercall) X(exception) X(nested_page_fault) X(debug)               \
+        X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
 typedef enum {
 #define X(name) SIM_EXIT_##name,
     SIM_EXIT_MAP(X)

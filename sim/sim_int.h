@@ -5,8 +5,11 @@
 
 #include "sim/base/mem.h"
 #include "sim/exec/exec.h"
+#include "sim/machine/board.h"
 #include "sim/machine/space.h"
 #include "sim/sim.h"
+
+#include <assert.h>
 
 enum { SIM_MAX_VCPUS = 256 };
 
@@ -20,9 +23,26 @@ struct SimVcpu {
     ExecVcpu *x;
     uint8_t id;
     SimReset how;
-    bool is_parked;
+    bool is_parked;    /* waits for a start */
+    bool is_suspended; /* by the firmware, until it wakes */
     bool serves_board; /* of the run that is going on */
 };
+
+struct Sbi;
+typedef struct SimMachine { /* what sim_board made */
+    SimBoardConfig cfg;
+    Board *board;
+    struct Sbi *sbi; /* NULL: firmware calls stop */
+    Buf fdt;
+    uint64_t timer_ns[SIM_MAX_VCPUS]; /* the firmware's timers; UINT64_MAX = off */
+    bool has_tohost, is_finished;
+    uint64_t tohost;
+    int finish_kind;
+    uint32_t finish_code;
+    /* the round that is going on */
+    uint64_t round_ns, now_ns;
+    unsigned turn;
+} SimMachine;
 
 struct Sim {
     SimConfig cfg;
@@ -33,7 +53,15 @@ struct Sim {
     _Atomic unsigned nvcpus;
     SlotReg *slot_regs; /* the guest's registers by slot */
     size_t nslot_regs;
+    SimMachine *machine; /* NULL: bare */
 };
 
+/* sim_board.c: what the vcpus of a Sim with a board ask of it */
+bool sim_board_call(SimVcpu *v);
+uint64_t sim_board_deadline(SimVcpu *v);
+void sim_board_tick(SimVcpu *v);
+bool sim_board_is_watched(const Sim *s, uint64_t gpa, uint64_t n);
+void sim_board_watched(SimVcpu *v);
+void sim_board_free(Sim *s);
 void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out);
 #endif

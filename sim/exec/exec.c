@@ -36,15 +36,25 @@ bool exec_is_waiting(const ExecVcpu *v)
 
 void exec_state_get(const ExecVcpu *v, ExecState *out)
 {
-    *out = (ExecState){.insns = exec_insns(v), .skipped_ns = v->skipped, .is_waiting = v->is_waiting};
+    *out = (ExecState){
+        .insns = exec_insns(v), .skipped_ns = v->skipped, .lines = atomic_load(&v->lines), .is_waiting = v->is_waiting};
 }
 
+/* An edge is in the registers already; levels are driven into the frame. */
 void exec_state_set(ExecVcpu *v, const ExecState *in)
 {
     v->f->budget = 0;
     v->f->insns_end = in->insns;
     v->skipped = in->skipped_ns;
     v->is_waiting = in->is_waiting;
+    atomic_store(&v->lines, in->lines);
+    atomic_store(&v->pulses, 0);
+    v->lines_seen = in->lines;
+    for (unsigned i = 0; i < LINE_COUNT; i++) {
+        if (!v->isa->line_is_edge(v->f, (GuestLine)i)) {
+            v->isa->line(v->f, (GuestLine)i, in->lines >> i & 1);
+        }
+    }
 }
 
 /* ---- mode ---- */
@@ -114,7 +124,9 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
 
 static bool on_code_writing(void *ctx, uint64_t gpa, unsigned size_bytes)
 {
-    return blocks_drop(ctx, gpa, size_bytes);
+    ExecVcpu *v = ctx;
+    bool is_code = blocks_drop(v, gpa, size_bytes);
+    return v->host.is_watched(v->host.ctx, v, gpa, size_bytes) || is_code;
 }
 
 static void on_code_written(void *ctx, uint64_t gpa, unsigned size_bytes)
@@ -149,6 +161,17 @@ void exec_line(ExecVcpu *v, GuestLine line, bool level)
         atomic_fetch_and(&v->lines, ~(1u << line));
     }
     atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_pulse(ExecVcpu *v, GuestLine line)
+{
+    atomic_fetch_or(&v->pulses, 1u << line);
+    atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_wait(ExecVcpu *v)
+{
+    v->is_waiting = true;
 }
 
 void exec_code_page(ExecVcpu *v)
@@ -186,10 +209,17 @@ static void take_ranges(ExecVcpu *v)
 
 static void take_lines(ExecVcpu *v)
 {
-    uint32_t lines = atomic_load(&v->lines);
+    uint32_t lines = atomic_load(&v->lines), pulses = atomic_exchange(&v->pulses, 0);
     for (unsigned i = 0; i < LINE_COUNT; i++) {
-        v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        bool is_up = lines >> i & 1;
+        if (pulses >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, true);
+        }
+        if ((lines ^ v->lines_seen) >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, is_up);
+        }
     }
+    v->lines_seen = lines;
 }
 
 /* What others asked for since the last look, but for the kick. */
@@ -432,7 +462,12 @@ static int slice_run(ExecVcpu *v)
 }
 
 /* ---- the outer loop ---- */
-static uint64_t deadline_of(ExecVcpu *v)
+bool exec_has_news(const ExecVcpu *v)
+{
+    return atomic_load(&v->posted);
+}
+
+uint64_t exec_deadline(ExecVcpu *v)
 {
     uint64_t guest = v->isa->deadline ? v->isa->deadline(v->f) : UINT64_MAX;
     uint64_t host = v->host.deadline(v->host.ctx, v);
@@ -458,7 +493,7 @@ static int idle(ExecVcpu *v, uint64_t until_ns)
         v->is_waiting = false;
         return GO_ON;
     }
-    uint64_t at = deadline_of(v);
+    uint64_t at = exec_deadline(v);
     if (at >= until_ns) {
         return EXEC_WAIT;
     }
@@ -497,7 +532,7 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     if (v->end_insns <= exec_insns(v)) {
         return EXEC_BUDGET;
     }
-    if (deadline_of(v) <= now) {
+    if (exec_deadline(v) <= now) {
         timers_fire(v);
     }
     if (v->isa->pending(v->f, &t)) {
@@ -513,7 +548,7 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     if (v->nbreaks && is_stopped_by_break(v)) {
         return EXEC_BREAK;
     }
-    uint64_t rest = min_u64(v->end_insns - exec_insns(v), min_u64(deadline_of(v), until->until_ns) - now);
+    uint64_t rest = min_u64(v->end_insns - exec_insns(v), min_u64(exec_deadline(v), until->until_ns) - now);
     budget_set(v, until->is_step ? 1 : rest);
     return slice_run(v);
 }
@@ -586,6 +621,9 @@ void exec_forget(ExecVcpu *v)
 {
     instruction_done(v->f);
     v->is_external = v->is_replied = v->is_waiting = false;
+    atomic_store(&v->pulses, 0);
+    v->lines_seen = 0; /* a reset frame has every line low; those that are up come up again */
+    atomic_fetch_or(&v->posted, POST_LINES);
 }
 
 void exec_end(ExecVcpu *v)

@@ -51,6 +51,8 @@ typedef struct GuestIsa {
     GuestId id;
     const char *name;
     uint8_t insn_min_bytes, insn_max_bytes;
+    uint16_t elf_machine;          /* e_machine of its ELF files */
+    const char *fdt_isa, *fdt_mmu; /* as the binding of its cpu nodes spells what is implemented */
     IrGuest ir;
     MmuGuest mmu;
     const char *const *rows; /* names of decode rows, for coverage and printing: index = IrBlock.insn_row */
@@ -76,6 +78,7 @@ typedef struct GuestIsa {
     void (*take_trap)(Frame *f, const Trap *t); /* enters the handler: pc, cause, level, status */
     void (*line)(Frame *f, GuestLine line, bool level);
     bool (*line_get)(const Frame *f, GuestLine line);
+    bool (*line_is_edge)(const Frame *f, GuestLine line); /* raised from outside, cleared by the guest */
     /* The best interrupt deliverable now, honouring masks; false = none. Does not deliver: take_trap does. */
     bool (*pending)(const Frame *f, Trap *out);
     bool (*wakes)(const Frame *f); /* may an idle vcpu go on: wfi wakes on what is pending even if it is masked */

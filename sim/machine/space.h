@@ -26,7 +26,11 @@
 enum { SPACE_PAGE_BYTES = 4096, SPACE_MAX_REGIONS = 1024, SPACE_MAX_RAMS = 1024 };
 enum { SPACE_R = 1, SPACE_W = 2, SPACE_X = 4, SPACE_LOG_DIRTY = 8 }; /* the numbers of accel.h's MAP_x */
 /* flags of a page of RAM, one atomic byte each */
-enum { PAGE_CODE = 1 /* some vcpu has translated from it: stores go the slow way */, PAGE_DIRTY = 2 };
+enum {
+    PAGE_CODE = 1 /* some vcpu has translated from it: stores go the slow way */,
+    PAGE_DIRTY = 2,
+    PAGE_WATCH = 4 /* stores are looked at to the byte, by whoever set it */
+};
 
 typedef struct Space Space;
 /* A device: offset is from its start, size 1, 2, 4 or 8. 0, or -ERR_FAULT: no register of that size there (bus error). */

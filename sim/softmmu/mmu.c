@@ -225,7 +225,7 @@ static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const 
 static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
 {
     uint8_t page = atomic_load_explicit(&hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS], memory_order_acquire);
-    return !(page & PAGE_CODE) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
+    return !(page & (PAGE_CODE | PAGE_WATCH)) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
 }
 
 /* May the page be cached for this kind of access, and for the other kind as well: a load that is followed by a store to
@@ -381,7 +381,7 @@ void mmu_ram_written(Mmu *m, const SpaceHit *hit, uint64_t gpa, unsigned size_by
     if (hit->flags & SPACE_LOG_DIRTY) {
         atomic_fetch_or_explicit(page, PAGE_DIRTY, memory_order_release);
     }
-    if (atomic_load_explicit(page, memory_order_acquire) & PAGE_CODE) {
+    if (atomic_load_explicit(page, memory_order_acquire) & (PAGE_CODE | PAGE_WATCH)) {
         m->host.code_written(m->host.ctx, gpa, size_bytes);
     }
 }
@@ -389,7 +389,7 @@ void mmu_ram_written(Mmu *m, const SpaceHit *hit, uint64_t gpa, unsigned size_by
 bool mmu_store_needs_alone(Mmu *m, const Resolved *r, unsigned size_bytes, uint32_t aux)
 {
     if (!(atomic_load_explicit(&r->hit.pages[(r->gpa - r->hit.gpa) >> MMU_PAGE_BITS], memory_order_acquire) &
-          PAGE_CODE)) {
+          (PAGE_CODE | PAGE_WATCH))) {
         return false;
     }
     if (!m->host.code_writing(m->host.ctx, r->gpa, size_bytes) || aux & MEM_ALONE) {
