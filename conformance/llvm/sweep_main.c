@@ -29,7 +29,8 @@ static int has(char **list, int n, const char *prefix, const char *word, size_t 
 {
     size_t skip = strlen(prefix);
     for (int i = 0; i < n; i++) {
-        if (!strncmp(list[i], prefix, skip) && strlen(list[i]) == skip + length && !strncmp(list[i] + skip, word, length)) {
+        if (!strncmp(list[i], prefix, skip) && strlen(list[i]) == skip + length &&
+            !strncmp(list[i] + skip, word, length)) {
             return 1;
         }
     }
@@ -41,7 +42,8 @@ static int agree(const char *row, const char *ours, const char *theirs, char **e
     if (!strcmp(ours, theirs)) {
         return 1;
     }
-    return (!*theirs && has(exempt, n, "", row, strlen(row))) || (!*ours && has(exempt, n, "=", theirs, strcspn(theirs, "\t")));
+    return (!*theirs && has(exempt, n, "", row, strlen(row))) ||
+           (!*ours && has(exempt, n, "=", theirs, strcspn(theirs, "\t")));
 }
 
 int main(int argc, char **argv)

@@ -52,7 +52,7 @@ for path in list:lines() do
     local out_h, out_c = work .. "/test_decode.h", work .. "/test_decode.c"
     os.remove(out_h)
     os.remove(out_c)
-    local ok, said = run("lua5.4", "decodegen.lua", "t0", out_h, out_c, path)
+    local ok, said = run(arg[-1], "decodegen.lua", "t0", out_h, out_c, path)
     if path:find("/err_", 1, true) then
         check_refused(path, ok, said, out_h)
     else

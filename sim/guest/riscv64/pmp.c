@@ -41,6 +41,14 @@ uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n)
     return value;
 }
 
+static void count_used(RiscvFrame *r)
+{
+    r->pmp_used = 0;
+    for (unsigned i = 0; i < PMP_ENTRIES; i++) {
+        r->pmp_used = r->pmpcfg[i] ? (uint8_t)(i + 1) : r->pmp_used;
+    }
+}
+
 void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value)
 {
     for (unsigned i = 0; i < 8; i++) {
@@ -56,6 +64,7 @@ void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value)
         }
         *cfg = now;
     }
+    count_used(r);
     exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
 }
 
@@ -69,6 +78,7 @@ void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr)
 void riscv_pmp_unlock(RiscvFrame *r, unsigned n)
 {
     memset(&r->pmpcfg[4 * n], 0, 8);
+    count_used(r);
 }
 
 static bool matches(const RiscvFrame *r, unsigned i, uint64_t gpa)
@@ -93,7 +103,7 @@ uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
     if (r->is_virt || !r->cpu.has[NEED_PMP]) {
         return all;
     }
-    for (unsigned i = 0; i < PMP_ENTRIES; i++) {
+    for (unsigned i = 0; i < r->pmp_used; i++) {
         uint8_t cfg = r->pmpcfg[i];
         if (matches(r, i, gpa)) {
             return is_m && !(cfg & CFG_L)
@@ -111,7 +121,7 @@ bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
         return true;
     }
     bool is_locked = false;
-    for (unsigned i = 0; i < PMP_ENTRIES; i++) {
+    for (unsigned i = 0; i < r->pmp_used; i++) {
         is_locked |= (r->pmpcfg[i] & CFG_L) != 0;
     }
     return r->priv == PRIV_M && !is_locked;

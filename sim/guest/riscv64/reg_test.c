@@ -79,6 +79,7 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
             b.r.mstatus = a.r.mstatus, b.r.cycle_base = a.r.cycle_base, b.r.instret_base = a.r.instret_base;
             memcpy(b.r.pmpaddr, a.r.pmpaddr, sizeof b.r.pmpaddr);
             memcpy(b.r.pmpcfg, a.r.pmpcfg, sizeof b.r.pmpcfg);
+            b.r.pmp_used = a.r.pmp_used;
         }
         CHECK(!memcmp((char *)&a.r + sizeof(Frame), (char *)&b.r + sizeof(Frame), sizeof(RiscvFrame) - sizeof(Frame)));
         CHECK_INT(b.r.f.pc, 0x12344);

@@ -39,6 +39,7 @@ typedef struct RiscvFrame {
     uint64_t pmpaddr[PMP_ENTRIES];
     uint64_t hart_id;
     uint8_t pmpcfg[PMP_ENTRIES];
+    uint8_t pmp_used; /* entries up to the last that is on: walks look at no more */
     uint8_t priv;
     bool is_virt;
     bool is_time_due; /* time >= stimecmp, as tick() or a write of stimecmp last saw it */
@@ -183,7 +184,7 @@ uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n);
 void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value);
 uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m); /* ACC_READ | ACC_WRITE | ACC_EXEC */
 
-/* For restore: entry i; the entries of pmpcfg n are off afterwards. */
+/* For restore: entry i; the entries of pmpcfg n are off and unlocked afterwards. */
 void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr);
 void riscv_pmp_unlock(RiscvFrame *r, unsigned n);
 bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it is in */

@@ -270,7 +270,7 @@ TEST(riscv64_state, code_may_link_across_pages_only_where_fetches_are_not_checke
     static Rig g;
     rig_open(&g, false, NULL);
     CHECK(guest_riscv64.fetch_is_flat(guest_riscv64.mode_key(&g.r.f)));
-    g.r.pmpcfg[3] = 0x80;
+    riscv_csr_write(&g.r, 0x3a0, 0x80000000, 0);
     CHECK(!guest_riscv64.fetch_is_flat(guest_riscv64.mode_key(&g.r.f)));
     rig_open(&g, true, NULL);
     CHECK(guest_riscv64.fetch_is_flat(guest_riscv64.mode_key(&g.r.f)));
