@@ -311,10 +311,14 @@ int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err)
         m->timer_ns[i] = UINT64_MAX;
     }
     BoardHost host = {.ctx = s, .line = on_line, .now_ns = on_now, .output = on_output, .finish = on_finish};
-    int rc = board_new(def, cfg->nvcpus, &host, &m->board, err);
+    if (!cfg->nvcpus || cfg->nvcpus > def->max_vcpus) {
+        m->cfg.nvcpus = 0;
+        return err_set(err, ERR_LIMIT, "%u vcpus: expected 1 to %u", cfg->nvcpus, def->max_vcpus);
+    }
+    int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
+    rc = rc ? rc : board_new(def, cfg->nvcpus, &host, &m->board, err);
     rc = rc ? rc : ram_make(s, err);
     rc = rc ? rc : board_attach(m->board, s->space, err);
-    rc = rc ? rc : vcpus_make(s, err);
     if (!rc && cfg->has_firmware && s->cfg.is_virt) {
         m->sbi = firmware_new(s, cfg->nvcpus);
     }
