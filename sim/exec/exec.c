@@ -36,8 +36,13 @@ bool exec_is_waiting(const ExecVcpu *v)
 
 void exec_state_get(const ExecVcpu *v, ExecState *out)
 {
-    *out = (ExecState){
-        .insns = exec_insns(v), .skipped_ns = v->skipped, .lines = atomic_load(&v->lines), .is_waiting = v->is_waiting};
+    *out = (ExecState){.insns = exec_insns(v),
+                       .skipped_ns = v->skipped,
+                       .lines = atomic_load(&v->lines),
+                       .resv_addr = v->f->resv_addr,
+                       .resv_val = v->f->resv_val,
+                       .resv_size = v->f->resv_size,
+                       .is_waiting = v->is_waiting};
 }
 
 /* An edge is in the registers already; levels are driven into the frame. */
@@ -47,6 +52,9 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
     v->f->insns_end = in->insns;
     v->skipped = in->skipped_ns;
     v->is_waiting = in->is_waiting;
+    v->f->resv_addr = in->resv_addr;
+    v->f->resv_val = in->resv_val;
+    v->f->resv_size = in->resv_size;
     atomic_store(&v->lines, in->lines);
     atomic_store(&v->pulses, 0);
     v->lines_seen = in->lines;
@@ -529,6 +537,9 @@ static int turn(ExecVcpu *v, const ExecRun *until)
 {
     Trap t = {0};
     uint64_t now = exec_clock_ns(v);
+    if (now >= until->until_ns) { /* what is due now is for the next run: so two runs are as one */
+        return EXEC_CLOCK;
+    }
     if (v->end_insns <= exec_insns(v)) {
         return EXEC_BUDGET;
     }
@@ -538,9 +549,6 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     if (v->isa->pending(v->f, &t)) {
         trap_take(v, &t);
         return GO_ON;
-    }
-    if (now >= until->until_ns) {
-        return EXEC_CLOCK;
     }
     if (v->is_waiting) {
         return idle(v, until->until_ns);
