@@ -13,7 +13,7 @@
 
 extern char **environ;
 
-enum { CONNECT_S = 30 };
+enum { CONNECT_S = 180 }; /* the command may have a machine to boot */
 static const uint64_t SECOND_NS = 1000000000;
 
 /* sh -c command with its stdin and stdout on two pipes; fds: what we write to, what we read from. */

@@ -251,8 +251,33 @@ TEST(remote, the_first_failure_of_a_lazy_vm_is_told_once_and_nothing_after_it_is
         CHECK_INT(e.be->vm->settle(vm, &err), 0);
         CHECK_INT(e.be->vm->map(vm, (Gpa){0}, 65536, ram, 0, MAP_R, &err), 0); /* each by itself again */
         CHECK_INT(e.be->vm->mem_write(vm, (Gpa){1 << 30}, &byte, 1, &err), -ERR_FAULT);
-        e.be->vcpu->destroy(v);
+        e.be->vcpu->destroy(v); /* one that never was */
+        CHECK_INT(e.be->vm->mem_read(vm, (Gpa){0}, &byte, 1, &err), 0);
         e.vm = vm;
         ends_close(&e);
     }
+}
+
+TEST(remote, a_vm_goes_after_its_vcpu_whichever_thread_has_it)
+{
+    Ends e;
+    VmExit exit;
+    if (!ends_open(&e, false)) {
+        return;
+    }
+    for (int i = 0; i < WIRE_VMS_MAX + 10; i++) { /* one that stayed would be one too many in the end */
+        if (!ends_vcpu(&e)) {
+            break;
+        }
+        CHECK_INT(stub_program(e.be, e.v, STUB_SPIN), 0);
+        RunArgs args = RUN_FOREVER;
+        args.deadline_ns = os_now_ns() + 400000; /* long enough for the watcher to take over */
+        CHECK_INT(e.be->vcpu->run(e.v, &args, &exit, NULL), 0);
+        e.be->vcpu->destroy(e.v);
+        e.be->vm->destroy(e.vm);
+        e.v = NULL;
+        e.vm = NULL;
+    }
+    ends_close(&e);
+    CHECK_INT(atomic_load(&stub_vms), 0);
 }

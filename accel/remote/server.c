@@ -171,15 +171,19 @@ static int execute(Ctx *x, const WireMsg *m, Err *e)
     return rc;
 }
 
+static bool is_posted(const WireHead *h)
+{
+    return !h->seq && (h->type == WIRE_VM_DESTROY || h->type == WIRE_VCPU_DESTROY);
+}
+
 static void answer(Ctx *x, WireMsg *m, int rc, Err *e, bool is_reader)
 {
     WireHead h = m->head;
     wire_msg_free(m);
     bool is_held = is_reader && h.flags & WIRE_CHAIN;
-    bool is_posted = !h.seq && (h.type == WIRE_VM_DESTROY || h.type == WIRE_VCPU_DESTROY);
     if (x->is_torn) {
         abort_link(x->s, rc, e);
-    } else if (is_posted) {
+    } else if (is_posted(&h)) {
         /* nobody waits for it */
     } else if (rc) {
         send_error(x->s, &h, rc, e, x->bad, is_held);
@@ -195,7 +199,7 @@ static void chain_note(Server *s, uint16_t flags, int rc)
     if (flags & WIRE_CHAIN) {
         s->is_chain_busy = false;
         s->chain_failed = s->chain_failed || rc;
-        pthread_cond_signal(&s->chain_moved);
+        pthread_cond_broadcast(&s->moved);
     }
 }
 
@@ -227,6 +231,7 @@ static void execute_vcpu(Thread *t, WireMsg *m)
     v->is_busy = false;
     if (!v->be) {
         vcpu_slot_free(s, v);
+        pthread_cond_broadcast(&s->moved);
     }
     bool is_reader = s->reader == t;
     uint16_t flags = m->head.flags;
@@ -373,7 +378,9 @@ static void reply_error(Server *s, WireMsg *m, int rc, Err *e)
 {
     chain_note(s, m->head.flags, rc);
     pthread_mutex_unlock(&s->lock);
-    send_error(s, &m->head, rc, e, UINT32_MAX, m->head.flags & WIRE_CHAIN);
+    if (!is_posted(&m->head)) {
+        send_error(s, &m->head, rc, e, UINT32_MAX, m->head.flags & WIRE_CHAIN);
+    }
     wire_msg_free(m);
     pthread_mutex_lock(&s->lock);
 }
@@ -395,6 +402,7 @@ static void route_vcpu(Server *s, Thread *t, WireMsg *m, VcpuSlot *v)
         return;
     }
     v->is_busy = true;
+    v->is_going = m->head.type == WIRE_VCPU_DESTROY;
     s->nrunning += is_run;
     if (!is_mine) {
         s->is_chain_busy = m->head.flags & WIRE_CHAIN;
@@ -422,6 +430,25 @@ static void route_vm(Server *s, WireMsg *m, VmSlot *vm)
     pthread_mutex_unlock(&s->lock);
     answer(&x, m, rc, &e, true);
     pthread_mutex_lock(&s->lock);
+}
+
+static bool has_going(const Server *s, const VmSlot *vm)
+{
+    for (const VcpuSlot *v = s->vcpus; v; v = v->next) {
+        if (v->vm == vm && v->is_going) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The destruction of a vcpu may not be answered, and may be with another thread: it is over before that of its VM. */
+static void route_vm_destroy(Server *s, WireMsg *m, VmSlot *vm)
+{
+    while (has_going(s, vm) && !s->is_over) {
+        pthread_cond_wait(&s->moved, &s->lock);
+    }
+    route_vm(s, m, vm);
 }
 
 static void route_vcpu_create(Server *s, Thread *t, WireMsg *m, VmSlot *vm)
@@ -471,7 +498,7 @@ static bool chain_take(Server *s, const WireMsg *m)
         return true;
     }
     while (s->is_chain_busy && !s->is_over) {
-        pthread_cond_wait(&s->chain_moved, &s->lock);
+        pthread_cond_wait(&s->moved, &s->lock);
     }
     return !s->chain_failed;
 }
@@ -505,6 +532,8 @@ static void route(Server *s, Thread *t, WireMsg *m)
         route_vcpu(s, t, m, v);
     } else if (!vm || is_vcpu_op) {
         reply_error(s, m, err_set(&e, ERR_NOENT, "%s: no object %u", wire_name(m->head.type), m->head.object), &e);
+    } else if (m->head.type == WIRE_VM_DESTROY) {
+        route_vm_destroy(s, m, vm);
     } else if (m->head.type != WIRE_VCPU_CREATE) {
         route_vm(s, m, vm);
     } else {
@@ -660,7 +689,7 @@ static void server_close(Server *s)
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->send_lock);
     pthread_cond_destroy(&s->main.cond);
-    pthread_cond_destroy(&s->chain_moved);
+    pthread_cond_destroy(&s->moved);
     if (s->timer >= 0) {
         close(s->wake[0]);
         close(s->wake[1]);
@@ -691,7 +720,7 @@ int server_run(const ServeArgs *args, Err *err)
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.send_lock, NULL);
     pthread_cond_init(&s.main.cond, NULL);
-    pthread_cond_init(&s.chain_moved, NULL);
+    pthread_cond_init(&s.moved, NULL);
     s.main.server = &s;
     s.reader = &s.main;
     thread_loop(&s.main);

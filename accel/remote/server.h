@@ -24,6 +24,7 @@ typedef const Backend *(*RemoteFind)(const char *name); /* backend_find, or a te
 typedef struct {
     RemoteFind find;
     int fd_in, fd_out;
+    const char *place; /* shown after the name of a backend, "kvm@place"; NULL = none */
     /* For the threads beside the first, which may be tied to fewer; NULL = as the first. */
     const cpu_set_t *cpus;
     /* Ends the process in place of an orderly return, if not NULL: there is nothing left to destroy
@@ -58,6 +59,7 @@ typedef struct VcpuSlot {
     BeVcpu *be;
     struct Thread *owner;
     bool is_busy;  /* a request is with its owner; under Server.lock */
+    bool is_going; /* and it is VCPU_DESTROY */
     bool is_setup; /* these two: the owner's */
     ReplyKind due;
 } VcpuSlot;
@@ -80,7 +82,7 @@ struct Server {
     Buf held;           /* replies to chained requests, until no more of these are at hand; under send_lock */
     int wake[2], timer; /* -1 while there is only one thread */
     pthread_mutex_t lock, send_lock;
-    pthread_cond_t chain_moved;       /* one of these two changed, under lock: */
+    pthread_cond_t moved;             /* one of these two changed, or a vcpu is gone; under lock */
     bool is_chain_busy, chain_failed; /* a chained request is with another thread; one was not done */
     Thread main, watcher, *threads;   /* threads: all but these two */
     bool has_watcher;

@@ -74,6 +74,17 @@ static uint64_t ops_of(const Backend *b)
     return has;
 }
 
+static void put_name(const Server *s, Buf *out)
+{
+    Buf name = {0};
+    buf_str(&name, s->backend->name);
+    if (s->args.place) {
+        buf_printf(&name, "@%s", s->args.place);
+    }
+    wire_put_str(out, buf_text(&name));
+    buf_free(&name);
+}
+
 static int do_hello(Ctx *x, Err *err)
 {
     Server *s = x->s;
@@ -99,7 +110,7 @@ static int do_hello(Ctx *x, Err *err)
         buf_le(&x->out, WIRE_FRAME_MAX, 4);
         buf_le(&x->out, s->backend->is_double, 1);
         buf_le(&x->out, ops_of(s->backend), 8);
-        wire_put_str(&x->out, s->backend->name);
+        put_name(s, &x->out);
     }
     mem_free(name);
     return rc;

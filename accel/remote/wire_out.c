@@ -62,10 +62,8 @@ static int wait_room(const WireOut *out, uint64_t deadline_ns)
     }
     uint64_t left_ms = deadline_ns == UINT64_MAX ? INT_MAX : (deadline_ns - now) / 1000000 + 1;
     int rc = poll(p, 2, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
-    if (rc > 0 && p[1].revents) {
-        return -ERR_IO;
-    }
-    return 0;
+    bool is_gone = p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLOUT); /* a port that nobody has open */
+    return rc > 0 && (p[1].revents || is_gone) ? -ERR_IO : 0;
 }
 
 static int write_all(const WireOut *out, struct iovec *at, int niov, uint64_t deadline_ns, int *native)
