@@ -352,11 +352,12 @@ static uint32_t seq_new(RemoteLink *l)
 /* Passes the reader's role on: nobody else reads if the one who did goes away with his reply. */
 static void call_leave(RemoteLink *l, Call *c)
 {
-    Call **at = &l->calls;
-    while (*at != c) {
-        at = &(*at)->next;
+    for (Call **at = &l->calls; *at; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
     }
-    *at = c->next;
     pthread_cond_destroy(&c->cond);
     for (Call *o = l->calls; o && !l->has_reader; o = o->next) {
         if (!o->is_done) {

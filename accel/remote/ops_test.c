@@ -27,7 +27,9 @@ TEST(remote, caps_come_across)
     CHECK_STR(caps.ctls[1], "stub.id");
     CHECK(!caps.ctls[2]);
     CHECK_INT(e.be->open(e.be, GUEST_x86_64, &again, NULL), 0);
-    CHECK(!memcmp(&caps, &again, sizeof caps)); /* the same strings, so that they live as long as the Backend */
+    CHECK(!memcmp(caps.level, again.level, sizeof caps.level));
+    CHECK(
+        !memcmp(caps.why, again.why, sizeof caps.why)); /* the same strings, so that they live as long as the Backend */
     Err err = {0};
     CHECK_INT(e.be->open(e.be, GUEST_riscv64, &again, &err), -ERR_UNAVAILABLE);
     CHECK_STR(err.text, "only x86_64 here");

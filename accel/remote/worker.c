@@ -15,6 +15,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -90,15 +91,14 @@ static void fds_reset(int keep)
 
 static uint64_t size_now(void)
 {
-    unsigned long long pages = 0;
+    char line[64] = "";
     FILE *f = fopen("/proc/self/statm", "re");
     if (f) {
-        if (fscanf(f, "%llu", &pages) != 1) {
-            pages = 0;
-        }
+        bool ok = fgets(line, sizeof line, f) != NULL;
+        (void)ok; /* without a number there is no limit to add to */
         fclose(f);
     }
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return strtoull(line, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void limits_set(const WorkerLimits *limits, uint64_t size_bytes)
