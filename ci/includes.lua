@@ -28,7 +28,7 @@ local may = {
     ["accel/kvm"] = { "accel", "sim/base" },
     ["accel/remote"] = { "accel", "sim/base" },
     ["accel/r1"] = { "accel", "sim/base" },
-    ["ci"] = { "accel", "sim/base" },
+    ["ci"] = { "accel", "accel/remote", "sim/base" },
     ["conformance/llvm"] = {},
     ["conformance"] = { "accel", "accel/remote", "sim/base", "conformance/llvm" },
     ["lua"] = { "conformance", "accel", "accel/remote", "sim/base" },
@@ -41,7 +41,7 @@ local wiring = {
 }
 -- system header pattern -> folders it may appear in
 local only_in = {
-    ["^linux/kvm"] = { "accel/kvm" },
+    ["^linux/kvm"] = { "accel/kvm", "accel/bench" },
     ["^llvm%-c/"] = { "conformance/llvm" },
     ["^lua"] = { "lua" },
     ["^lauxlib"] = { "lua" },
