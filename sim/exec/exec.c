@@ -98,6 +98,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
+        f->reply_gpa[f->nreplies] = gpa;
         f->reply[f->nreplies++] = *value;
         f->reply_next = f->nreplies;
     }
@@ -148,6 +149,7 @@ void exec_line(ExecVcpu *v, GuestLine line, bool level)
     } else {
         atomic_fetch_and(&v->lines, ~(1u << line));
     }
+    atomic_fetch_or(&v->touched, 1u << line);
     atomic_fetch_or(&v->posted, POST_LINES);
 }
 
@@ -184,11 +186,14 @@ static void take_ranges(ExecVcpu *v)
     pthread_mutex_unlock(&v->post_lock);
 }
 
+/* Only what somebody has set: several lines may be one bit of the guest, and some bits the guest clears itself. */
 static void take_lines(ExecVcpu *v)
 {
-    uint32_t lines = atomic_load(&v->lines);
+    uint32_t touched = atomic_exchange(&v->touched, 0), lines = atomic_load(&v->lines);
     for (unsigned i = 0; i < LINE_COUNT; i++) {
-        v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        if (touched >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        }
     }
 }
 
@@ -571,6 +576,7 @@ bool exec_is_replied(const ExecVcpu *v)
 void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault)
 {
     assert(v->is_external && v->f->nreplies < IR_MAX_REPLIES);
+    v->f->reply_gpa[v->f->nreplies] = v->access.gpa;
     v->f->reply[v->f->nreplies++] = value;
     v->f->reply_is_fault = is_fault;
     v->is_external = false;
@@ -591,6 +597,9 @@ void exec_forget(ExecVcpu *v)
 {
     instruction_done(v->f);
     v->is_external = v->is_replied = v->is_waiting = false;
+    atomic_store(&v->touched,
+                 atomic_load(&v->lines)); /* of the wires, the new frame has seen none: those that are high */
+    atomic_fetch_or(&v->posted, POST_LINES);
 }
 
 void exec_end(ExecVcpu *v)

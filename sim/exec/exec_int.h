@@ -83,7 +83,7 @@ struct ExecVcpu {
 
     /* from other threads */
     _Atomic uint32_t posted;
-    _Atomic uint32_t lines;
+    _Atomic uint32_t lines, touched; /* levels; those that were set since they were last passed on */
     pthread_mutex_t post_lock;
     struct {
         uint64_t gpa, n;
