@@ -35,7 +35,7 @@ static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
 }
 
 static const BoardRow machine_rows[] = {
-    {.type = &device_sifive_test, .base = 0x100000},
+    {.type = &device_finisher, .base = 0x100000},
     {.type = &device_goldfish_rtc, .base = 0x101000, .irq = 11},
     {.type = &device_clint, .base = 0x2000000},
     {.type = &device_plic, .base = 0xc000000, .param = 2, .is_irq_chip = true},
@@ -53,7 +53,7 @@ const BoardDef board_riscv64_machine = {
 };
 
 static const BoardRow virt_rows[] = {
-    {.type = &device_sifive_test, .base = 0x100000},
+    {.type = &device_finisher, .base = 0x100000},
     {.type = &device_goldfish_rtc, .base = 0x101000, .irq = 11},
     {.type = &device_plic, .base = 0xc000000, .param = 1, .is_irq_chip = true},
     {.type = &device_uart16550, .base = 0x10000000, .irq = 10, .is_console = true},

@@ -268,7 +268,7 @@ TEST(board, a_state_of_another_board_or_a_damaged_one_is_refused_and_changes_not
     b.data[8] ^= 1; /* the first device's name */
     c = cursor_of(b.data, b.n);
     CHECK_INT(board_restore(h->b, &c, &err), -ERR_INVAL);
-    CHECK_HAS(err.text, "device 0 is not sifive_test");
+    CHECK_HAS(err.text, "device 0 is not finisher");
     board_save(h->b, &after);
     CHECK(before.n == after.n && !memcmp(before.data, after.data, after.n));
     buf_free(&b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The SiFive core-local interruptor (SiFive FU540-C000 manual, chapter 9; same registers as RISC-V ACLINT's MSWI and MTIMER):
+ * The SiFive core-local interruptor (SiFive FU540-C000 manual, chapter of that name; same registers as RISC-V ACLINT's MSWI and MTIMER):
  * software interrupts between harts, and a timer of 10 MHz. mtime and mtimecmp take 4 and 8 bytes, msip 4.
  *
  * In virtual time each hart has a clock of its own. mtime is that of the hart that reads; a hart's timer wire goes up by that
@@ -170,7 +170,7 @@ static void clint_fdt(const Device *d, Fdt *f)
     uint32_t cells[DEVICE_MAX_VCPUS * 4];
     for (unsigned i = 0; i < nvcpus(d); i++) {
         cells[i * 4] = cells[i * 4 + 2] = DEVICE_CPU_PHANDLE(i);
-        cells[i * 4 + 1] = 3; /* machine software interrupt, Priv table 14 */
+        cells[i * 4 + 1] = 3; /* machine software interrupt: Priv 3.1.15 */
         cells[i * 4 + 3] = 7; /* machine timer interrupt */
     }
     fdt_begin_at(f, "clint", d->base);

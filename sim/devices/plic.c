@@ -94,7 +94,7 @@ static void gateway(Plic *p, unsigned source)
 static void plic_wire(Device *d, unsigned source, bool level)
 {
     Plic *p = d->state;
-    if (source && source < SOURCES) {
+    if (source && source < SOURCES && bit_get(p->level, source) != level) {
         bit_set(p->level, source, level);
         gateway(p, source);
         notify(d);
@@ -244,7 +244,7 @@ static void plic_fdt(const Device *d, Fdt *f)
     for (unsigned i = 0; i < ncontexts(d); i++) {
         bool is_machine = d->param == 2 && i % 2 == 0;
         cells[i * 2] = DEVICE_CPU_PHANDLE(i / d->param);
-        cells[i * 2 + 1] = is_machine ? 11 : 9; /* machine, supervisor external interrupt: Priv table 14 */
+        cells[i * 2 + 1] = is_machine ? 11 : 9; /* machine, supervisor external interrupt: Priv 3.1.15 */
     }
     fdt_begin_at(f, "plic", d->base);
     fdt_strs(f, "compatible", (const char *const[]){"sifive,plic-1.0.0", "riscv,plic0"}, 2);

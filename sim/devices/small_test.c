@@ -3,9 +3,9 @@
 #include "sim/base/test.h"
 #include "sim/devices/rig.h"
 
-TEST(sifive_test, values_end_the_machine_as_their_low_half_says)
+TEST(finisher, values_end_the_machine_as_their_low_half_says)
 {
-    Rig *r = rig_new("sifive_test", 1, 0);
+    Rig *r = rig_new("finisher", 1, 0);
     rig_put(r, 0, 0, 4, 0x5555);
     CHECK(r->finishes == 1 && r->finish_kind == FINISH_OFF && r->finish_code == 0);
     rig_put(r, 0, 0, 4, 0x00073333);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * National PC16550D (NS16550A): one byte a register, 16 bytes of FIFO. The transmitter takes no time: a byte that is written
- * goes out at once, so THRE is always set, and a received byte has "timed out" in the FIFO as soon as it is there (8.4.1: the line
- * is idle). Section numbers are those of National's data sheet PC16550D, June 1995. */
+ * goes out at once, so THRE is always set, and a received byte has "timed out" in the FIFO as soon as it is there (FIFO
+ * interrupt mode: the line is idle). Names in parentheses are sections of National's data sheet PC16550D, June 1995. */
 #include "sim/devices/devices.h"
 #include "sim/machine/fdt.h"
 
@@ -36,7 +36,7 @@ static unsigned capacity(const Uart *u)
     return u->is_fifo ? FIFO_BYTES : 1;
 }
 
-/* The cause of the highest priority: 8.6, table IV. */
+/* The cause of the highest priority (Interrupt Identification Register). */
 static uint8_t cause(const Uart *u)
 {
     if (u->ier & IER_LINE && u->is_overrun) {
@@ -58,7 +58,8 @@ static void irq_update(Device *d)
 
 static void receive(Uart *u, uint8_t byte)
 {
-    if (u->count == capacity(u)) { /* 8.5: a full FIFO keeps what it has; without one the old byte is lost */
+    if (u->count ==
+        capacity(u)) { /* (Line Status Register, OE): a full FIFO keeps what it has; without one the old byte is lost */
         u->is_overrun = 1;
         if (!u->is_fifo) {
             u->fifo[0] = byte;
@@ -97,7 +98,7 @@ static void ier_write(Uart *u, uint8_t value)
     u->ier = value & 0x0f;
 }
 
-/* 8.4: bits other than 0 count only with bit 0; a change of bit 0 clears the FIFOs. */
+/* (FIFO Control Register): bits other than 0 count only with bit 0; a change of bit 0 clears the FIFOs. */
 static void fcr_write(Uart *u, uint8_t value)
 {
     static const uint8_t triggers[] = {1, 4, 8, 14};
@@ -109,7 +110,8 @@ static void fcr_write(Uart *u, uint8_t value)
     u->trigger = is_fifo ? triggers[value >> FCR_TRIGGER_SHIFT] : 1;
 }
 
-/* 8.8: the inputs, which are what is connected (a terminal that is always ready) or in loopback the outputs (8.7). */
+/* (Modem Status Register): the inputs, which are what is connected, a terminal that is always ready, or in loopback the outputs
+ * (Modem Control Register). */
 static void modem_update(Uart *u)
 {
     uint8_t now = MSR_CTS | MSR_DSR | MSR_DCD, old = u->msr & (uint8_t)~MSR_DELTAS;
@@ -136,7 +138,7 @@ static void uart_reset(Device *d)
 static uint8_t iir_read(Uart *u)
 {
     uint8_t value = cause(u);
-    if (value == IIR_THRE) { /* seen is served: table IV */
+    if (value == IIR_THRE) { /* seen is served */
         u->is_thre_due = 0;
     }
     return value | (u->is_fifo ? IIR_FIFO : 0);
@@ -212,7 +214,7 @@ static void register_write(Device *d, uint64_t offset, uint8_t value)
     case SCR:
         u->scr = value;
         break;
-    } /* LSR is for factory tests, MSR read-only: 8.5, 8.8 */
+    } /* LSR is for factory tests, MSR is read-only */
 }
 
 static int uart_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value)
@@ -228,7 +230,7 @@ static int uart_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_b
 }
 
 /* As many as there is room for, so that nothing that comes from outside is ever lost; none in loopback, where the input is
- * disconnected (8.7). */
+ * disconnected (Modem Control Register). */
 static size_t uart_input(Device *d, const void *bytes, size_t n)
 {
     Uart *u = d->state;

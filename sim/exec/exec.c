@@ -361,7 +361,7 @@ static int single_run(ExecVcpu *v)
     Frame *f = v->f;
     Trap trap;
     f->reply_next = 0;
-    Block *b = block_get(v, KIND_SINGLE, &trap);
+    Block *b = block_get(v, KIND_SINGLE, 1, &trap);
     if (!b) {
         instruction_done(f);
         trap_take(v, &trap);
@@ -403,16 +403,6 @@ static void jump_keep(ExecVcpu *v, const Block *b)
     v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .key = v->f->jump_key, .code = b->code};
 }
 
-static Left block_enter(ExecVcpu *v, const Block *b)
-{
-    Frame *f = v->f;
-    v->stats.blocks++;
-    if (b->ninsns <= (uint64_t)f->budget) {
-        return v->cfg.engine->enter(v->engine, b->code, f);
-    }
-    return v->cfg.engine->enter_some(v->engine, b->code, f, (uint32_t)f->budget);
-}
-
 /* Runs until the budget is used up, or something happens that the outer loop must look at. */
 static int slice_run(ExecVcpu *v)
 {
@@ -420,7 +410,7 @@ static int slice_run(ExecVcpu *v)
     Left left = LEFT_BUDGET; /* of the block before */
     while (f->budget > 0) {
         Trap trap;
-        Block *b = block_get(v, KIND_NORMAL, &trap);
+        Block *b = block_get(v, KIND_NORMAL, 0, &trap);
         if (!b) {
             trap_take(v, &trap);
             return GO_ON;
@@ -429,7 +419,12 @@ static int slice_run(ExecVcpu *v)
             exit_connect(v, b);
         }
         jump_keep(v, b);
-        left = block_enter(v, b);
+        if (b->ninsns > (uint64_t)f->budget) { /* the optimiser has made one step of it: it cannot be left half-way */
+            b = block_get(v, KIND_CUT, (uint32_t)f->budget, &trap);
+            assert(b); /* the first byte has just been fetched; if one block can be made of it, so can a shorter one */
+        }
+        v->stats.blocks++;
+        left = v->cfg.engine->enter(v->engine, b->code, f);
         if (left == LEFT_EVENT && f->event == EVENT_ALONE) {
             mark_if_asked(v);
             return single_run(v);

@@ -18,11 +18,12 @@ enum {
 
 typedef enum {
     KIND_NORMAL,
+    KIND_CUT,   /* the first instructions of a block that would pass a deadline (ir.h 6) */
     KIND_SINGLE /* one instruction that runs alone (ir.h 5) */
 } BlockKind;
 typedef struct Block {
-    uint64_t gva, gpa, gpa2; /* gpa2: of the first byte in a second page, if nbytes2 */
-    uint32_t mode_key, ninsns, nbytes, nbytes2;
+    uint64_t gva, gpa, gpa2;                         /* gpa2: of the first byte in a second page, if nbytes2 */
+    uint32_t mode_key, ninsns, nbytes, nbytes2, cut; /* cut: the most that a CUT may have */
     BlockKind kind;
     bool is_dead;
     void *code;
@@ -91,8 +92,8 @@ struct ExecVcpu {
     size_t nranges; /* MAX_POSTED_RANGES: all code */
 };
 
-/* The block for the frame's pc and mode, found or made. NULL: *trap is the fetch's. */
-Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap);
+/* The block for the frame's pc and mode, found or made. CUT: of at most max_insns. NULL: *trap is the fetch's. */
+Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap);
 void block_link(ExecVcpu *v, Block *from, unsigned exit, Block *to);
 /* Blocks that hold any of these bytes become unreachable. true if there were any. Their memory stays until blocks_reap, since an
  * engine may be inside one. */

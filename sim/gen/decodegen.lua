@@ -11,10 +11,12 @@
 --                                        0 1 fixed, . in a field, - ignored; blanks are free
 --   NAME   BITS [@FORMAT] [...as a format...] :EXT [tr=FN] [op=OP] "TEXT"
 --                                        row: an instruction of extension EXT. FN (default: the name) is the translator
---                                        PREFIX_tr_FN(t, args[, IR_OP]); TEXT holds {ARG} where an operand is printed.
+--                                        PREFIX_tr_FN(t, args[, IR_OP]); TEXT holds {ARG} where an operand is printed, or
+--                                        {ARG:KIND} by another printer than the argument set's.
 --       | ARG=CONST ... "TEXT"           alias of the row above: its text when the operands are so (ARG=ARG: are equal).
 --                                        The first that applies is printed.
---   NAME   BITS ... :EXT as=ROW          row that stands for another: its translator, op, texts and argument set
+--   NAME   BITS ... :EXT as=ROW          row that stands for another, defined above it: its translator, op, texts and
+--                                        argument set. Its own aliases, if any, go before the other's
 --   !      BITS "WHY"                    reserved: nothing, though it lies inside a row of the same group
 --   { ... }                              group, on lines of their own: its rows may overlap, the first match wins
 --
@@ -210,11 +212,12 @@ end
 
 local function text_args(name, text, set)
     local seen = {}
-    for a in text:gmatch("{([^}]*)}") do
+    for inside in text:gmatch("{([^}]*)}") do
+        local a = inside:match("^([%w_]+):[%a_][%w_]*$") or inside
         if not set.kind[a] then die("%s: the text names {%s}, which is not in its argument set", name, a) end
         seen[a] = true
     end
-    if text:gsub("{[%w_]+}", ""):find("[{}]") then die("%s: unpaired brace in the text", name) end
+    if text:gsub("{[%w_:]+}", ""):find("[{}]") then die("%s: unpaired brace in the text", name) end
     return seen
 end
 
@@ -235,6 +238,10 @@ local function add_row(name, rest)
     if row_named[name] then die("%s is defined twice, first at %s", name, place(row_named[name].at)) end
     if row.as then
         if row.text or row.tr or row.op or row.args then die("%s: as= leaves no place for a text, tr=, op= or &SET", name) end
+        row.target = row_named[row.as] or die("%s: there is no row %s above", name, row.as)
+        if row.target.as then die("%s: %s (%s) stands for another row itself", name, row.as, place(row.target.at)) end
+        row.args = row.target.args
+        check_args(name, row, row.args)
     else
         row.args = row.args or NONE
         if not row.text then die("%s has no assembly text", name) end
@@ -257,7 +264,7 @@ end
 
 local function add_alias(rest)
     local row = rows[#rows]
-    if not row or not row.name or row.as then die("an alias stands below the row with the text that it replaces") end
+    if not row or not row.name then die("an alias stands below the row with the text that it replaces") end
     local text = rest:match('"([^"]*)"')
     if not text then die("the alias of %s has no text", row.name) end
     local alias = { text = text, conds = {}, at = place_of_here() }
@@ -275,9 +282,14 @@ local function add_alias(rest)
         fixed[a] = true
         alias.conds[#alias.conds + 1] = { a = a, n = n, b = not n and v or nil }
     end
-    local seen = text_args(row.name, text, row.args)
+    local seen, known = text_args(row.name, text, row.args), {}
     for _, a in ipairs(row.args.order) do
-        if not seen[a] and not fixed[a] then die("the alias of %s loses {%s}", row.name, a) end
+        local f = row.sets[a].field
+        if f and (seen[a] or fixed[a]) then known[f] = true end
+    end
+    for _, a in ipairs(row.args.order) do
+        local f = row.sets[a].field -- a constant, and a field that another argument shows, are not lost
+        if f and not seen[a] and not fixed[a] and not known[f] then die("the alias of %s loses {%s}", row.name, a) end
     end
     local function key(c) return c.a .. "=" .. tostring(c.n or c.b) end
     local mine = {}
@@ -346,18 +358,6 @@ local function read_file(path)
 end
 
 -- ---- checks over the whole table ----
-local function resolve_as()
-    for _, row in ipairs(rows) do
-        if row.as then
-            here = row.at
-            local target = row_named[row.as] or die("%s: there is no row %s", row.name, row.as)
-            if target.as then die("%s: %s (%s) stands for another row itself", row.name, row.as, place(target.at)) end
-            check_args(row.name, row, target.args)
-            row.target = target
-        end
-    end
-end
-
 local function check_overlaps()
     for i, p in ipairs(rows) do
         for j = 1, i - 1 do
@@ -444,7 +444,10 @@ local function write_header(sources)
         put("TrResult %s_tr_%s(Translate *t, const %sArgs *a%s);", prefix, fn, camel, translators[fn].op and ", IrOpcode op" or "")
     end
     for _, kind in ipairs(collect(function(row, set)
-        for _, k in pairs((row.target or row).args.kind) do set[k] = true end
+        for _, k in pairs(row.args.kind) do set[k] = true end
+        local texts = { row.text or "" }
+        for _, alias in ipairs(row.aliases) do texts[#texts + 1] = alias.text end
+        for kind in table.concat(texts):gmatch("{[%w_]+:([%w_]+)}") do set[kind] = true end
     end)) do
         put("void %s_asm_%s(AsmText *o, int32_t value);", prefix, kind)
     end
@@ -513,11 +516,23 @@ end
 local function put_text(put, row, text, indent)
     local rest = text
     while rest ~= "" do
-        local plain, a, tail = rest:match("^([^{]*){([%w_]+)}(.*)$")
+        local plain, a, kind, tail = rest:match("^([^{]*){([%w_]+):?([%w_]*)}(.*)$")
         plain = plain or rest
         if plain ~= "" then put('%sasm_str(o, "%s");', indent, plain) end
-        if a then put("%s%s_asm_%s(o, a->%s);", indent, prefix, row.args.kind[a], a) end
+        if a then put("%s%s_asm_%s(o, a->%s);", indent, prefix, kind ~= "" and kind or row.args.kind[a], a) end
         rest = tail or ""
+    end
+end
+
+local function put_aliases(put, row, guard)
+    for _, alias in ipairs(row.aliases) do
+        local conds = { guard }
+        for _, c in ipairs(alias.conds) do
+            conds[#conds + 1] = c.n and ("a->%s == %d"):format(c.a, c.n) or ("a->%s == a->%s"):format(c.a, c.b)
+        end
+        put("        if (%s) {", table.concat(conds, " && "))
+        put_text(put, row, alias.text, "            ")
+        put("            return;\n        }")
     end
 end
 
@@ -527,15 +542,8 @@ local function put_asm(put, camel, stand_ins)
         if not row.as then
             for _, stand_in in ipairs(stand_ins[row] or {}) do put("    case %s:", row_id(stand_in)) end
             put("    case %s:", row_id(row))
-            for _, alias in ipairs(row.aliases) do
-                local conds = {}
-                for _, c in ipairs(alias.conds) do
-                    conds[#conds + 1] = c.n and ("a->%s == %d"):format(c.a, c.n) or ("a->%s == a->%s"):format(c.a, c.b)
-                end
-                put("        if (%s) {", table.concat(conds, " && "))
-                put_text(put, row, alias.text, "            ")
-                put("            return;\n        }")
-            end
+            for _, stand_in in ipairs(stand_ins[row] or {}) do put_aliases(put, stand_in, "row == " .. row_id(stand_in)) end
+            put_aliases(put, row)
             put_text(put, row, row.text, "        ")
             put("        return;")
         end
@@ -598,7 +606,6 @@ for i = 4, #arg do
     read_file(arg[i])
     names[#names + 1] = arg[i]:match("[^/]+$")
 end
-resolve_as()
 check_overlaps()
 check_translators()
 if #rows == 0 then die("no rows") end

@@ -9,7 +9,6 @@
 typedef struct {
     char *text;
     size_t n, size; /* n: characters so far; size > 0: of text */
-    uint64_t pc;    /* of the instruction, for targets relative to it */
 } AsmText;
 void asm_str(AsmText *o, const char *s);
 void asm_hex(AsmText *o, uint64_t value);       /* 0x1f */

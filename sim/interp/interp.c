@@ -37,7 +37,7 @@ typedef struct {
     Stub stub[IR_MAX_EXITS];
     OpMeta *meta; /* by op */
     uint16_t insn_at[IR_BLOCK_MAX_INSNS];
-    unsigned nexits, nops;
+    unsigned nexits;
     const IrGuest *guest;
     void *tag;
     Head head; /* its ops follow */
@@ -71,7 +71,7 @@ typedef struct {
 #define OTHERS(X)                                                                                                      \
     X(ld_any)                                                                                                          \
     X(st_any)                                                                                                          \
-    X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(syncr) X(leave) X(leave_far) X(cut)
+    X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(syncr) X(leave) X(leave_far)
 
 typedef enum {
 #define NUL(name, expr) H_##name,
@@ -173,7 +173,7 @@ static Handler lower(const IrOp *op)
 
 static Handler pair_of(Handler first, Handler second)
 {
-    static const uint16_t pairs[H_cut + 1][H_cut + 1] = {
+    static const uint16_t pairs[H_leave_far + 1][H_leave_far + 1] = {
 #define PAIR(first, second) [H_##first][H_##second] = H_##first##__##second,
 #include "sim/interp/pairs.def"
 #undef PAIR
@@ -210,7 +210,6 @@ static Code *code_new(Interp *in, const IrBlock *b, void *tag)
     c->nexits = 0;
     c->guest = in->guest;
     c->tag = tag;
-    c->nops = b->nops;
     memcpy(c->insn_at, b->insn_at, sizeof c->insn_at);
     c->head.ninsns = b->ninsns;
     c->head.pc = b->gva;
@@ -627,10 +626,6 @@ L_leave_far : {
 }
 L_leave:
     return leave_exit(f, p, budget);
-L_cut:
-    f->budget = budget;
-    f->pc = head->pc + code_of(head)->insn_at[head->ninsns]; /* ninsns is cut as well */
-    return LEFT_BUDGET;
 #define PAIR(first, second)                                                                                            \
     L_##first##__##second : AT_##first(p);                                                                             \
     AT_##second(p + 1);                                                                                                \
@@ -651,47 +646,12 @@ static Left interp_enter(void *engine, void *code, Frame *f)
     return interp_loop(code, f, NULL);
 }
 
-/* The op at which instruction n begins is made to leave; a pair that reaches over it is taken apart for the while. */
-static Left interp_enter_some(void *engine, void *code, Frame *f, uint32_t n)
-{
-    const void *const *handlers;
-    interp_loop(NULL, NULL, &handlers);
-    Code *c = code_of(code);
-    uint32_t at = 0;
-    while (c->meta[at].insn < n) {
-        at++;
-        assert(at < c->nops);
-    }
-    if (!at) { /* none of the first n does anything */
-        f->budget -= n;
-        f->pc = c->head.pc + c->insn_at[n];
-        return LEFT_BUDGET;
-    }
-    int64_t left_out = c->head.ninsns - n;
-    Op at_op = c->head.op[at], before = c->head.op[at - 1];
-    for (unsigned i = 0; i < c->nexits && c->site[i] < &c->head.op[at]; i++) {
-        c->site[i]->d = (Slot)(c->site[i]->d - left_out);
-    }
-    c->head.ninsns = n;
-    c->head.op[at].handler = handlers[H_cut];
-    c->head.op[at - 1].handler = handlers[c->meta[at - 1].handler];
-    Left left = interp_enter(engine, code, f);
-    c->head.op[at - 1].handler = before.handler;
-    c->head.op[at].handler = at_op.handler;
-    c->head.ninsns += left_out;
-    for (unsigned i = 0; i < c->nexits && c->site[i] < &c->head.op[at]; i++) {
-        c->site[i]->d = (Slot)(c->site[i]->d + left_out);
-    }
-    return left;
-}
-
 const Engine engine_interp = {
     .name = "interp",
     .create = interp_create,
     .destroy = interp_destroy,
     .prepare = interp_prepare,
     .enter = interp_enter,
-    .enter_some = interp_enter_some,
     .link = interp_link,
     .release = interp_release,
 };

@@ -299,9 +299,6 @@ typedef struct Engine {
     void *(*prepare)(void *engine, const IrBlock *b, void *tag);
     /* Runs from code until something of Left; frame exact by P2, counts by 6. */
     Left (*enter)(void *engine, void *code, Frame *f);
-    /* Runs the first n instructions of code, which has more, and leaves with LEFT_BUDGET; or less, if something else of
-     * Left comes up. Frame.budget is n. Linked exits among them are taken. */
-    Left (*enter_some)(void *engine, void *code, Frame *f, uint32_t n);
     /* Exit number `exit` of `from` goes straight to `to` from now on; NULL: back to the dispatcher; LINK_BY_JUMP_CACHE: to
      * what Frame.jump holds for its pc, else to the dispatcher. */
     void (*link)(void *engine, void *from, unsigned exit, void *to);

@@ -379,6 +379,7 @@ int board_restore(Board *b, Cursor *in, Err *err)
     board_lock(b);
     for (size_t i = 0; i < b->def->nrows; i++) { /* exchanged when all are sound; what is left over is freed */
         if (!rc) {
+            assert(new[i]);
             Device *old = b->slots[i].device;
             b->slots[i].device = new[i];
             new[i] = old;

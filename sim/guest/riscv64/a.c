@@ -18,7 +18,7 @@ static TrResult atomic(Translate *t, const Rv64Args *a, IrOpcode op, uint16_t au
 
 TrResult rv64_tr_amo_w(Translate *t, const Rv64Args *a, IrOpcode op)
 {
-    return atomic(t, a, op, AUX_W);
+    return atomic(t, a, op, op == IR_sc ? AUX_W & ~MEM_SIGNED : AUX_W); /* the result of an SC is 0 or 1 */
 }
 
 TrResult rv64_tr_amo_d(Translate *t, const Rv64Args *a, IrOpcode op)

@@ -198,20 +198,20 @@ static const Csr csrs[] = {
      .need = NEED_##need_,                                                                                             \
      .slot = SLOT_OF(field),                                                                                           \
      .readable = ~0ull,                                                                                                \
-     .writable = writable_,                                                                                            \
+     .writable = (writable_),                                                                                          \
      .warl = warl_##legal_},
 #define VIEW(name, number, need_, when_, field, readable_, writable_, legal_)                                          \
     {.when = WHEN_##when_,                                                                                             \
      .need = NEED_##need_,                                                                                             \
      .slot = SLOT_OF(field),                                                                                           \
-     .readable = readable_,                                                                                            \
-     .writable = writable_,                                                                                            \
+     .readable = (readable_),                                                                                          \
+     .writable = (writable_),                                                                                          \
      .warl = warl_##legal_},
 #define CALC(name, number, need_, when_, from_, to_)                                                                   \
     {.when = WHEN_##when_, .need = NEED_##need_, .read = read_##from_, .write = write_##to_},
 #define CALCS(first, last, need_, when_, from_, to_)                                                                   \
     {.when = WHEN_##when_, .need = NEED_##need_, .read = read_##from_, .write = write_##to_},
-#define FIXED(first, last, value) {.when = WHEN_FIXED, .readable = value},
+#define FIXED(first, last, value) {.when = WHEN_FIXED, .readable = (value)},
 #include "sim/guest/riscv64/csr.def"
 #undef CSR
 #undef VIEW
@@ -229,8 +229,8 @@ static const uint8_t csr_row[4096] = {
 #define CSR(name, number, need, when, field, writable, warl)            [number] = ROW,
 #define VIEW(name, number, need, when, field, readable, writable, warl) [number] = ROW,
 #define CALC(name, number, need, when, read, write)                     [number] = ROW,
-#define CALCS(first, last, need, when, read, write)                     [first... last] = ROW,
-#define FIXED(first, last, value)                                       [first... last] = ROW,
+#define CALCS(first, last, need, when, read, write)                     [(first)...(last)] = ROW,
+#define FIXED(first, last, value)                                       [(first)...(last)] = ROW,
 #include "sim/guest/riscv64/csr.def"
 #undef CSR
 #undef VIEW

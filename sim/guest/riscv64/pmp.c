@@ -3,10 +3,12 @@
  * of the TLB has one answer. NA4 cannot be selected with such a grain. */
 #include "sim/guest/riscv64/riscv.h"
 
+#include <string.h>
+
 enum { CFG_R = 1, CFG_W = 2, CFG_X = 4, CFG_L = 0x80, CFG_KEPT = 0x9f };
 enum { MATCH_OFF, MATCH_TOR, MATCH_NA4, MATCH_NAPOT };
-enum { GRAIN_BITS = 10 }; /* G: pmpaddr counts in 4 bytes */
-#define PMPADDR_BITS ((1ull << 54) - 1)
+enum { GRAIN_BITS = 10 };                                                     /* G: pmpaddr counts in 4 bytes */
+#define PMPADDR_BITS (((1ull << 54) - 1) & ~((1ull << (GRAIN_BITS - 1)) - 1)) /* the others cannot be told */
 
 static unsigned match_of(uint8_t cfg)
 {
@@ -57,6 +59,18 @@ void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value)
     exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
 }
 
+/* Locks are the guest's: who restores a vcpu writes what was stored. */
+void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr)
+{
+    r->pmpaddr[i] = pmpaddr & PMPADDR_BITS;
+    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+}
+
+void riscv_pmp_unlock(RiscvFrame *r, unsigned n)
+{
+    memset(&r->pmpcfg[4 * n], 0, 8);
+}
+
 static bool matches(const RiscvFrame *r, unsigned i, uint64_t gpa)
 {
     uint64_t word = gpa >> 2;
@@ -89,4 +103,16 @@ uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
         }
     }
     return is_m ? all : 0;
+}
+
+bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
+{
+    if (r->is_virt || !r->cpu.has[NEED_PMP]) {
+        return true;
+    }
+    bool is_locked = false;
+    for (unsigned i = 0; i < PMP_ENTRIES; i++) {
+        is_locked |= (r->pmpcfg[i] & CFG_L) != 0;
+    }
+    return r->priv == PRIV_M && !is_locked;
 }

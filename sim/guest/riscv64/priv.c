@@ -77,7 +77,9 @@ static TrResult change_csr(Translate *t, const Rv64Args *a, CsrChange change, Sl
         return riscv_sync(t);
     }
     if (d != value) {
-        read_plain(t, c, d);
+        if (a->rd) {
+            read_plain(t, c, d);
+        }
         change_plain(t, c, change, value);
         return TR_NEXT;
     }

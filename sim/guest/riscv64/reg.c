@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { PMPCFG0 = 0x3a0, PMPCFG2 = 0x3a2, PMPADDR0 = 0x3b0 };
+enum { SSTATUS = 0x100, SIE = 0x104, SIP = 0x144, MIP = 0x344 };
 enum { CTL_PC = 0, CTL_PRIV = 1, STATE_IRQ = 1, LINES_BITS = 16 };
 
 static bool has_csr(const RiscvFrame *r, uint64_t number)
@@ -44,6 +46,23 @@ static const RegInfo *find(const RiscvFrame *r, RegId id, Err *err)
     return info;
 }
 
+static bool is_pmpaddr(uint64_t number)
+{
+    return number - PMPADDR0 < PMP_ENTRIES;
+}
+
+static void set_csr(RiscvFrame *r, unsigned number, uint64_t value)
+{
+    if (is_pmpaddr(number)) {
+        riscv_pmp_restore(r, number - PMPADDR0, value);
+        return;
+    }
+    if (number == PMPCFG0 || number == PMPCFG2) {
+        riscv_pmp_unlock(r, number - PMPCFG0);
+    }
+    riscv_csr_write(r, number, value, frame_insns(&r->f));
+}
+
 static uint64_t get(const RiscvFrame *r, RegId id)
 {
     uint64_t i = REG_INDEX(id);
@@ -53,7 +72,7 @@ static uint64_t get(const RiscvFrame *r, RegId id)
     case REG_CTL:
         return i == CTL_PC ? r->f.pc : r->priv;
     case REG_SYS:
-        return riscv_csr_read(r, (unsigned)i, frame_insns(&r->f));
+        return is_pmpaddr(i) ? r->pmpaddr[i - PMPADDR0] : riscv_csr_read(r, (unsigned)i, frame_insns(&r->f));
     case REG_STATE:
         return r->mip_lines | r->mip_soft << LINES_BITS;
     case REG_FP:
@@ -79,7 +98,7 @@ static void set(RiscvFrame *r, RegId id, uint64_t value)
         }
         return;
     case REG_SYS:
-        riscv_csr_write(r, (unsigned)i, value, frame_insns(&r->f));
+        set_csr(r, (unsigned)i, value);
         return;
     case REG_STATE:
         r->mip_lines = value & IRQ_ALL & ~IRQ_SSI;
@@ -122,14 +141,15 @@ int riscv_reg_set(Frame *f, RegId id, const void *bytes, Err *err)
     return 0;
 }
 
-/* What a restore needs: no second view of the same bits, nothing that cannot be written. */
+/* What a restore needs: nothing that cannot be written, and no second view of the same bits (mip is one of irq_state, stimecmp
+ * and the clock). */
 static bool is_listed(const RiscvFrame *r, const RegInfo *info)
 {
     if (!info->writable || !has_reg(r, info->id)) {
         return false;
     }
     uint64_t i = REG_INDEX(info->id);
-    bool is_view = REG_CLASS(info->id) == REG_SYS && (i == 0x100 || i == 0x104 || i == 0x144);
+    bool is_view = REG_CLASS(info->id) == REG_SYS && (i == SSTATUS || i == SIE || i == SIP || i == MIP);
     return r->is_virt || !is_view;
 }
 

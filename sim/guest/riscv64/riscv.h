@@ -62,7 +62,7 @@ static inline Slot riscv_x(unsigned n) /* the slot of register xn */
 #define KEY_TIME      (1u << 7)
 #define KEY_INSTRET   (1u << 8)
 #define KEY_STIMECMP  (1u << 9)  /* likewise (Sstc 2) */
-#define KEY_BARE      (1u << 10) /* fetches are not translated */
+#define KEY_FLAT      (1u << 10) /* fetches are neither translated nor checked */
 uint32_t riscv_mode_key(const Frame *f);
 bool riscv_fetch_is_flat(uint32_t mode_key);
 
@@ -181,6 +181,11 @@ void riscv_pmpaddr_write(RiscvFrame *r, unsigned i, uint64_t value);
 uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n);
 void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value);
 uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m); /* ACC_READ | ACC_WRITE | ACC_EXEC */
+
+/* For restore: entry i; the entries of pmpcfg n are off afterwards. */
+void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr);
+void riscv_pmp_unlock(RiscvFrame *r, unsigned n);
+bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it is in */
 
 /* ---- walk.c ---- */
 bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap);

@@ -35,17 +35,17 @@ uint32_t riscv_mode_key(const Frame *f)
 {
     const RiscvFrame *r = CRISCV(f);
     uint64_t counters = r->priv == PRIV_M ? 7 : r->priv == PRIV_S ? r->mcounteren : r->mcounteren & r->scounteren;
-    bool is_bare = r->priv == PRIV_M || SATP_MODE(r->satp) == SATP_BARE;
+    bool is_flat = (r->priv == PRIV_M || SATP_MODE(r->satp) == SATP_BARE) && riscv_pmp_ignores_fetches(r);
     bool has_stimecmp = r->priv == PRIV_M || (r->mcounteren & 2 && r->menvcfg & MENVCFG_STCE);
     return (uint32_t)(r->priv | (r->is_virt ? KEY_VIRT : 0) | (r->mstatus & MSTATUS_TVM ? KEY_TVM : 0) |
                       (r->mstatus & MSTATUS_TW ? KEY_TW : 0) | (r->mstatus & MSTATUS_TSR ? KEY_TSR : 0) |
                       (counters & 1 ? KEY_CYCLE : 0) | (counters & 2 ? KEY_TIME : 0) |
-                      (counters & 4 ? KEY_INSTRET : 0) | (has_stimecmp ? KEY_STIMECMP : 0) | (is_bare ? KEY_BARE : 0));
+                      (counters & 4 ? KEY_INSTRET : 0) | (has_stimecmp ? KEY_STIMECMP : 0) | (is_flat ? KEY_FLAT : 0));
 }
 
 bool riscv_fetch_is_flat(uint32_t mode_key)
 {
-    return mode_key & KEY_BARE;
+    return mode_key & KEY_FLAT;
 }
 
 static unsigned regime_of(unsigned priv, uint64_t mstatus)

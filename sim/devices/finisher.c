@@ -70,8 +70,8 @@ static void test_fdt_root(const Device *d, Fdt *f)
     syscon_node(f, d, "reboot", "syscon-reboot", FINISHER_RESET);
 }
 
-DEVICE_TYPE(sifive_test) = {
-    .name = "sifive_test",
+DEVICE_TYPE(finisher) = {
+    .name = "finisher",
     .size_bytes = 0x1000,
     .access_bytes = 2 | 4,
     .state_bytes = 1,
