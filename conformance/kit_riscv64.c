@@ -15,19 +15,6 @@ enum { PRIV_U, PRIV_S, PRIV_M = 3 };
 
 static const uint8_t done_bytes[] = {0x23, 0x00, 0x00, 0x10, 0x6f, 0xf0, 0xdf, 0xff};
 
-static int tables(Kit *k, Err *err)
-{
-    (void)err;
-    k->tables_end = TABLES;
-    uint64_t user = k->start == START_user ? PTE_U : 0;
-    /* The lower half of the root: 256 gigapages, identity */
-    for (uint64_t i = 0; i < 256; i++) {
-        uint64_t leaf = i << 28 | PTE_V | PTE_R | PTE_W | PTE_X | PTE_A | PTE_D | user;
-        kit_put(k, ROOT + 8 * i, leaf, 8);
-    }
-    return 0;
-}
-
 /* The table that the entry at `offset` points to; a leaf there is split into 512 leaves of the next level. */
 static int next_table(Kit *k, uint64_t offset, unsigned level, uint64_t *table, Err *err)
 {
@@ -69,6 +56,21 @@ static int map_page(Kit *k, KitPage *p, Err *err)
         p->pte = done ? p->pte : k->base + at;
     }
     return 0;
+}
+
+static int tables(Kit *k, Err *err)
+{
+    k->tables_end = TABLES;
+    uint64_t user = k->start == START_user ? PTE_U : 0;
+    /* The lower half of the root: 256 gigapages, identity */
+    for (uint64_t i = 0; i < 256; i++) {
+        uint64_t leaf = i << 28 | PTE_V | PTE_R | PTE_W | PTE_X | PTE_A | PTE_D | user;
+        kit_put(k, ROOT + 8 * i, leaf, 8);
+    }
+    /* S-mode runs no page of the user's, whatever SUM says (12.3.1): the vectors have one of their own. */
+    KitPage vectors = {
+        .name = "vectors", .va = k->base, .to = k->base, .size_bytes = KIT_PAGE, .flags = MAP_R | MAP_W | MAP_X};
+    return user ? map_page(k, &vectors, err) : 0;
 }
 
 static uint32_t jal_zero(int64_t distance) /* Unprivileged ISA 2.5.1 */
