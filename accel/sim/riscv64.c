@@ -84,12 +84,12 @@ static void call(VmExit *e)
 /* The software interrupt of S-mode is no wire: whoever sends it sets the bit, and the guest clears it (Priv 12.1.3). */
 static int software(BeVcpu *v, bool level, Err *err)
 {
-    enum { SSIP = 2 };
-    RegId sip = reg_find(GUEST_riscv64, "sip")->id;
-    uint64_t value = 0;
-    int rc = sim_reg_get(v->s, sip, &value, err);
-    value = level ? value | SSIP : value & ~(uint64_t)SSIP;
-    return rc ? rc : sim_reg_set(v->s, sip, &value, err);
+    const uint32_t ssip = 1u << (16 + 1); /* the upper half of irq_state is what software has set */
+    RegId id = reg_find(GUEST_riscv64, "irq_state")->id;
+    uint32_t state = 0;
+    int rc = sim_reg_get(v->s, id, &state, err);
+    state = level ? state | ssip : state & ~ssip;
+    return rc ? rc : sim_reg_set(v->s, id, &state, err);
 }
 
 static int inject(BeVcpu *v, const Event *e, Err *err)
