@@ -196,7 +196,8 @@ typedef struct {
 typedef enum { EV_VECTOR = 1, EV_NMI, EV_LINE, EV_EXCEPTION, EV_SHUTDOWN_REQ } EventKind;
 typedef struct {
     EventKind kind;
-    uint32_t number; /* x86 vector; aarch64 IRQ 0, FIQ 1; riscv64 cause number (1 software, 5 timer, 9 external) */
+    uint32_t number; /* x86 vector; aarch64 IRQ 0, FIQ 1; riscv64 cause number (1 software, 5 timer, 9 external; in
+                      * ENV_MACHINE 3, 7, 11 of M-mode, 1 and 9) */
     uint64_t code;
     bool level, has_code; /* LINE: level; EXCEPTION: has an error code */
 } Event;

@@ -126,6 +126,11 @@ typedef struct {
 MUST_USE int sim_breaks(SimVcpu *v, const SimBreak *list, size_t n, Err *err); /* replaces the set */
 uint64_t sim_insns(const SimVcpu *v);
 uint64_t sim_clock_ns(const SimVcpu *v);
+/* What a save keeps beside the registers: the clock, forward or back (timers are compared anew), and whether the vcpu waits for
+ * an interrupt (wfi). Not while a reply is due. */
+void sim_clock_set(SimVcpu *v, uint64_t ns);
+bool sim_is_waiting(const SimVcpu *v);
+void sim_wait_set(SimVcpu *v, bool is_waiting);
 void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n); /* after hypercall: the ISA's return registers */
 /* Hash of the whole architectural state of a vcpu, and of all RAM of a Sim: equal states, equal numbers. */
 uint64_t sim_vcpu_hash(SimVcpu *v);

@@ -57,7 +57,7 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
     v->f->resv_size = in->resv_size;
     atomic_store(&v->lines, in->lines);
     atomic_store(&v->pulses, 0);
-    v->lines_seen = in->lines;
+    atomic_store(&v->touched, 0);
     for (unsigned i = 0; i < LINE_COUNT; i++) {
         if (!v->isa->line_is_edge(v->f, (GuestLine)i)) {
             v->isa->line(v->f, (GuestLine)i, in->lines >> i & 1);
@@ -116,6 +116,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
+        f->reply_gpa[f->nreplies] = gpa;
         f->reply[f->nreplies++] = *value;
         f->reply_next = f->nreplies;
     }
@@ -168,6 +169,7 @@ void exec_line(ExecVcpu *v, GuestLine line, bool level)
     } else {
         atomic_fetch_and(&v->lines, ~(1u << line));
     }
+    atomic_fetch_or(&v->touched, 1u << line);
     atomic_fetch_or(&v->posted, POST_LINES);
 }
 
@@ -215,19 +217,19 @@ static void take_ranges(ExecVcpu *v)
     pthread_mutex_unlock(&v->post_lock);
 }
 
+/* Only what somebody has set: several lines may be one bit of the guest, and some bits the guest clears itself. */
 static void take_lines(ExecVcpu *v)
 {
-    uint32_t lines = atomic_load(&v->lines), pulses = atomic_exchange(&v->pulses, 0);
+    uint32_t touched = atomic_exchange(&v->touched, 0), lines = atomic_load(&v->lines);
+    uint32_t pulses = atomic_exchange(&v->pulses, 0);
     for (unsigned i = 0; i < LINE_COUNT; i++) {
-        bool is_up = lines >> i & 1;
+        if (touched >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        }
         if (pulses >> i & 1) {
             v->isa->line(v->f, (GuestLine)i, true);
         }
-        if ((lines ^ v->lines_seen) >> i & 1) {
-            v->isa->line(v->f, (GuestLine)i, is_up);
-        }
     }
-    v->lines_seen = lines;
 }
 
 /* What others asked for since the last look, but for the kick. */
@@ -609,6 +611,7 @@ bool exec_is_replied(const ExecVcpu *v)
 void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault)
 {
     assert(v->is_external && v->f->nreplies < IR_MAX_REPLIES);
+    v->f->reply_gpa[v->f->nreplies] = v->access.gpa;
     v->f->reply[v->f->nreplies++] = value;
     v->f->reply_is_fault = is_fault;
     v->is_external = false;
@@ -630,7 +633,8 @@ void exec_forget(ExecVcpu *v)
     instruction_done(v->f);
     v->is_external = v->is_replied = v->is_waiting = false;
     atomic_store(&v->pulses, 0);
-    v->lines_seen = 0; /* a reset frame has every line low; those that are up come up again */
+    atomic_store(&v->touched,
+                 atomic_load(&v->lines)); /* of the wires, the new frame has seen none: those that are high */
     atomic_fetch_or(&v->posted, POST_LINES);
 }
 

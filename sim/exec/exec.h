@@ -99,7 +99,7 @@ void exec_clock_set(ExecVcpu *v, uint64_t ns); /* forward only: idle time */
 bool exec_is_waiting(const ExecVcpu *v);       /* in wfi */
 typedef struct {
     uint64_t insns, skipped_ns;
-    uint32_t lines; /* bit GuestLine: level */
+    uint32_t lines;                          /* bit GuestLine: level */
     uint64_t resv_addr, resv_val, resv_size; /* the reservation of lr */
     bool is_waiting;
 } ExecState; /* what a snapshot keeps beside the frame's registers */
