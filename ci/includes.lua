@@ -13,6 +13,7 @@ local may = {
     ["sim/machine"] = { "sim/base" },
     ["sim/softmmu"] = { "sim/ir", "sim/machine", "sim/base" },
     ["sim/interp"] = { "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
+    ["sim/r2"] = { "sim/interp", "sim/ir", "sim/softmmu", "sim/machine", "sim/softfp", "sim/base" }, -- an experiment
     ["sim/exec"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
     ["sim/guest"] = { "sim/ir", "sim/softmmu", "sim/base" },
     ["sim/guest/riscv64"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
