@@ -103,6 +103,7 @@ static void pages_copy(Machine *to, const Machine *from) /* what from has stored
 static void leap(Machine *a, Machine *b, uint64_t n)
 {
     machine_inject(a, 0, 0, 0);
+    machine_inject(b, 0, 0, 0);
     if (machine_run(a, n) == LEFT_STOP) {
         machine_reset(a);
         machine_reset(b);
@@ -110,7 +111,11 @@ static void leap(Machine *a, Machine *b, uint64_t n)
         memset(b->ram, 0, R2_RAM_BYTES);
         return;
     }
-    pages_copy(b, a);
+    if (a->is_paged) {
+        pages_copy(b, a);
+    } else { /* it does not know where it stored */
+        memcpy(b->ram, a->ram, R2_RAM_BYTES);
+    }
     memcpy(b->f->x, a->f->x, offsetof(R2Frame, ram_limit) - offsetof(R2Frame, x));
     b->f->f.pc = a->f->f.pc;
     b->f->f.budget = a->f->f.budget;
@@ -125,7 +130,7 @@ typedef struct {
 static void inject(Machine *a, Machine *b, uint64_t *seed, Counts *c)
 {
     static const uint32_t accesses[] = {ACC_READ | ACC_WRITE, ACC_WRITE, ACC_READ};
-    uint64_t kind = random64(seed) % 3, page = page_recent(a, seed), n = 1 + random64(seed) % WINDOW_INSNS;
+    uint64_t kind = random64(seed) % 3, page = page_recent(b, seed), n = 1 + random64(seed) % WINDOW_INSNS;
     uint32_t access = accesses[random64(seed) % 3];
     unsigned alones = 1 + (unsigned)(random64(seed) % 3);
     Machine *both[] = {a, b};
@@ -149,7 +154,7 @@ static void inject(Machine *a, Machine *b, uint64_t *seed, Counts *c)
                     a->io_hash != b->io_hash ? "device " : "", memory_differs(a, b) ? "memory " : "");
             frame_differs(a, b, true);
         }
-        pages_copy(a, b);
+        memcpy(a->ram, b->ram, R2_RAM_BYTES);
         memcpy(a->f->x, b->f->x, offsetof(R2Frame, ram_limit) - offsetof(R2Frame, x));
         a->f->f.pc = b->f->f.pc;
         a->f->f.budget = b->f->f.budget;
@@ -175,6 +180,7 @@ unsigned long faults_run(const Program *p, const JitConfig *cfg, unsigned long n
     unsigned long npoints = n / PER_POINT ? n / PER_POINT : 1;
     for (unsigned long i = 0; i < n; i++) {
         if (i % PER_POINT == 0) {
+            c.differ += memcmp(a->ram, b->ram, R2_RAM_BYTES) != 0;
             leap(a, b, 1 + random64(&seed) % (2 * total / npoints + 1));
             if (break_table >= 0) {
                 jit_break_table(a->jit, (unsigned)break_table);

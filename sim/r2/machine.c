@@ -328,6 +328,7 @@ Machine *machine_new(Kind kind, const Program *p, const JitConfig *cfg)
         JitConfig c = *cfg;
         c.ram = m->ram;
         m->is_plain_jump = c.is_plain_jump;
+        m->is_paged = c.is_paged;
         m->jit = jit_new(&c, &p->blocks);
     } else {
         m->interp = engine_interp.create(&r2_guest);
