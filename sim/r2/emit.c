@@ -422,29 +422,29 @@ static void emit_jmpr(Jit *j, const IrOp *o)
     }
     write_back(j, &j->dirty);
     x_rr(a, 0, X_LOAD, RAX, RDX);
-    uint8_t *miss[2] = {NULL, NULL};
-    if (j->cfg.is_plain_jump) {
-        x_alui(a, 0, G_AND, RAX, ((1 << JUMP_BITS) - 1) << 1);
-        x_shift(a, 0, G_SHL, RAX, 3);
-        x_rm(a, W, X_ADD, RAX, RBP, AT(f.jump));
-        x_rm(a, W, X_CMP, RDX, RAX, 0);
-        miss[0] = x_jcc(a, CC_NE);
-        x_rm(a, 0, 0xff, 4, RAX, 8);
-    } else {
-        x_rr(a, 0, X_LOAD, RCX, RDX);
-        x_shift(a, 0, G_SHR, RAX, 1);
-        x_shift(a, W, G_SHR, RCX, 13);
+    if (j->cfg.jump != JUMP_PLAIN) { /* JUMP_INDEX, twice: its bit 0 is bit 1 of rax */
+        x_rr(a, W, X_LOAD, RCX, RDX);
+        x_shift(a, W, G_SHR, RCX, 12);
         x_rr(a, 0, X_XOR, RAX, RCX);
-        x_alui(a, 0, G_AND, RAX, (1 << JUMP_BITS) - 1);
+    }
+    x_alui(a, 0, G_AND, RAX, ((1 << JUMP_BITS) - 1) << 1);
+    uint8_t *miss[2] = {NULL, NULL};
+    if (j->cfg.jump == JUMP_KEYED) {
         x_rx(a, 0, X_LEA, RAX, RAX, RAX, 1, 0);
         x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
-        x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
+        x_rx(a, W, X_LEA, RAX, RCX, RAX, 2, 0);
         x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump_key));
         x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
         miss[0] = x_jcc(a, CC_NE);
         x_rm(a, W, X_CMP, RCX, RAX, offsetof(JumpEntry, key));
         miss[1] = x_jcc(a, CC_NE);
         x_rm(a, 0, 0xff, 4, RAX, offsetof(JumpEntry, code));
+    } else {
+        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
+        x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
+        x_rm(a, W, X_CMP, RDX, RAX, 0);
+        miss[0] = x_jcc(a, CC_NE);
+        x_rm(a, 0, 0xff, 4, RAX, 8);
     }
     for (unsigned i = 0; i < 2 && miss[i]; i++) {
         x_fix(miss[i], a->p);

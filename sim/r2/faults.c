@@ -123,6 +123,7 @@ static void leap(Machine *a, Machine *b, uint64_t n)
 }
 
 typedef struct {
+    bool is_loud;
     unsigned long traps, accesses, cuts, boundaries, differ;
 } Counts;
 
@@ -146,7 +147,7 @@ static void inject(Machine *a, Machine *b, uint64_t *seed, Counts *c)
     c->accesses += a->nios - nios;
     c->cuts += a->ncuts - ncuts;
     c->boundaries += left[0] == LEFT_BUDGET && a->ncuts == ncuts;
-    bool is_loud = c->differ < MAX_SHOWN;
+    bool is_loud = c->is_loud && c->differ < MAX_SHOWN;
     if (left[0] != left[1] || a->io_hash != b->io_hash || frame_differs(a, b, false) || memory_differs(a, b)) {
         c->differ++;
         if (is_loud) {
@@ -176,7 +177,8 @@ unsigned long faults_run(const Program *p, const JitConfig *cfg, unsigned long n
                          int break_table)
 {
     Machine *a = machine_new(KIND_JIT, p, cfg), *b = machine_new(KIND_INTERP1, p, NULL);
-    Counts c = {0};
+    Counts c = {.is_loud = break_table < 0};
+    bool is_broken = break_table >= 0;
     unsigned long npoints = n / PER_POINT ? n / PER_POINT : 1;
     for (unsigned long i = 0; i < n; i++) {
         if (i % PER_POINT == 0) {
@@ -192,10 +194,14 @@ unsigned long faults_run(const Program *p, const JitConfig *cfg, unsigned long n
     bool is_same = !memcmp(a->ram, b->ram, R2_RAM_BYTES);
     c.differ += !is_same;
     JitStats s = jit_stats(a->jit);
-    printf("%-8s %-5s %-7s %7lu injections: %6lu traps, %6lu device accesses, %6lu budgets ended in a block, %5lu at "
+    if (is_broken) {
+        printf("%s, %s: %lu of %lu windows differ\n", p->name, cfg->is_paged ? "tlb" : "range", c.differ, n);
+    } else {
+        printf("%-8s %-5s %-7s %7lu injections: %6lu traps, %6lu device accesses, %6lu budgets ended in a block, %5lu at "
            "its end; %lu differences (%zu units, %zu tables)\n",
            p->name, cfg->is_paged ? "tlb" : "range", cfg->is_grouped ? "grouped" : "each", n, c.traps, c.accesses,
            c.cuts, c.boundaries, c.differ, s.units, s.sites);
+    }
     machine_free(a);
     machine_free(b);
     return c.differ;

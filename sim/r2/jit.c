@@ -291,15 +291,19 @@ void jit_link(Jit *j, void *to)
 
 void jit_break_table(Jit *j, unsigned n)
 {
-    for (size_t i = 0; i < j->sites.n; i++) {
-        Site *s = &j->sites.items[i];
-        if (s->op < s->b->nops && s->n > R2_NPINS && !n--) {
-            s->n--;
-            fprintf(stderr, "broken on purpose: the table of op %u of block 0x%llx\n", s->op,
-                    (unsigned long long)s->b->gva);
-            return;
-        }
+    static const char *const kinds[] = {"register", "xmm register", "constant", "slot"};
+    alone_drop(j);
+    n %= (unsigned)j->entries.n;
+    Entry *e = &j->entries.items[n];
+    unsigned k = 0;
+    while (j->sites.items[k].first + j->sites.items[k].n <= n) {
+        k++;
     }
+    e->reg ^= 2;
+    e->c++;
+    e->of++;
+    const Site *s = &j->sites.items[k];
+    printf("spoiled: a %s of op %u of block 0x%llx; ", kinds[e->kind], s->op, (unsigned long long)s->b->gva);
 }
 
 JitStats jit_stats(const Jit *j)

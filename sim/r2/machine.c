@@ -327,7 +327,7 @@ Machine *machine_new(Kind kind, const Program *p, const JitConfig *cfg)
     if (kind == KIND_JIT) {
         JitConfig c = *cfg;
         c.ram = m->ram;
-        m->is_plain_jump = c.is_plain_jump;
+        m->jump = c.jump;
         m->is_paged = c.is_paged;
         m->jit = jit_new(&c, &p->blocks);
     } else {
@@ -407,13 +407,13 @@ static void link_exit(Machine *m, void *from, void *to)
 
 static void jump_fill(Machine *m, uint64_t pc, void *code)
 {
-    if (m->is_plain_jump) {
-        void **entry = (void **)(void *)((char *)m->f->f.jump + (pc >> 1 & ((1 << JUMP_BITS) - 1)) * 16);
-        memcpy(entry, &pc, sizeof pc);
-        entry[1] = code;
+    if (m->jump == JUMP_KEYED) {
+        m->f->f.jump[JUMP_INDEX(pc)] = (JumpEntry){.pc = pc, .key = m->f->f.jump_key, .code = code};
         return;
     }
-    m->f->f.jump[JUMP_INDEX(pc)] = (JumpEntry){.pc = pc, .key = m->f->f.jump_key, .code = code};
+    uint64_t index = m->jump == JUMP_PAIR ? JUMP_INDEX(pc) : pc >> 1 & ((1 << JUMP_BITS) - 1);
+    uint64_t entry[2] = {pc, (uint64_t)(uintptr_t)code};
+    memcpy((char *)m->f->f.jump + index * sizeof entry, entry, sizeof entry);
 }
 
 /* At most n instructions from the pc on, as a block of their own that is run once. */

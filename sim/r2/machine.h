@@ -15,7 +15,7 @@ typedef struct {
 void program_load(Program *p, const char *dir, const char *name); /* ends the process with a sentence if it cannot */
 void program_free(Program *p);
 
-typedef enum { KIND_JIT, KIND_INTERP, KIND_INTERP1 } Kind;
+typedef enum { KIND_JIT, KIND_INTERP, KIND_INTERP1, KIND_NATIVE } Kind;
 typedef struct {
     Kind kind;
     const Program *program;
@@ -25,7 +25,8 @@ typedef struct {
     Jit *jit;
     void *interp, *parts; /* parts: for blocks that are run once */
     void **code; /* of the interpreter, by block */
-    bool is_paged, is_plain_jump;
+    bool is_paged;
+    JumpForm jump;
     /* what is injected */
     uint64_t bad_page, device_page; /* virtual; 0: none */
     uint32_t bad_access;

@@ -30,10 +30,13 @@ typedef struct {
 const IrBlock *r2_find(const R2Blocks *all, uint64_t pc); /* NULL: none there */
 
 /* ---- the emitter ---- */
+/* The indirect-jump cache: as ir.h has it, entries {pc, key, code}; or one table per key, entries {pc, code} of 16 bytes, with
+ * ir.h's index or the plain one. */
+typedef enum { JUMP_KEYED, JUMP_PAIR, JUMP_PLAIN } JumpForm;
 typedef struct {
     bool is_paged;   /* TLB; else one compare with R2Frame.ram_limit */
     bool is_grouped; /* one check per base slot and block */
-    bool is_plain_jump; /* jump cache by pc alone, 16 bytes an entry: what the frame could be changed to */
+    JumpForm jump;
     uint8_t *ram;    /* host address of R2_RAM */
 } JitConfig;
 typedef struct Jit Jit;
@@ -46,10 +49,12 @@ void *jit_single(Jit *j, const IrBlock *b);
 /* Links the exit by which the last jit_enter left. */
 void jit_link(Jit *j, void *to);
 Left jit_enter(Jit *j, void *code, R2Frame *f);
-/* Drops one entry of the n-th side table that has any: for the test of the test. */
+/* Spoils the n-th entry of the side tables (modulo their number): another register, another constant. */
 void jit_break_table(Jit *j, unsigned n);
 typedef struct {
     size_t units, sites, entries, code_bytes;
 } JitStats;
 JitStats jit_stats(const Jit *j);
+/* flags.ir on this host; ram: R2_RAM_BYTES, aligned to 256 KiB */
+uint64_t r2_native_flags(uint8_t *ram);
 #endif
