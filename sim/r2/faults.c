@@ -184,10 +184,9 @@ unsigned long faults_run(const Program *p, const JitConfig *cfg, unsigned long n
         if (i % PER_POINT == 0) {
             c.differ += memcmp(a->ram, b->ram, R2_RAM_BYTES) != 0;
             leap(a, b, 1 + random64(&seed) % (2 * total / npoints + 1));
-            if (break_table >= 0) {
-                jit_break_table(a->jit, (unsigned)break_table);
-                break_table = -1;
-            }
+        }
+        if (is_broken && i == n / 2) { /* by now the program's units are there */
+            jit_break_table(a->jit, (unsigned)break_table);
         }
         inject(a, b, &seed, &c);
     }
@@ -198,9 +197,9 @@ unsigned long faults_run(const Program *p, const JitConfig *cfg, unsigned long n
         printf("%s, %s: %lu of %lu windows differ\n", p->name, cfg->is_paged ? "tlb" : "range", c.differ, n);
     } else {
         printf("%-8s %-5s %-7s %7lu injections: %6lu traps, %6lu device accesses, %6lu budgets ended in a block, %5lu at "
-           "its end; %lu differences (%zu units, %zu tables)\n",
+           "its end; %lu differences (%zu units, %zu of %zu tables used)\n",
            p->name, cfg->is_paged ? "tlb" : "range", cfg->is_grouped ? "grouped" : "each", n, c.traps, c.accesses,
-           c.cuts, c.boundaries, c.differ, s.units, s.sites);
+           c.cuts, c.boundaries, c.differ, s.units, s.used, s.sites);
     }
     machine_free(a);
     machine_free(b);

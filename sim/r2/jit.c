@@ -14,8 +14,9 @@
 enum { SINGLE_BYTES = 1 << 16, MXCSR_MASKED = 0x1f80 };
 
 /* ---- side tables ---- */
-static void site_apply(const Jit *j, R2Frame *f, const Site *s)
+static void site_apply(const Jit *j, R2Frame *f, Site *s)
 {
+    s->nused++;
     uint64_t *slots = (uint64_t *)(void *)f;
     for (uint32_t i = 0; i < s->n; i++) {
         const Entry *e = &j->entries.items[s->first + i];
@@ -41,7 +42,7 @@ static int64_t rest(const Site *s)
     return s->op < s->b->nops ? (int64_t)s->b->ninsns - s->b->op[s->op].insn : s->b->ninsns;
 }
 
-static void site_show(const Jit *j, R2Frame *f, const Site *s)
+static void site_show(const Jit *j, R2Frame *f, Site *s)
 {
     site_apply(j, f, s);
     f->f.pc = s->b->gva + (s->op < s->b->nops ? s->b->insn_at[s->b->op[s->op].insn] : 0);
@@ -60,7 +61,7 @@ static uint64_t slow_fp(R2Frame *f, const IrOp *o)
 static uint64_t slow_op(Jit *j, uint64_t gva, uint64_t value, uint32_t site)
 {
     R2Frame *f = j->f;
-    const Site *s = &j->sites.items[site];
+    Site *s = &j->sites.items[site];
     const IrOp *o = &s->b->op[s->op];
     uint64_t got = 0;
     f->f.budget += rest(s);
@@ -293,25 +294,32 @@ void jit_break_table(Jit *j, unsigned n)
 {
     static const char *const kinds[] = {"register", "xmm register", "constant", "slot"};
     alone_drop(j);
-    n %= (unsigned)j->entries.n;
-    Entry *e = &j->entries.items[n];
-    unsigned k = 0;
-    while (j->sites.items[k].first + j->sites.items[k].n <= n) {
-        k++;
+    size_t first = n % j->sites.n, k = first;
+    while (!j->sites.items[k].nused) { /* units that never run again are of no interest */
+        k = (k + 1) % j->sites.n;
+        if (k == first) {
+            return;
+        }
     }
+    const Site *s = &j->sites.items[k];
+    Entry *e = &j->entries.items[s->first + n % s->n];
     e->reg ^= 2;
     e->c++;
     e->of++;
-    const Site *s = &j->sites.items[k];
     printf("spoiled: a %s of op %u of block 0x%llx; ", kinds[e->kind], s->op, (unsigned long long)s->b->gva);
 }
 
-JitStats jit_stats(const Jit *j)
+JitStats jit_stats(Jit *j)
 {
-    return (JitStats){.units = j->nunits,
+    alone_drop(j);
+    JitStats stats = {.units = j->nunits,
                       .sites = j->sites.n,
                       .entries = j->entries.n,
                       .code_bytes = (size_t)(j->a.p - j->code)};
+    for (size_t i = 0; i < j->sites.n; i++) {
+        stats.used += j->sites.items[i].nused != 0;
+    }
+    return stats;
 }
 
 /* ---- running ---- */
@@ -335,7 +343,7 @@ static Left leave_term(R2Frame *f, const IrOp *o)
 
 static Left leave_site(Jit *j, R2Frame *f, unsigned kind, uint32_t number)
 {
-    const Site *s = &j->sites.items[number];
+    Site *s = &j->sites.items[number];
     site_show(j, f, s);
     if (kind == X_BUDGET) {
         f->f.budget += rest(s);

@@ -60,6 +60,7 @@ enum { E_GPR, E_XMM, E_CONST, E_MEM };
 typedef struct {
     const IrBlock *b;
     uint32_t op, first, n; /* op == nops: the block's head */
+    uint32_t nused;
 } Site;
 typedef struct {
     const IrBlock *b;

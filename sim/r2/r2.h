@@ -49,12 +49,12 @@ void *jit_single(Jit *j, const IrBlock *b);
 /* Links the exit by which the last jit_enter left. */
 void jit_link(Jit *j, void *to);
 Left jit_enter(Jit *j, void *code, R2Frame *f);
-/* Spoils the n-th entry of the side tables (modulo their number): another register, another constant. */
+/* Spoils an entry, chosen by n, of a side table that was used: another register, another constant. */
 void jit_break_table(Jit *j, unsigned n);
 typedef struct {
-    size_t units, sites, entries, code_bytes;
+    size_t units, sites, used, entries, code_bytes; /* used: sites whose table was read */
 } JitStats;
-JitStats jit_stats(const Jit *j);
+JitStats jit_stats(Jit *j);
 /* flags.ir on this host; ram: R2_RAM_BYTES, aligned to 256 KiB */
 uint64_t r2_native_flags(uint8_t *ram);
 #endif
