@@ -49,7 +49,7 @@ static bool memory_differs(const Machine *a, const Machine *b)
             return true;
         }
     }
-    return pages_differ(a, b, a->device_page);
+    return pages_differ(a, b, a->device_page) || pages_differ(a, b, a->bad_page);
 }
 
 static bool frame_differs(const Machine *a, const Machine *b, bool is_loud)
@@ -102,8 +102,8 @@ static void pages_copy(Machine *to, const Machine *from) /* what from has stored
 /* b gets a's state, which has run ahead alone. */
 static void leap(Machine *a, Machine *b, uint64_t n)
 {
-    machine_inject(a, 0, 0, 0);
-    machine_inject(b, 0, 0, 0);
+    machine_inject(a, 0, 0, 0, 0);
+    machine_inject(b, 0, 0, 0, 0);
     if (machine_run(a, n) == LEFT_STOP) {
         machine_reset(a);
         machine_reset(b);
@@ -134,11 +134,12 @@ static void inject(Machine *a, Machine *b, uint64_t *seed, Counts *c)
     uint64_t kind = random64(seed) % 3, page = page_recent(b, seed), n = 1 + random64(seed) % WINDOW_INSNS;
     uint32_t access = accesses[random64(seed) % 3];
     unsigned alones = 1 + (unsigned)(random64(seed) % 3);
+    unsigned skip = (unsigned)(random64(seed) % (1u << random64(seed) % 7)); /* mostly few */
     Machine *both[] = {a, b};
     Left left[2];
     unsigned long ncuts = a->ncuts, nios = a->nios;
     for (unsigned i = 0; i < 2; i++) {
-        machine_inject(both[i], kind == 0 ? page : 0, access, kind == 1 ? page : 0);
+        machine_inject(both[i], kind == 0 ? page : 0, access, kind == 1 ? page : 0, skip);
         both[i]->alones_left = kind == 1 ? alones : 0;
         left[i] = machine_run(both[i], n);
     }

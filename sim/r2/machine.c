@@ -206,22 +206,22 @@ void program_free(Program *p)
 }
 
 /* ---- memory ---- */
+/* What is injected happens at the n-th access to a page, so the page stays out of the TLB: each access walks, once. */
 static bool walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap)
 {
-    const Machine *m = f->vcpu;
+    Machine *m = f->vcpu;
     uint64_t page = gva & ~(uint64_t)(PAGE - 1);
     (void)regime, (void)io;
-    uint32_t allow = ACC_READ | ACC_WRITE;
-    if (gva - R2_RAM >= R2_RAM_BYTES) {
-        allow = 0;
-    } else if (page == m->bad_page) {
-        allow &= ~m->bad_access;
+    bool is_special = page == m->bad_page || page == m->device_page, is_due = is_special && !m->skip;
+    if (is_special && m->skip && (page == m->device_page || m->bad_access & (uint32_t)acc)) {
+        m->skip--;
     }
-    if (!(allow & (uint32_t)acc)) {
+    if (gva - R2_RAM >= R2_RAM_BYTES || (is_due && page == m->bad_page && m->bad_access & (uint32_t)acc)) {
         *trap = (Trap){.cause = CAUSE_PAGE, .value = gva, .value2 = acc};
         return false;
     }
-    *out = (Walk){.gpa = page == m->device_page ? DEVICE + gva % PAGE : gva, .allow = allow};
+    *out = (Walk){.gpa = is_due && page == m->device_page ? DEVICE + gva % PAGE : gva,
+                  .allow = is_special ? 0 : ACC_READ | ACC_WRITE};
     return true;
 }
 
@@ -287,8 +287,9 @@ static void limit_set(Machine *m)
     m->f->ram_limit = size > R2_MAX_SPAN ? size - R2_MAX_SPAN : 0;
 }
 
-void machine_inject(Machine *m, uint64_t bad_page, uint32_t access, uint64_t device_page)
+void machine_inject(Machine *m, uint64_t bad_page, uint32_t access, uint64_t device_page, unsigned skip)
 {
+    m->skip = skip;
     m->bad_page = bad_page;
     m->bad_access = access;
     m->device_page = device_page;
@@ -365,7 +366,7 @@ void machine_reset(Machine *m)
     f->f.event = 0;
     f->f.trap = (Trap){0};
     m->io_hash = 0;
-    machine_inject(m, 0, 0, 0);
+    machine_inject(m, 0, 0, 0, 0);
 }
 
 uint64_t machine_insns(const Machine *m)

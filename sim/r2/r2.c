@@ -117,12 +117,12 @@ static void time_all(const Program *programs, unsigned rounds)
 
 static int faults_all(const Program *programs, unsigned long n, uint64_t seed)
 {
-    unsigned long differ = 0;
+    unsigned long differ = 0, each = (n + NPROGRAMS * NCONFIGS - 1) / (NPROGRAMS * NCONFIGS);
     printf("seed %" PRIu64 "\n", seed);
     for (unsigned i = 0; i < NPROGRAMS; i++) {
         uint64_t total = run(&programs[i], &engines[0]).insns;
         for (unsigned c = 0; c < NCONFIGS; c++) {
-            differ += faults_run(&programs[i], &engines[c].cfg, n / (NPROGRAMS * NCONFIGS), seed + 17 * i + c, total, -1);
+            differ += faults_run(&programs[i], &engines[c].cfg, each, seed + 17 * i + c, total, -1);
         }
     }
     printf("%lu differences\n", differ);
