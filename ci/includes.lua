@@ -15,6 +15,7 @@ local may = {
     ["sim/softmmu"] = { "sim/ir", "sim/machine", "sim/base" },
     ["sim/interp"] = { "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
     ["sim/exec"] = { "sim/interp", "sim/guest", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
+    ["sim/r2"] = { "sim/interp", "sim/ir", "sim/softmmu", "sim/machine", "sim/softfp", "sim/base" }, -- an experiment
     ["sim/guest"] = { "sim/ir", "sim/softmmu", "sim/base" },
     ["sim/guest/riscv64"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
     ["sim/firmware"] = { "sim/machine", "sim/base" },
