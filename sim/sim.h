@@ -75,8 +75,8 @@ MUST_USE int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err);
     X(mmio_write)                                                                                                      \
     X(sysreg_read)                                                                                                     \
     X(sysreg_write)                                                                                                    \
-    X(hypercall) X(exception) X(nested_page_fault) X(debug) X(system_down) X(system_reset) X(shutdown) X(cpu_up)       \
-        X(cpu_down)
+    X(hypercall)                                                                                                       \
+    X(exception) X(nested_page_fault) X(debug) X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
 typedef enum {
 #define X(name) SIM_EXIT_##name,
     SIM_EXIT_MAP(X)

@@ -45,7 +45,7 @@ void exec_state_get(const ExecVcpu *v, ExecState *out)
                        .is_waiting = v->is_waiting};
 }
 
-/* An edge is in the registers already; levels are driven into the frame. */
+/* What the frame knows of its lines is in its registers. */
 void exec_state_set(ExecVcpu *v, const ExecState *in)
 {
     v->f->budget = 0;
@@ -58,11 +58,6 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
     atomic_store(&v->lines, in->lines);
     atomic_store(&v->pulses, 0);
     atomic_store(&v->touched, 0);
-    for (unsigned i = 0; i < LINE_COUNT; i++) {
-        if (!v->isa->line_is_edge(v->f, (GuestLine)i)) {
-            v->isa->line(v->f, (GuestLine)i, in->lines >> i & 1);
-        }
-    }
 }
 
 /* ---- mode ---- */
