@@ -461,7 +461,9 @@ static int slice_run(ExecVcpu *v)
         if (left == LEFT_EXIT) {
             exit_connect(v, b);
         }
-        jump_keep(v, b);
+        if (!exec_is_break(v, b->gva)) { /* to a breakpoint every way leads through here */
+            jump_keep(v, b);
+        }
         if (b->ninsns > (uint64_t)f->budget) { /* the optimiser has made one step of it: it cannot be left half-way */
             b = block_get(v, KIND_CUT, (uint32_t)f->budget, &trap);
             assert(b); /* the first byte has just been fetched; if one block can be made of it, so can a shorter one */
@@ -639,7 +641,7 @@ bool exec_settle(ExecVcpu *v)
 void exec_forget(ExecVcpu *v)
 {
     instruction_done(v->f);
-    v->is_external = v->is_replied = v->is_waiting = false;
+    v->is_external = v->is_replied = v->is_waiting = v->is_ended = v->is_watch_hit = v->is_break_passed = false;
     atomic_store(&v->pulses, 0);
     atomic_store(&v->touched,
                  atomic_load(&v->lines)); /* of the wires, the new frame has seen none: those that are high */
