@@ -20,10 +20,10 @@ static const SimArch *arch_of(GuestId guest)
     return NULL;
 }
 
-static int no_guest(const Backend *b, GuestId guest, Err *err)
+static int no_guest(GuestId guest, Err *err)
 {
     const char *name = guest_name(guest);
-    return err_set(err, ERR_UNSUPPORTED, "%s: no simulator of %s yet", b->name, name ? name : "that guest");
+    return err_set(err, ERR_UNSUPPORTED, "no simulator of %s yet", name ? name : "that guest");
 }
 
 /* ---- open ---- */
@@ -35,6 +35,7 @@ void sim_cap_set(Caps *caps, Cap cap, CapLevel level, const char *why)
 
 static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
 {
+    (void)b;
     static const struct {
         Cap cap;
         const char *why;
@@ -50,7 +51,7 @@ static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
     };
     const SimArch *arch = arch_of(guest);
     if (!arch) {
-        return no_guest(b, guest, err);
+        return no_guest(guest, err);
     }
     *caps = (Caps){.page_bytes = PAGE_BYTES, .max_vcpus = MAX_VCPUS, .max_regions = MAX_REGIONS};
     for (int i = 0; i < CAP_COUNT; i++) {
@@ -113,7 +114,7 @@ static int options_parse(const char *text, SimConfig *out, Err *err)
 static int config_check(const Backend *b, const VmConfig *cfg, Err *err)
 {
     if (!arch_of(cfg->guest)) {
-        return no_guest(b, cfg->guest, err);
+        return no_guest(cfg->guest, err);
     }
     if (cfg->irqchip != IRQCHIP_NONE && cfg->irqchip != IRQCHIP_BOARD) {
         return err_unsupported(err, b->name, "irqchip", "no interrupt controller inside");
