@@ -315,13 +315,7 @@ uint64_t sim_clock_ns(const SimVcpu *v)
 
 void sim_clock_set(SimVcpu *v, uint64_t ns)
 {
-    ExecState state;
-    exec_state_get(v->x, &state);
-    state.skipped_ns = ns - state.insns; /* modulo 2^64: the clock may be behind the instructions */
-    exec_state_set(v->x, &state);
-    if (v->s->isa->tick) {
-        v->s->isa->tick(exec_frame(v->x), ns);
-    }
+    exec_clock_move(v->x, ns);
 }
 
 bool sim_is_waiting(const SimVcpu *v)
@@ -331,10 +325,7 @@ bool sim_is_waiting(const SimVcpu *v)
 
 void sim_wait_set(SimVcpu *v, bool is_waiting)
 {
-    ExecState state;
-    exec_state_get(v->x, &state);
-    state.is_waiting = is_waiting;
-    exec_state_set(v->x, &state);
+    (is_waiting ? exec_wait : exec_wake)(v->x);
 }
 
 void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n)

@@ -513,6 +513,21 @@ TEST(sim_backend, lines_are_those_of_the_environment)
     }
 }
 
+TEST(sim_backend, a_line_raised_before_a_vcpu_is_sent_somewhere_is_not_lost)
+{
+    Rig r;
+    RunArgs args = {.insns = 5, .deadline_ns = UINT64_MAX};
+    uint64_t ns = 1000;
+    rig_open(&r);
+    PUT_BLOB(&r, loop);
+    CHECK_INT(vops()->inject(r.v, &(Event){.kind = EV_LINE, .number = 9, .level = true}, &r.err), 0);
+    CHECK_INT(set(&r, reg("pc"), CODE), 0);
+    CHECK_INT(ops()->clock(r.vm, true, &ns, &r.err), 0);
+    CHECK_INT(run_as(&r, &args).kind, EXIT_budget);
+    CHECK_INT(get(&r, reg("irq_state")), 0x200);
+    rig_close(&r);
+}
+
 /* ---- parked, board ---- */
 TEST(sim_backend, a_parked_vcpu_idles_until_it_is_sent_somewhere)
 {

@@ -200,19 +200,21 @@ static int be_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *e
 /* The clock comes first, as timers compare with it; mp_state last, as a pc ends waiting. */
 static int be_reg_list(BeVcpu *v, RegId *ids, size_t *n, Err *err)
 {
-    int rc = ids ? sim_look_write(v, err) : 0; /* the list opens a save: half an instruction cannot be saved */
+    size_t nguest = sim_reg_list(v->s, NULL, 0), room = *n;
+    *n = nguest + 2;
+    if (!ids) {
+        return 0;
+    }
+    int rc = sim_look_write(v, err); /* the list opens a save: half an instruction cannot be saved */
     if (rc) {
         return rc;
     }
-    size_t room = ids ? *n : 0, nguest = sim_reg_list(v->s, NULL, 0);
-    if (room >= nguest + 2) {
-        ids[0] = clock_id(v);
-        sim_reg_list(v->s, ids + 1, nguest);
-        ids[nguest + 1] = mp_id(v);
-    } else if (ids) {
+    if (room < nguest + 2) {
         return err_set(err, ERR_LIMIT, "reg_list: room for %zu of %zu registers", room, nguest + 2);
     }
-    *n = nguest + 2;
+    ids[0] = clock_id(v);
+    sim_reg_list(v->s, ids + 1, nguest);
+    ids[nguest + 1] = mp_id(v);
     return 0;
 }
 

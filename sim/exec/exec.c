@@ -29,6 +29,14 @@ void exec_clock_set(ExecVcpu *v, uint64_t ns)
     }
 }
 
+void exec_clock_move(ExecVcpu *v, uint64_t ns)
+{
+    v->skipped = ns - exec_insns(v); /* modulo 2^64: the clock may be behind the instructions */
+    if (v->isa->tick) {
+        v->isa->tick(v->f, ns);
+    }
+}
+
 bool exec_is_waiting(const ExecVcpu *v)
 {
     return v->is_waiting;
@@ -172,6 +180,11 @@ void exec_pulse(ExecVcpu *v, GuestLine line)
 {
     atomic_fetch_or(&v->pulses, 1u << line);
     atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_wake(ExecVcpu *v)
+{
+    v->is_waiting = false;
 }
 
 void exec_wait(ExecVcpu *v)
