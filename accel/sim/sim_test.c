@@ -654,3 +654,33 @@ TEST(sim_backend, a_kick_from_another_thread_ends_a_run)
     CHECK_INT(runner.exit.kind, EXIT_canceled);
     rig_close(&r);
 }
+
+/* ---- above the waist ---- */
+TEST(sim_backend, a_hart_that_another_starts_runs_in_turn_with_it)
+{
+    /* hart_start(1, second, 0x77), then idles round; second: stores its argument to the hole */
+    static const uint32_t words[] = {0x004858b7, 0x34d8889b, 0x00000813, 0x00100513, 0x00000597, 0x01458593,
+                                     0x07700613, 0x00000073, RV_LOOP,    0x10000437, 0x00b43023, RV_LOOP};
+    Vm *vm = NULL;
+    Vcpu *v[2] = {NULL};
+    RamId ram;
+    Err err = {0};
+    VmExit e;
+    VmConfig cfg = {.guest = GUEST_riscv64, .firmware = FW_BOARD};
+    CHECK_INT(vm_open(&backend_sim_interp, &cfg, NULL, NULL, &vm, &err), 0);
+    CHECK_INT(vm_ram_new(vm, RAM_BYTES, &ram, &err), 0);
+    CHECK_INT(vm_map(vm, (Gpa){BASE}, RAM_BYTES, ram, 0, MAP_R | MAP_W | MAP_X, &err), 0);
+    CHECK_INT(vm_mem_write(vm, (Gpa){CODE}, words, sizeof words, &err), 0);
+    for (uint8_t i = 0; i < 2; i++) {
+        CHECK_INT(vcpu_new(vm, &(VcpuConfig){.id = i, .hw_id = i, .is_secondary = i == 1}, &v[i], &err), 0);
+        CHECK_INT(vcpu_setup(v[i], &(VcpuSetup){.entry = {CODE}}, &err), 0);
+    }
+    VmRunArgs args = {
+        .until = {.insns = 10000, .deadline_ns = UINT64_MAX}, .quantum_insns = 50, .is_round_robin = true};
+    CHECK_INT(vm_run(vm, &args, &e, &err), 0);
+    CHECK_INT(e.kind, EXIT_mmio_write);
+    CHECK_INT(e.vcpu, 1);
+    CHECK_INT(e.value, 0x77);
+    CHECK_INT(e.insns, 1);
+    vm_close(vm);
+}
