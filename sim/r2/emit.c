@@ -309,6 +309,30 @@ static void write_back(Jit *j, const Set *dirty)
     }
 }
 
+/* Before code is left for good: what is only noted goes straight to the frame. rax may be lost. */
+static void write_back_all(Jit *j)
+{
+    Set away = j->away;
+    SET_EACH(i, &away) {
+        Opnd o = opnd(j, (Slot)(i * 8));
+        if (IS_TEMP(i)) {
+            continue;
+        }
+        if (j->is_pin[i] || j->home[i] < 0) {
+            materialise(j, i);
+        } else if (o.kind == O_XMM) {
+            x_rm(&j->a, 0, X_MOVQ_STORE, o.reg, RBP, AT_SLOT(i));
+        } else if (o.kind == O_IMM && is_s32(o.imm)) {
+            x_rm(&j->a, W, 0xc7, 0, RBP, AT_SLOT(i));
+            x_imm32(&j->a, (uint32_t)o.imm);
+        } else {
+            x_rm(&j->a, W, X_STORE, gpr(j, (Slot)(i * 8), RAX), RBP, AT_SLOT(i));
+        }
+        set_del(&j->dirty, i);
+    }
+    write_back(j, &j->dirty);
+}
+
 static void leave(Jit *j, unsigned kind, uint32_t number, uint8_t *to)
 {
     x_movi(&j->a, RAX, kind << 28 | number);
@@ -322,10 +346,8 @@ static void budget_add(Jit *j, unsigned n)
     }
 }
 
-static void exit_to(Jit *j, const IrBlock *b, uint64_t pc, const Set *dirty, unsigned give)
+static void exit_to(Jit *j, const IrBlock *b, uint64_t pc)
 {
-    write_back(j, dirty);
-    budget_add(j, give);
     uint8_t *at = x_jmp(&j->a);
     x_fix(at, j->a.p);
     VEC_PUSH(&j->exits, (Exit){.b = b, .pc = pc, .at = at});
@@ -398,11 +420,14 @@ static void emit_brcond(Jit *j, const IrOp *o)
 
 static void emit_jmp(Jit *j, const IrOp *o)
 {
-    flush(j);
     int to = o->aux & JMP_CALL ? -1 : inner(j, o);
     if (to < 0) {
-        exit_to(j, j->bb[j->k].b, (uint64_t)o->imm, &j->dirty, 0);
-    } else if (j->is_generic || to != (int)j->k + 1) {
+        write_back_all(j);
+        exit_to(j, j->bb[j->k].b, (uint64_t)o->imm);
+        return;
+    }
+    flush(j);
+    if (j->is_generic || to != (int)j->k + 1) {
         VEC_PUSH(&j->fixes, (Fix){x_jmp(&j->a), to});
     }
 }
@@ -411,7 +436,6 @@ static void emit_jmp(Jit *j, const IrOp *o)
 static void emit_jmpr(Jit *j, const IrOp *o)
 {
     Asm *a = &j->a;
-    flush(j);
     gpr_to(j, RDX, o->a);
     if (o->imm) {
         assert(is_s32((uint64_t)o->imm));
@@ -420,7 +444,7 @@ static void emit_jmpr(Jit *j, const IrOp *o)
     if (o->aux & JMP_EVEN) {
         x_alui(a, W, G_AND, RDX, -2);
     }
-    write_back(j, &j->dirty);
+    write_back_all(j);
     x_rr(a, 0, X_LOAD, RAX, RDX);
     if (j->cfg.jump != JUMP_PLAIN) { /* JUMP_INDEX, twice: its bit 0 is bit 1 of rax */
         x_rr(a, W, X_LOAD, RCX, RDX);
@@ -775,9 +799,8 @@ static void emit_alu(Jit *j, const IrOp *o, uint32_t opc, Width width)
         if (commutes) {
             alu(j, flags, opc, d, o->a);
         } else {
-            gpr_to(j, RAX, o->a);
-            x_rr(&j->a, flags, opc, RAX, d);
-            x_mov(&j->a, d, RAX);
+            x_rr(&j->a, flags, 0xf7, 3, d); /* a - d = -d + a */
+            alu(j, flags, X_ADD, d, o->a);
         }
     } else {
         gpr_to(j, d, o->a);
@@ -1059,7 +1082,9 @@ static void emit_stub(Jit *j, Stub s)
         x_fix(x_jmp(a), s.back);
         break;
     case S_EXIT:
-        exit_to(j, j->bb[s.k].b, s.pc, &s.dirty, s.give);
+        write_back(j, &s.dirty);
+        budget_add(j, s.give);
+        exit_to(j, j->bb[s.k].b, s.pc);
         break;
     case S_EDGE:
         budget_add(j, s.give);
