@@ -432,7 +432,7 @@ static void emit_jmp(Jit *j, const IrOp *o)
     }
 }
 
-/* The jump cache in line: JUMP_INDEX, then pc and key. */
+/* The jump cache in line. */
 static void emit_jmpr(Jit *j, const IrOp *o)
 {
     Asm *a = &j->a;
@@ -446,33 +446,16 @@ static void emit_jmpr(Jit *j, const IrOp *o)
     }
     write_back_all(j);
     x_rr(a, 0, X_LOAD, RAX, RDX);
-    if (j->cfg.jump != JUMP_PLAIN) { /* JUMP_INDEX, twice: its bit 0 is bit 1 of rax */
-        x_rr(a, W, X_LOAD, RCX, RDX);
-        x_shift(a, W, G_SHR, RCX, 12);
-        x_rr(a, 0, X_XOR, RAX, RCX);
-    }
+    x_rr(a, W, X_LOAD, RCX, RDX);
+    x_shift(a, W, G_SHR, RCX, 12); /* JUMP_INDEX twice: its bit 0 is bit 1 here */
+    x_rr(a, 0, X_XOR, RAX, RCX);
     x_alui(a, 0, G_AND, RAX, ((1 << JUMP_BITS) - 1) << 1);
-    uint8_t *miss[2] = {NULL, NULL};
-    if (j->cfg.jump == JUMP_KEYED) {
-        x_rx(a, 0, X_LEA, RAX, RAX, RAX, 1, 0);
-        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
-        x_rx(a, W, X_LEA, RAX, RCX, RAX, 2, 0);
-        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump_key));
-        x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
-        miss[0] = x_jcc(a, CC_NE);
-        x_rm(a, W, X_CMP, RCX, RAX, offsetof(JumpEntry, key));
-        miss[1] = x_jcc(a, CC_NE);
-        x_rm(a, 0, 0xff, 4, RAX, offsetof(JumpEntry, code));
-    } else {
-        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
-        x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
-        x_rm(a, W, X_CMP, RDX, RAX, 0);
-        miss[0] = x_jcc(a, CC_NE);
-        x_rm(a, 0, 0xff, 4, RAX, 8);
-    }
-    for (unsigned i = 0; i < 2 && miss[i]; i++) {
-        x_fix(miss[i], a->p);
-    }
+    x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
+    x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
+    x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
+    uint8_t *miss = x_jcc(a, CC_NE);
+    x_rm(a, 0, 0xff, 4, RAX, offsetof(JumpEntry, code));
+    x_fix(miss, a->p);
     x_rm(a, W, X_STORE, RDX, RBP, AT(f.pc));
     leave(j, X_INDIRECT, 0, j->c_exit);
 }

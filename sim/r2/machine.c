@@ -317,7 +317,7 @@ Machine *machine_new(Kind kind, const Program *p, const JitConfig *cfg)
     m->ram = hit.host;
     m->f->f.vcpu = m;
     m->f->f.jump = x_calloc(1u << JUMP_BITS, sizeof(JumpEntry));
-    m->f->f.jump_key = 1;
+    m->f->f.jump[0] = JUMP_FREE(0);
     const MmuHost host = {.ctx = m,
                           .io = io,
                           .code_writing = code_writing,
@@ -328,7 +328,6 @@ Machine *machine_new(Kind kind, const Program *p, const JitConfig *cfg)
     if (kind == KIND_JIT) {
         JitConfig c = *cfg;
         c.ram = m->ram;
-        m->jump = c.jump;
         m->is_paged = c.is_paged;
         m->jit = jit_new(&c, &p->blocks);
     } else {
@@ -406,17 +405,6 @@ static void link_exit(Machine *m, void *from, void *to)
     }
 }
 
-static void jump_fill(Machine *m, uint64_t pc, void *code)
-{
-    if (m->jump == JUMP_KEYED) {
-        m->f->f.jump[JUMP_INDEX(pc)] = (JumpEntry){.pc = pc, .key = m->f->f.jump_key, .code = code};
-        return;
-    }
-    uint64_t index = m->jump == JUMP_PAIR ? JUMP_INDEX(pc) : pc >> 1 & ((1 << JUMP_BITS) - 1);
-    uint64_t entry[2] = {pc, (uint64_t)(uintptr_t)code};
-    memcpy((char *)m->f->f.jump + index * sizeof entry, entry, sizeof entry);
-}
-
 /* At most n instructions from the pc on, as a block of their own that is run once. */
 static Left run_part(Machine *m, uint64_t n, uint16_t aux)
 {
@@ -482,7 +470,7 @@ Left machine_run(Machine *m, uint64_t n)
         Left left = code ? enter(m, code) : run_part(m, (uint64_t)f->budget, 0);
         from = code && left == LEFT_EXIT && f->left_block ? f->left_block : NULL;
         if (left == LEFT_INDIRECT && (code = code_at(m, f->pc))) {
-            jump_fill(m, f->pc, code);
+            f->jump[JUMP_INDEX(f->pc)] = (JumpEntry){f->pc, code};
         }
         bool is_jump = left == LEFT_EXIT || left == LEFT_INDIRECT;
         if (is_jump ? !f->budget : must_return(m, &left)) {

@@ -26,7 +26,6 @@ typedef struct {
     void *interp, *parts; /* parts: for blocks that are run once */
     void **code; /* of the interpreter, by block */
     bool is_paged;
-    JumpForm jump;
     /* what is injected */
     uint64_t bad_page, device_page; /* virtual; 0: none; never in the TLB */
     uint32_t bad_access;
