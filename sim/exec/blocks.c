@@ -274,7 +274,7 @@ typedef struct {
     uint32_t max_insns;
 } Maker;
 
-static uint32_t insns_cap(ExecVcpu *v, BlockKind kind)
+static uint32_t insns_cap(ExecVcpu *v)
 {
     uint32_t cap = v->cfg.max_block_insns;
     cap = cap && cap < IR_BLOCK_MAX_INSNS ? cap : IR_BLOCK_MAX_INSNS;
@@ -282,7 +282,7 @@ static uint32_t insns_cap(ExecVcpu *v, BlockKind kind)
         v->random = v->random * 6364136223846793005ull + 1442695040888963407ull;
         cap = 1 + (uint32_t)(v->random >> 33) % cap;
     }
-    return kind == KIND_SINGLE ? 1 : cap;
+    return cap;
 }
 
 /* An instruction over the end of the page: its bytes are put together. Only ever the first of a block. */
@@ -423,9 +423,9 @@ static void block_list(ExecVcpu *v, Block *b, _Atomic uint8_t *page, _Atomic uin
     *head = b;
 }
 
-static Block *block_make(ExecVcpu *v, BlockKind kind, const Fetch *at)
+static Block *block_make(ExecVcpu *v, BlockKind kind, uint32_t max_insns, const Fetch *at)
 {
-    Maker k = {.v = v, .first = *at, .max_insns = insns_cap(v, kind)};
+    Maker k = {.v = v, .first = *at, .max_insns = kind == KIND_NORMAL ? insns_cap(v) : max_insns};
     Trap trap;
     ir_begin(&k.build, &v->ir, v->ops, v->f->pc, v->f->mode_key);
     page_watch(v, at->page); /* before the bytes are read, so that no store goes unnoticed */
@@ -444,6 +444,7 @@ static Block *block_make(ExecVcpu *v, BlockKind kind, const Fetch *at)
                  .mode_key = v->f->mode_key,
                  .ninsns = v->ir.ninsns,
                  .nbytes = v->ir.nbytes,
+                 .cut = max_insns,
                  .kind = kind,
                  .code = code};
     access_note(v, b);
@@ -456,7 +457,7 @@ static Block *block_make(ExecVcpu *v, BlockKind kind, const Fetch *at)
     return b;
 }
 
-Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap)
+Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap)
 {
     Frame *f = v->f;
     Fetch at;
@@ -464,7 +465,8 @@ Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap)
         return NULL;
     }
     for (Block *b = v->hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
-        if (b->gpa == at.gpa && b->gva == f->pc && b->mode_key == f->mode_key && b->kind == kind) {
+        if (b->gpa == at.gpa && b->gva == f->pc && b->mode_key == f->mode_key && b->kind == kind &&
+            b->cut == max_insns) {
             if (!b->nbytes2) {
                 return b;
             }
@@ -477,7 +479,7 @@ Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap)
             }
         }
     }
-    Block *b = block_make(v, kind, &at);
+    Block *b = block_make(v, kind, max_insns, &at);
     if (!b) {
         *trap = f->trap;
     }

@@ -36,15 +36,28 @@ bool exec_is_waiting(const ExecVcpu *v)
 
 void exec_state_get(const ExecVcpu *v, ExecState *out)
 {
-    *out = (ExecState){.insns = exec_insns(v), .skipped_ns = v->skipped, .is_waiting = v->is_waiting};
+    *out = (ExecState){.insns = exec_insns(v),
+                       .skipped_ns = v->skipped,
+                       .lines = atomic_load(&v->lines),
+                       .resv_addr = v->f->resv_addr,
+                       .resv_val = v->f->resv_val,
+                       .resv_size = v->f->resv_size,
+                       .is_waiting = v->is_waiting};
 }
 
+/* What the frame knows of its lines is in its registers. */
 void exec_state_set(ExecVcpu *v, const ExecState *in)
 {
     v->f->budget = 0;
     v->f->insns_end = in->insns;
     v->skipped = in->skipped_ns;
     v->is_waiting = in->is_waiting;
+    v->f->resv_addr = in->resv_addr;
+    v->f->resv_val = in->resv_val;
+    v->f->resv_size = in->resv_size;
+    atomic_store(&v->lines, in->lines);
+    atomic_store(&v->pulses, 0);
+    atomic_store(&v->touched, 0);
 }
 
 /* ---- mode ---- */
@@ -80,9 +93,15 @@ void exec_state_changed(ExecVcpu *v)
     mode_refresh(v);
 }
 
+/* What may be executed may have changed without translation (PMP): code linked across pages must be found again. */
 void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
 {
+    ExecVcpu *v = f->vcpu;
     mmu_flush(f->mmu, gva, space_tag);
+    if (v->has_far_links) {
+        v->has_far_links = false;
+        blocks_drop_all(v);
+    }
 }
 
 void exec_flush_code(Frame *f)
@@ -107,6 +126,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
+        f->reply_gpa[f->nreplies] = gpa;
         f->reply[f->nreplies++] = *value;
         f->reply_next = f->nreplies;
     }
@@ -123,7 +143,9 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
 
 static bool on_code_writing(void *ctx, uint64_t gpa, unsigned size_bytes)
 {
-    return blocks_drop(ctx, gpa, size_bytes);
+    ExecVcpu *v = ctx;
+    bool is_code = blocks_drop(v, gpa, size_bytes);
+    return v->host.is_watched(v->host.ctx, v, gpa, size_bytes) || is_code;
 }
 
 static void on_code_written(void *ctx, uint64_t gpa, unsigned size_bytes)
@@ -157,7 +179,19 @@ void exec_line(ExecVcpu *v, GuestLine line, bool level)
     } else {
         atomic_fetch_and(&v->lines, ~(1u << line));
     }
+    atomic_fetch_or(&v->touched, 1u << line);
     atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_pulse(ExecVcpu *v, GuestLine line)
+{
+    atomic_fetch_or(&v->pulses, 1u << line);
+    atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_wait(ExecVcpu *v)
+{
+    v->is_waiting = true;
 }
 
 void exec_code_page(ExecVcpu *v)
@@ -193,11 +227,18 @@ static void take_ranges(ExecVcpu *v)
     pthread_mutex_unlock(&v->post_lock);
 }
 
+/* Only what somebody has set: several lines may be one bit of the guest, and some bits the guest clears itself. */
 static void take_lines(ExecVcpu *v)
 {
-    uint32_t lines = atomic_load(&v->lines);
+    uint32_t touched = atomic_exchange(&v->touched, 0), lines = atomic_load(&v->lines);
+    uint32_t pulses = atomic_exchange(&v->pulses, 0);
     for (unsigned i = 0; i < LINE_COUNT; i++) {
-        v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        if (touched >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        }
+        if (pulses >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, true);
+        }
     }
 }
 
@@ -365,7 +406,7 @@ static int single_run(ExecVcpu *v)
     Frame *f = v->f;
     Trap trap;
     f->reply_next = 0;
-    Block *b = block_get(v, KIND_SINGLE, &trap);
+    Block *b = block_get(v, KIND_SINGLE, 1, &trap);
     if (!b) {
         instruction_done(f);
         trap_take(v, &trap);
@@ -380,10 +421,9 @@ static int single_run(ExecVcpu *v)
     return left_handle(v, left);
 }
 
-static bool is_near(const ExecVcpu *v, const Block *from, uint64_t to)
+static bool is_near(const Block *from, uint64_t to)
 {
-    return v->isa->fetch_is_flat(v->f->mode_key) ||
-           (from->gva >> MMU_PAGE_BITS == to >> MMU_PAGE_BITS && !from->nbytes2);
+    return from->gva >> MMU_PAGE_BITS == to >> MMU_PAGE_BITS && !from->nbytes2;
 }
 
 /* An exit to another page stays valid only while that page is where it was: it goes by way of the jump cache. */
@@ -393,7 +433,10 @@ static void exit_connect(ExecVcpu *v, Block *to)
     if (from->kind != KIND_NORMAL || from->is_dead || to->is_dead) {
         return;
     }
-    if (is_near(v, from, to->gva)) {
+    if (is_near(from, to->gva)) {
+        block_link(v, from, v->f->left_exit, to);
+    } else if (v->isa->fetch_is_flat(v->f->mode_key)) {
+        v->has_far_links = true;
         block_link(v, from, v->f->left_exit, to);
     } else {
         v->cfg.engine->link(v->engine, from->code, v->f->left_exit, LINK_BY_JUMP_CACHE);
@@ -405,16 +448,6 @@ static void jump_keep(ExecVcpu *v, const Block *b)
     v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
 }
 
-static Left block_enter(ExecVcpu *v, const Block *b)
-{
-    Frame *f = v->f;
-    v->stats.blocks++;
-    if (b->ninsns <= (uint64_t)f->budget) {
-        return v->cfg.engine->enter(v->engine, b->code, f);
-    }
-    return v->cfg.engine->enter_some(v->engine, b->code, f, (uint32_t)f->budget);
-}
-
 /* Runs until the budget is used up, or something happens that the outer loop must look at. */
 static int slice_run(ExecVcpu *v)
 {
@@ -422,7 +455,7 @@ static int slice_run(ExecVcpu *v)
     Left left = LEFT_BUDGET; /* of the block before */
     while (f->budget > 0) {
         Trap trap;
-        Block *b = block_get(v, KIND_NORMAL, &trap);
+        Block *b = block_get(v, KIND_NORMAL, 0, &trap);
         if (!b) {
             trap_take(v, &trap);
             return GO_ON;
@@ -431,7 +464,12 @@ static int slice_run(ExecVcpu *v)
             exit_connect(v, b);
         }
         jump_keep(v, b);
-        left = block_enter(v, b);
+        if (b->ninsns > (uint64_t)f->budget) { /* the optimiser has made one step of it: it cannot be left half-way */
+            b = block_get(v, KIND_CUT, (uint32_t)f->budget, &trap);
+            assert(b); /* the first byte has just been fetched; if one block can be made of it, so can a shorter one */
+        }
+        v->stats.blocks++;
+        left = v->cfg.engine->enter(v->engine, b->code, f);
         if (left == LEFT_EVENT && f->event == EVENT_ALONE) {
             mark_if_asked(v);
             return single_run(v);
@@ -444,7 +482,12 @@ static int slice_run(ExecVcpu *v)
 }
 
 /* ---- the outer loop ---- */
-static uint64_t deadline_of(ExecVcpu *v)
+bool exec_has_news(const ExecVcpu *v)
+{
+    return atomic_load(&v->posted);
+}
+
+uint64_t exec_deadline(ExecVcpu *v)
 {
     uint64_t guest = v->isa->deadline ? v->isa->deadline(v->f) : UINT64_MAX;
     uint64_t host = v->host.deadline(v->host.ctx, v);
@@ -470,7 +513,7 @@ static int idle(ExecVcpu *v, uint64_t until_ns)
         v->is_waiting = false;
         return GO_ON;
     }
-    uint64_t at = deadline_of(v);
+    uint64_t at = exec_deadline(v);
     if (at >= until_ns) {
         return EXEC_WAIT;
     }
@@ -506,18 +549,18 @@ static int turn(ExecVcpu *v, const ExecRun *until)
 {
     Trap t = {0};
     uint64_t now = exec_clock_ns(v);
+    if (now >= until->until_ns) { /* what is due now is for the next run: so two runs are as one */
+        return EXEC_CLOCK;
+    }
     if (v->end_insns <= exec_insns(v)) {
         return EXEC_BUDGET;
     }
-    if (deadline_of(v) <= now) {
+    if (exec_deadline(v) <= now) {
         timers_fire(v);
     }
     if (v->isa->pending(v->f, &t)) {
         trap_take(v, &t);
         return GO_ON;
-    }
-    if (now >= until->until_ns) {
-        return EXEC_CLOCK;
     }
     if (v->is_waiting) {
         return idle(v, until->until_ns);
@@ -525,7 +568,7 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     if (v->nbreaks && is_stopped_by_break(v)) {
         return EXEC_BREAK;
     }
-    uint64_t rest = min_u64(v->end_insns - exec_insns(v), min_u64(deadline_of(v), until->until_ns) - now);
+    uint64_t rest = min_u64(v->end_insns - exec_insns(v), min_u64(exec_deadline(v), until->until_ns) - now);
     budget_set(v, until->is_step ? 1 : rest);
     return slice_run(v);
 }
@@ -578,6 +621,7 @@ bool exec_is_replied(const ExecVcpu *v)
 void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault)
 {
     assert(v->is_external && v->f->nreplies < IR_MAX_REPLIES);
+    v->f->reply_gpa[v->f->nreplies] = v->access.gpa;
     v->f->reply[v->f->nreplies++] = value;
     v->f->reply_is_fault = is_fault;
     v->is_external = false;
@@ -598,6 +642,10 @@ void exec_forget(ExecVcpu *v)
 {
     instruction_done(v->f);
     v->is_external = v->is_replied = v->is_waiting = false;
+    atomic_store(&v->pulses, 0);
+    atomic_store(&v->touched,
+                 atomic_load(&v->lines)); /* of the wires, the new frame has seen none: those that are high */
+    atomic_fetch_or(&v->posted, POST_LINES);
 }
 
 void exec_end(ExecVcpu *v)

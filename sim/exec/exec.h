@@ -41,6 +41,8 @@ typedef struct {
     bool (*has_peers)(void *ctx, ExecVcpu *v);
     void (*code_page)(void *ctx, ExecVcpu *v);
     void (*code_written)(void *ctx, ExecVcpu *v, uint64_t gpa, uint64_t n);
+    /* Are these bytes of a PAGE_WATCH page watched? A store to them runs alone; code_written follows it. */
+    bool (*is_watched)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes);
 } ExecHost;
 ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id);
 void exec_free(ExecVcpu *v);
@@ -80,6 +82,8 @@ void exec_forget(ExecVcpu *v); /* a reply due or given is abandoned (reset) */
 
 void exec_kick(ExecVcpu *v);                             /* THREAD-SAFE, async-signal-safe, sticky */
 void exec_line(ExecVcpu *v, GuestLine line, bool level); /* THREAD-SAFE */
+void exec_pulse(ExecVcpu *v, GuestLine line);            /* raises a line that the guest clears itself. THREAD-SAFE */
+void exec_wait(ExecVcpu *v);                             /* idle until wakes(), as after wfi */
 void exec_end(ExecVcpu *v);                              /* from host call-backs: leave with EXEC_ENDED */
 /* After the frame was changed from outside (registers, reset, restore): mode, contexts and pending work are recomputed. */
 void exec_state_changed(ExecVcpu *v);
@@ -87,12 +91,16 @@ void exec_state_changed(ExecVcpu *v);
 void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n);
 void exec_code_page(ExecVcpu *v); /* some page became PAGE_CODE: entries for stores are void. THREAD-SAFE */
 bool exec_translate(ExecVcpu *v, uint64_t gva, Access acc, uint64_t *gpa); /* without side effects */
+uint64_t exec_deadline(ExecVcpu *v);   /* the next instant of its clock at which a timer fires; UINT64_MAX = none */
+bool exec_has_news(const ExecVcpu *v); /* somebody has posted something that it has not looked at */
 uint64_t exec_insns(const ExecVcpu *v);
 uint64_t exec_clock_ns(const ExecVcpu *v);
 void exec_clock_set(ExecVcpu *v, uint64_t ns); /* forward only: idle time */
 bool exec_is_waiting(const ExecVcpu *v);       /* in wfi */
 typedef struct {
     uint64_t insns, skipped_ns;
+    uint32_t lines;                          /* bit GuestLine: level */
+    uint64_t resv_addr, resv_val, resv_size; /* the reservation of lr */
     bool is_waiting;
 } ExecState; /* what a snapshot keeps beside the frame's registers */
 void exec_state_get(const ExecVcpu *v, ExecState *out);

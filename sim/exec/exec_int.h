@@ -19,11 +19,12 @@ enum {
 
 typedef enum {
     KIND_NORMAL,
+    KIND_CUT,   /* the first instructions of a block that would pass a deadline (ir.h 6) */
     KIND_SINGLE /* one instruction that runs alone (ir.h 5) */
 } BlockKind;
 typedef struct Block {
-    uint64_t gva, gpa, gpa2; /* gpa2: of the first byte in a second page, if nbytes2 */
-    uint32_t mode_key, ninsns, nbytes, nbytes2;
+    uint64_t gva, gpa, gpa2;                         /* gpa2: of the first byte in a second page, if nbytes2 */
+    uint32_t mode_key, ninsns, nbytes, nbytes2, cut; /* cut: the most that a CUT may have */
     BlockKind kind;
     bool is_dead;
     void *code;
@@ -79,7 +80,7 @@ struct ExecVcpu {
     uint64_t useless_traps; /* since an instruction last retired */
     uint64_t last_trap_insns;
     uint64_t break_insns; /* the breakpoint was reported at this count: the next run goes over it */
-    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed;
+    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed, has_far_links;
     ExecAccess access;
     ExecBreak breaks[EXEC_MAX_BREAKS];
     MmuWatch watches[EXEC_MAX_BREAKS];
@@ -88,7 +89,8 @@ struct ExecVcpu {
 
     /* from other threads */
     _Atomic uint32_t posted;
-    _Atomic uint32_t lines;
+    _Atomic uint32_t lines, touched,
+        pulses; /* levels; those set since they were last passed on; raised for the guest to clear */
     pthread_mutex_t post_lock;
     struct {
         uint64_t gpa, n;
@@ -96,8 +98,8 @@ struct ExecVcpu {
     size_t nranges; /* MAX_POSTED_RANGES: all code */
 };
 
-/* The block for the frame's pc and mode, found or made. NULL: *trap is the fetch's. */
-Block *block_get(ExecVcpu *v, BlockKind kind, Trap *trap);
+/* The block for the frame's pc and mode, found or made. CUT: of at most max_insns. NULL: *trap is the fetch's. */
+Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap);
 void block_link(ExecVcpu *v, Block *from, unsigned exit, Block *to);
 /* Blocks that hold any of these bytes become unreachable. true if there were any. Their memory stays until blocks_reap, since an
  * engine may be inside one. */

@@ -51,6 +51,8 @@ typedef struct GuestIsa {
     GuestId id;
     const char *name;
     uint8_t insn_min_bytes, insn_max_bytes;
+    uint16_t elf_machine;          /* e_machine of its ELF files */
+    const char *fdt_isa, *fdt_mmu; /* as the binding of its cpu nodes spells what is implemented */
     IrGuest ir;
     MmuGuest mmu;
     const char *const *rows; /* names of decode rows, for coverage and printing: index = IrBlock.insn_row */

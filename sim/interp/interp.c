@@ -37,7 +37,7 @@ typedef struct {
     Stub stub[IR_MAX_EXITS];
     OpMeta *meta; /* by op */
     uint16_t insn_at[IR_BLOCK_MAX_INSNS];
-    unsigned nexits, nops;
+    unsigned nexits;
     const IrGuest *guest;
     void *tag;
     Head head; /* its ops follow */
@@ -58,8 +58,8 @@ typedef struct {
 #define LOADS(X)                                                                                                       \
     X(ld8, uint8_t, 0)                                                                                                 \
     X(lds8, int8_t, MEM_SIGNED)                                                                                        \
-    X(ld16, uint16_t, 1) X(lds16, int16_t, 1 | MEM_SIGNED) X(ld32, uint32_t, 2) X(lds32, int32_t, 2 | MEM_SIGNED)      \
-        X(ld64, uint64_t, 3)
+    X(ld16, uint16_t, 1)                                                                                               \
+    X(lds16, int16_t, 1 | MEM_SIGNED) X(ld32, uint32_t, 2) X(lds32, int32_t, 2 | MEM_SIGNED) X(ld64, uint64_t, 3)
 #define STORES(X) X(st8, uint8_t, 0) X(st16, uint16_t, 1) X(st32, uint32_t, 2) X(st64, uint64_t, 3)
 #define BRANCHES(X)                                                                                                    \
     X(breq, COND_EQ, a == b)                                                                                           \
@@ -70,7 +70,8 @@ typedef struct {
     X(brgeu, COND_GEU, a >= b)
 #define OTHERS(X)                                                                                                      \
     X(ld_any)                                                                                                          \
-    X(st_any) X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(leave) X(leave_far) X(cut)
+    X(st_any)                                                                                                          \
+    X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(syncr) X(leave) X(leave_far)
 
 typedef enum {
 #define NUL(name, expr) H_##name,
@@ -148,8 +149,8 @@ static Handler lower(const IrOp *op)
 #undef FP
 #undef MEM
 #undef CTL
-        [IR_call] = H_call, [IR_jmp] = H_jmp,   [IR_jmpr] = H_jmpr,
-        [IR_trap] = H_trap, [IR_stop] = H_stop, [IR_sync] = H_sync,
+        [IR_call] = H_call, [IR_jmp] = H_jmp,   [IR_jmpr] = H_jmpr,   [IR_trap] = H_trap,
+        [IR_stop] = H_stop, [IR_sync] = H_sync, [IR_syncr] = H_syncr,
     };
     switch (ir_op_info[op->op].cls) {
     case CLASS_LOAD:
@@ -172,7 +173,7 @@ static Handler lower(const IrOp *op)
 
 static Handler pair_of(Handler first, Handler second)
 {
-    static const uint16_t pairs[H_cut + 1][H_cut + 1] = {
+    static const uint16_t pairs[H_leave_far + 1][H_leave_far + 1] = {
 #define PAIR(first, second) [H_##first][H_##second] = H_##first##__##second,
 #include "sim/interp/pairs.def"
 #undef PAIR
@@ -209,7 +210,6 @@ static Code *code_new(Interp *in, const IrBlock *b, void *tag)
     c->nexits = 0;
     c->guest = in->guest;
     c->tag = tag;
-    c->nops = b->nops;
     memcpy(c->insn_at, b->insn_at, sizeof c->insn_at);
     c->head.ninsns = b->ninsns;
     c->head.pc = b->gva;
@@ -614,6 +614,10 @@ L_sync:
     f->budget = budget;
     f->pc = (uint64_t)p->imm;
     return LEFT_SYNC;
+L_syncr:
+    f->budget = budget;
+    f->pc = S(p->a) + (uint64_t)p->imm;
+    return LEFT_SYNC;
 L_leave_far : {
     const JumpEntry *e = &f->jump[JUMP_INDEX(head->pc)];
     if (__builtin_expect(e->pc == head->pc, 1)) {
@@ -622,10 +626,6 @@ L_leave_far : {
 }
 L_leave:
     return leave_exit(f, p, budget);
-L_cut:
-    f->budget = budget;
-    f->pc = head->pc + code_of(head)->insn_at[head->ninsns]; /* ninsns is cut as well */
-    return LEFT_BUDGET;
 #define PAIR(first, second)                                                                                            \
     L_##first##__##second : AT_##first(p);                                                                             \
     AT_##second(p + 1);                                                                                                \
@@ -646,47 +646,12 @@ static Left interp_enter(void *engine, void *code, Frame *f)
     return interp_loop(code, f, NULL);
 }
 
-/* The op at which instruction n begins is made to leave; a pair that reaches over it is taken apart for the while. */
-static Left interp_enter_some(void *engine, void *code, Frame *f, uint32_t n)
-{
-    const void *const *handlers;
-    interp_loop(NULL, NULL, &handlers);
-    Code *c = code_of(code);
-    uint32_t at = 0;
-    while (c->meta[at].insn < n) {
-        at++;
-        assert(at < c->nops);
-    }
-    if (!at) { /* none of the first n does anything */
-        f->budget -= n;
-        f->pc = c->head.pc + c->insn_at[n];
-        return LEFT_BUDGET;
-    }
-    int64_t left_out = c->head.ninsns - n;
-    Op at_op = c->head.op[at], before = c->head.op[at - 1];
-    for (unsigned i = 0; i < c->nexits && c->site[i] < &c->head.op[at]; i++) {
-        c->site[i]->d = (Slot)(c->site[i]->d - left_out);
-    }
-    c->head.ninsns = n;
-    c->head.op[at].handler = handlers[H_cut];
-    c->head.op[at - 1].handler = handlers[c->meta[at - 1].handler];
-    Left left = interp_enter(engine, code, f);
-    c->head.op[at - 1].handler = before.handler;
-    c->head.op[at].handler = at_op.handler;
-    c->head.ninsns += left_out;
-    for (unsigned i = 0; i < c->nexits && c->site[i] < &c->head.op[at]; i++) {
-        c->site[i]->d = (Slot)(c->site[i]->d + left_out);
-    }
-    return left;
-}
-
 const Engine engine_interp = {
     .name = "interp",
     .create = interp_create,
     .destroy = interp_destroy,
     .prepare = interp_prepare,
     .enter = interp_enter,
-    .enter_some = interp_enter_some,
     .link = interp_link,
     .release = interp_release,
 };

@@ -56,3 +56,29 @@ bool ir_cond(IrCond cond, uint64_t a, uint64_t b)
     assert(!"a condition");
     return false;
 }
+
+typedef struct {
+    FpOp1 *one;
+    FpOp2 *two;
+    FpOp3 *three;
+} FpRow;
+static const FpRow fp_rows[IR_COUNT] = {
+    [IR_fadd] = {.two = fp_add}, [IR_fsub] = {.two = fp_sub},   [IR_fmul] = {.two = fp_mul},
+    [IR_fdiv] = {.two = fp_div}, [IR_fsqrt] = {.one = fp_sqrt}, [IR_fma] = {.three = fp_fma},
+};
+
+uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm, uint32_t fp_mode, uint32_t *flags)
+{
+    const FpRow *row = &fp_rows[op->op];
+    FpFmt fmt = (FpFmt)FP_FMT(op->aux);
+    FpRound round = (FpRound)(FP_RM(op->aux) == RM_DYN ? rm : FP_RM(op->aux));
+    round = round <= RM_ODD ? round : RM_RNE;
+    if (row->one) {
+        return row->one(fmt, a, round, fp_mode, flags);
+    }
+    if (row->two) {
+        return row->two(fmt, a, b, round, fp_mode, flags);
+    }
+    assert(row->three); /* else a new FP op has no row */
+    return row->three(fmt, a, b, c, round, fp_mode, flags);
+}

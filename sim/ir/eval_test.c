@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef __int128 I128;
 typedef unsigned __int128 U128;
@@ -239,4 +240,70 @@ TEST(ir_eval, a_condition_is_the_sign_of_the_difference)
         CHECK(ir_cond(COND_LTU, a, b) == (u < 0));
         CHECK(ir_cond(COND_GEU, a, b) == (u >= 0));
     }
+}
+
+static uint64_t bits_of(double d)
+{
+    uint64_t v;
+    memcpy(&v, &d, sizeof v);
+    return v;
+}
+
+static double double_of(uint64_t v)
+{
+    double d;
+    memcpy(&d, &v, sizeof d);
+    return d;
+}
+
+TEST(ir_eval, an_fp_op_of_doubles_to_nearest_is_that_of_c)
+{
+    uint64_t seed = 4;
+    for (unsigned i = 0; i < 4000; i++) {
+        uint64_t a = test_random(&seed) >> 2, b = test_random(&seed) >> 2, c = test_random(&seed) >> 2; /* no NaN */
+        double x = double_of(a), y = double_of(b), z = double_of(c);
+        const struct {
+            IrOpcode op;
+            double want;
+        } cases[] = {
+            {IR_fadd, x + y},
+            {IR_fsub, x - y},
+            {IR_fmul, x * y},
+            {IR_fdiv, x / y},
+            {IR_fsqrt, __builtin_sqrt(x)},
+            {IR_fma, __builtin_fma(x, y, z)},
+        };
+        for (size_t j = 0; j < sizeof cases / sizeof cases[0]; j++) {
+            IrOp o = {.op = (uint16_t)cases[j].op, .aux = FP_AUX(FMT_F64, RM_RNE)};
+            uint32_t flags = 0;
+            CHECK(ir_eval_fp(&o, a, b, c, RM_RUP, FP_MODE_RISCV, &flags) == bits_of(cases[j].want));
+        }
+    }
+}
+
+TEST(ir_eval, every_fp_op_takes_any_aux_rounding_and_operand)
+{
+    uint64_t seed = 6;
+    for (unsigned op = 0; op < IR_COUNT; op++) {
+        for (unsigned i = 0; ir_op_info[op].cls == CLASS_FP && i < 2000; i++) {
+            IrOp o = {.op = (uint16_t)op, .aux = FP_AUX(i & 3, i >> 2 & 7)};
+            uint64_t a = test_operand(&seed), b = test_operand(&seed), c = test_operand(&seed);
+            uint32_t flags = 64, mode = (uint32_t)test_random(&seed) & 0xfff & ~FPM_NAN_RULE;
+            uint64_t d = ir_eval_fp(&o, a, b, c, (unsigned)test_random(&seed), mode, &flags);
+            CHECK((i & 3) == FMT_F64 || d >> ((i & 3) == FMT_F32 ? 32 : 16) == 0);
+            CHECK(flags & 64 && flags < 128);
+        }
+    }
+}
+
+TEST(ir_eval, flags_accrue_and_a_dynamic_rounding_is_the_given_one)
+{
+    IrOp o = {.op = IR_fdiv, .aux = FP_AUX(FMT_F64, RM_DYN)};
+    uint32_t flags = FP_DZ;
+    uint64_t down = ir_eval_fp(&o, bits_of(1), bits_of(3), 0, RM_RDN, FP_MODE_RISCV, &flags);
+    uint64_t up = ir_eval_fp(&o, bits_of(1), bits_of(3), 0, RM_RUP, FP_MODE_RISCV, &flags);
+    CHECK_INT(up, down + 1);
+    CHECK_INT(flags, FP_DZ | FP_NX);
+    o.aux = FP_AUX(FMT_F64, RM_RTZ);
+    CHECK_INT(ir_eval_fp(&o, bits_of(1), bits_of(3), 0, RM_RUP, FP_MODE_RISCV, &flags), down);
 }

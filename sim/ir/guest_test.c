@@ -17,6 +17,8 @@ static const IrSlotInfo slots[] = {
     {"a11", TEST_REG(11)},
     {"fp_flags", offsetof(TestFrame, fp_flags)},
     {"fp_rm", offsetof(TestFrame, fp_rm)},
+    {"b0", TEST_FAR(0)},
+    {"b1", TEST_FAR(1)},
 };
 
 static uint64_t hash(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)

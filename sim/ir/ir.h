@@ -30,7 +30,8 @@
  *                  device raises interrupts, reads the clock and changes maps at an instruction boundary that is
  *                  the same in every engine and for every block length.
  *   EVENT_EXTERNAL the access must leave the simulator. The stop is BEFORE the instruction; the reply goes into
- *                  Frame.reply and the instruction is run again, taking its n-th external access from the n-th reply.
+ *                  Frame.reply and the instruction is run again, taking its n-th external access from the n-th reply,
+ *                  whatever is mapped there by now.
  *                  No engine saves temporaries; P1 makes the second run harmless.
  *   Ops of an instruction that is alone (or last, before a sync) carry MEM_ALONE: they may touch devices and code.
  * 6 BUDGET. Frame.budget counts down instructions to the next deadline (timer, end of run, poll of other threads). An
@@ -111,8 +112,8 @@ typedef enum {
 #define MEM_REGIME_OF(aux) ((aux) >> 8 & 15u)
 /* aux of fence */
 typedef enum { ORD_RELAXED, ORD_ACQUIRE, ORD_RELEASE, ORD_ACQ_REL, ORD_SEQ_CST } MemOrder;
-/* aux of FP: softfp's FpFmt and FpRound */
-enum { RM_DYN = 7 }; /* slot fp_rm; else softfp's FpRound */
+/* aux of FP: an FpFmt, and an FpRound or RM_DYN */
+enum { RM_DYN = 7 };
 #define FP_AUX(fmt, rm) ((uint16_t)((fmt) | (rm) << 3))
 #define FP_FMT(aux)     ((aux)&7u)
 #define FP_RM(aux)      ((aux) >> 3 & 7u)
@@ -172,14 +173,15 @@ typedef struct Frame {
     int64_t budget;
     uint64_t pc; /* right whenever the frame is seen from outside an engine */
     struct TlbEntry *tlb_read, *tlb_write;
-    uint64_t tlb_key;  /* softmmu.h: context of data accesses in regime 0 */
-    JumpEntry *jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
+    uint64_t tlb_key; /* softmmu.h: context of data accesses in regime 0 */
+    JumpEntry *
+        jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
                       * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */
     struct Mmu *mmu;
     void *vcpu;         /* the dispatcher's */
     uint32_t event;     /* EVENT_x; 0 = none */
     uint32_t mode_key;  /* of the code now running */
-    uint32_t left_exit; /* which exit of left_block was taken: what the dispatcher may link */
+    uint32_t left_exit; /* which exit of left_block was taken (SIDE_EXIT and TERM ops, from 0): what may be linked */
     uint32_t stop_reason;
     void *left_block; /* the tag that prepare() was given: with LEFT_EXIT and LEFT_EVENT */
     uint64_t stop_imm;
@@ -187,7 +189,7 @@ typedef struct Frame {
     uint64_t resv_addr, resv_val, resv_size; /* lr: 0 bytes = no reservation */
     uint64_t insns_end;                      /* instructions retired so far = insns_end - budget */
     uint32_t nreplies, reply_next;
-    uint64_t reply[IR_MAX_REPLIES];
+    uint64_t reply[IR_MAX_REPLIES], reply_gpa[IR_MAX_REPLIES];
     bool reply_is_fault;
     uint64_t temp[IR_NTEMPS];
 } Frame;
@@ -267,13 +269,17 @@ void ir_jmp(IrBuild *k, uint64_t pc);
  * instructions, P1, one terminator at the end, the zero slot never written, counts consistent. Run on every block in debug
  * builds (assert) and by every test. */
 MUST_USE int ir_verify(const IrBlock *b, const IrGuest *g, Err *err);
-void ir_optimise(IrBlock *b, const IrGuest *g); /* constant folding and propagation, copies, dead stores (P3) */
+/* Constant folding and propagation, copies, dead stores (P3), of a verified block, in place. Exits may go, and with a branch
+ * that is always taken the rest of the block: ninsns, nbytes and the numbers of exits are those of afterwards. Linear, no
+ * allocation. */
+void ir_optimise(IrBlock *b, const IrGuest *g);
 void ir_print(const IrBlock *b, const IrGuest *g, Buf *out);
 /* print's inverse: ops has room for IR_BLOCK_MAX_OPS. -ERR_INVAL with "line:col: ..., expected ...". */
 MUST_USE int ir_parse(const char *text, const IrGuest *g, IrBlock *out, IrOp *ops, Err *err);
 /* The oracle of engine tests, and the folder: a PURE op from a, b, c, imm. */
 uint64_t ir_eval(IrOpcode op, uint64_t a, uint64_t b, uint64_t c, int64_t imm);
-/* An FP op; flags accrue. */
+/* An FP op; flags accrue. rm: what slot fp_rm holds, an FpRound, read for RM_DYN; a number that is none rounds to nearest
+ * even (the translator has made sure that there is none). */
 uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm, uint32_t fp_mode, uint32_t *flags);
 bool ir_cond(IrCond cond, uint64_t a, uint64_t b);
 
@@ -297,9 +303,6 @@ typedef struct Engine {
     void *(*prepare)(void *engine, const IrBlock *b, void *tag);
     /* Runs from code until something of Left; frame exact by P2, counts by 6. */
     Left (*enter)(void *engine, void *code, Frame *f);
-    /* Runs the first n instructions of code, which has more, and leaves with LEFT_BUDGET; or less, if something else of
-     * Left comes up. Frame.budget is n. Linked exits among them are taken. */
-    Left (*enter_some)(void *engine, void *code, Frame *f, uint32_t n);
     /* Exit number `exit` of `from` goes straight to `to` from now on; NULL: back to the dispatcher; LINK_BY_JUMP_CACHE: to
      * what Frame.jump holds for its pc, else to the dispatcher. */
     void (*link)(void *engine, void *from, unsigned exit, void *to);

@@ -10,7 +10,10 @@ typedef struct TestFrame {
     Frame f;
     uint64_t r[TEST_NREGS]; /* a0.. */
     uint64_t fp_flags, fp_rm;
+    uint64_t gap[256 - TEST_NREGS - 2];
+    uint64_t far[2]; /* b0, b1: in the optimiser's buckets of a0 and a1 */
 } TestFrame;
+#define TEST_FAR(n) ((Slot)(offsetof(TestFrame, far) + 8u * (n)))
 #define TEST_REG(n) ((Slot)(offsetof(TestFrame, r) + 8u * (n)))
 enum { TEST_HASH, TEST_CHECK, TEST_PEEK, TEST_POKE, TEST_FLAGS, TEST_MODE, TEST_NHELPERS };
 extern const IrGuest test_guest;

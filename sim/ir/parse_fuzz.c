@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any text as a block: an error with a place, or a block that prints to a text that parses to the same one. */
+ * Any text as a block: an error with a place, or a block that prints to a text that parses to the same one. A block that the
+ * verifier accepts is still right after the optimiser. */
 #include "sim/base/mem.h"
 #include "sim/ir/guest_test.c" /* fuzz targets link libraries only */
 
@@ -35,6 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     must(!strcmp(buf_text(&one), buf_text(&two)));
     rc = ir_verify(&b, &test_guest, &err);
     must(!rc || err.text[0]);
+    if (!rc) {
+        ir_optimise(&b, &test_guest);
+        must(!ir_verify(&b, &test_guest, &err));
+    }
     buf_free(&one);
     buf_free(&two);
     return 0;

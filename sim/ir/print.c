@@ -6,7 +6,7 @@
 const char *const text_sizes[8] = {"1", "2", "4", "8", "s1", "s2", "s4", "s8"};
 const TextFlag text_mem_flags[TEXT_NMEM_FLAGS] = {
     {"aligned", MEM_ALIGNED}, {"alone", MEM_ALONE}, {"fetchlike", MEM_FETCHLIKE}};
-const TextFlag text_jmp_flags[TEXT_NJMP_FLAGS] = {{"call", JMP_CALL}, {"ret", JMP_RET}};
+const TextFlag text_jmp_flags[TEXT_NJMP_FLAGS] = {{"call", JMP_CALL}, {"ret", JMP_RET}, {"even", JMP_EVEN}};
 const char *const text_conds[COND_COUNT] = {"eq", "ne", "lt", "ge", "ltu", "geu"};
 const char *const text_orders[TEXT_NORDER] = {"relaxed", "acquire", "release", "acq_rel", "seq_cst"};
 const char *const text_fmts[TEXT_NFMT] = {"f16", "bf16", "f32", "f64"};

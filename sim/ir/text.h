@@ -9,7 +9,7 @@
  *       fadd.f32.dyn a0, a1, a2
  *       call.check a0, a1, -5                 the helper's operands, then imm
  *       brcond.ltu a0, a1, 0x80000010
- *       jmp 0x80000020                        also jmpr.ret a0; trap a0, 13; stop.1 a0, 0; sync 0x80000020
+ *       jmp 0x80000020                        also jmpr.ret a0, 0; trap a0, 13; stop.1 a0, 0; sync 0x80000020
  *
  * An operand list is d, then [a + imm] of memory ops or a, b, c, then imm. A # starts a comment. */
 #ifndef SIM_IR_TEXT_H
@@ -21,7 +21,7 @@ typedef struct {
     const char *word;
     uint16_t bit;
 } TextFlag;
-enum { TEXT_NMEM_FLAGS = 3, TEXT_NJMP_FLAGS = 2, TEXT_NRM = 8, TEXT_NFMT = FMT_F64 + 1, TEXT_NORDER = ORD_SEQ_CST + 1 };
+enum { TEXT_NMEM_FLAGS = 3, TEXT_NJMP_FLAGS = 3, TEXT_NRM = 8, TEXT_NFMT = FMT_F64 + 1, TEXT_NORDER = ORD_SEQ_CST + 1 };
 extern const char *const text_sizes[8]; /* index: MEM_LG2, + 4 if MEM_SIGNED */
 extern const TextFlag text_mem_flags[TEXT_NMEM_FLAGS], text_jmp_flags[TEXT_NJMP_FLAGS];
 extern const char *const text_conds[COND_COUNT], *const text_orders[TEXT_NORDER];
@@ -34,6 +34,7 @@ static inline bool text_is_mem(IrClass cls) /* the operand a is an address */
 
 static inline unsigned text_nsrc(const IrOp *o, const IrGuest *g) /* operands read; a call: as its helper says */
 {
-    return o->op == IR_call && o->aux < g->nhelpers ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    unsigned n = o->op == IR_call && o->aux < g->nhelpers ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    return n < 3 ? n : 3;
 }
 #endif

@@ -111,7 +111,7 @@ TEST(ir_text, the_form_is_the_one_that_the_manual_shows)
                                "insn 1 len=2 row=65535\n"
                                "insn 2 len=2 row=0\n"
                                "  jmp 0x80000020\n"
-                               "  jmpr.call.ret a0\n"
+                               "  jmpr.call.ret.even a0, 4\n"
                                "  trap a0, 13\n"
                                "  stop.77 a0, 5\n"
                                "  sync 0xfffffffffffffffe\n";

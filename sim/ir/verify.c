@@ -123,7 +123,7 @@ static int check_fp(const Verifier *v)
     if (!is_named(v, v->g->fp_flags) || (rm == RM_DYN && !is_named(v, v->g->fp_rm))) {
         return bad(v, "%s has no FP flags or rounding", v->g->name);
     }
-    return 0;
+    return v->op->d != v->g->fp_flags ? 0 : bad(v, "writes fp_flags twice");
 }
 
 static int check_aux(const Verifier *v)
@@ -147,7 +147,9 @@ static int check_aux(const Verifier *v)
         limit = COND_COUNT;
         break;
     case CLASS_TERM: /* the reason of a stop is the guest's */
-        limit = o->op == IR_jmp || o->op == IR_jmpr ? (JMP_CALL | JMP_RET) + 1 : o->op == IR_stop ? UINT16_MAX + 1u : 1;
+        limit = o->op == IR_jmp || o->op == IR_jmpr ? (JMP_CALL | JMP_RET | JMP_EVEN) + 1
+                : o->op == IR_stop                  ? UINT16_MAX + 1u
+                                                    : 1;
         break;
     case CLASS_PURE:
         break;
@@ -165,8 +167,8 @@ static int check_effects(Verifier *v)
     if (may_event && v->writer) {
         return bad(v, "may raise an event after %s wrote an architectural slot (P1)", v->writer);
     }
-    if (v->has_ended &&
-        (info->cls == CLASS_SIDE_EXIT || (info->cls == CLASS_TERM && o->op != IR_sync && o->op != IR_stop))) {
+    if (v->has_ended && (info->cls == CLASS_SIDE_EXIT ||
+                         (info->cls == CLASS_TERM && o->op != IR_sync && o->op != IR_syncr && o->op != IR_stop))) {
         return bad(v, "leaves after a helper with EFF_ENDS, but not by sync or stop");
     }
     v->has_ended |= (effects & EFF_ENDS) != 0;

@@ -41,7 +41,7 @@ TEST(ir_verify, a_block_that_keeps_the_rules_is_right)
         BLOCK "call.mode zero, a0, a1, 0\nsync 0x1004\n",
         BLOCK "call.mode %0, a0, a1, 0\nmov a3, %0\nstop.1 a3, 0\n",
         BLOCK "trap a0, 2\n",
-        BLOCK "fadd.f64.dyn a0, a1, a2\n" INSN1 "fma.f32.rne a0, a0, a1, a2\njmpr.ret a0\n",
+        BLOCK "fadd.f64.dyn a0, a1, a2\n" INSN1 "fma.f32.rne a0, a0, a1, a2\njmpr.ret a0, 0\n",
         BLOCK "lr.s4.aligned a0, [a1]\n" INSN1 "sc.4.aligned a0, [a1], a2\nfence.seq_cst\n" JMP,
         BLOCK INSN1 JMP,
     };
@@ -62,7 +62,7 @@ TEST(ir_verify, an_operand_is_a_slot_of_the_guest_or_a_temporary_that_this_instr
         {BLOCK "movi %0, 1\n" INSN1 "mov a0, %0\n" JMP, "op 1 (mov) of insn 1: reads %0 before"},
         {BLOCK "add_i zero, a0, 1\n" JMP, "writes the zero slot"},
         {BLOCK "ld.8 zero, [a0]\n" JMP, "writes the zero slot"},
-        {BLOCK "jmpr %0\n", "reads %0 before"},
+        {BLOCK "jmpr %0, 0\n", "reads %0 before"},
         {BLOCK "st.8 [a0], %1\n" JMP, "reads %1 before"},
         {BLOCK "sel a0, a1, a2, %1\n" JMP, "reads %1 before"},
     };
@@ -158,7 +158,7 @@ TEST(ir_verify, fields_that_an_op_does_not_use_are_zero_and_aux_is_of_its_class)
     CASE(ops[2].d = TEST_REG(1), "has a destination, but no result");
     CASE(ops[0].imm = 1, "imm is not used and not 0");
     CASE(ops[0].aux = 1, "aux 1, not below 1");
-    CASE(ops[2].aux = 4, "aux 4, not below 4");
+    CASE(ops[2].aux = 8, "aux 8, not below 8");
     CASE(ops[1].aux |= 0x40, "has bits that it may not have");
     CASE(ops[1].aux |= 0x1000, "has bits that it may not have");
     CASE((ops[1].op = IR_lr, ops[1].aux |= MEM_FETCHLIKE), "has bits that it may not have");
@@ -166,6 +166,7 @@ TEST(ir_verify, fields_that_an_op_does_not_use_are_zero_and_aux_is_of_its_class)
     CASE((ops[0].op = IR_fadd, ops[0].aux = FP_AUX(4, 0)), "is no format and rounding");
     CASE((ops[0].op = IR_fadd, ops[0].aux = FP_AUX(FMT_F64, 6)), "is no format and rounding");
     CASE((ops[0].op = IR_fadd, ops[0].aux = 0x40), "is no format and rounding");
+    CASE((ops[0].op = IR_fadd, ops[0].aux = FMT_F64, ops[0].d = test_guest.fp_flags), "writes fp_flags twice");
     CASE((ops[0].op = IR_call, ops[0].aux = TEST_NHELPERS), "aux 6, not below 6");
     CASE((ops[0] = (IrOp){.op = IR_brcond, .aux = COND_COUNT}), "aux 6, not below 6");
     CASE((ops[0] = (IrOp){.op = IR_fence, .aux = 5}), "aux 5, not below 5");

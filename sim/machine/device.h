@@ -50,10 +50,16 @@ typedef struct DeviceType {
     void (*tick)(Device *d, unsigned vcpu); /* now_ns() >= deadline(): move wires */
     /* NULL = none. Bytes have come in from outside (console); returns how many were taken. */
     size_t (*input)(Device *d, const void *bytes, size_t n);
+    /* NULL = none. Takes bytes that came in and were not read yet, as firmware that shares the console does. */
+    size_t (*take)(Device *d, void *bytes, size_t cap);
     /* NULL = takes no wire. A wire into the device (an interrupt controller) moved. */
     void (*wire)(Device *d, unsigned number, bool level);
+    /* NULL = has no line of a vcpu. Sets each of its lines to what the state says: after restore. */
+    void (*drive)(Device *d);
     /* NULL = not in the device tree. Adds its node; base is its address, and props come from the board's row. */
     void (*fdt)(const Device *d, struct Fdt *fdt);
+    /* NULL = none. Adds nodes that do not lie on the bus (no reg), at the root. */
+    void (*fdt_root)(const Device *d, struct Fdt *fdt);
     int (*check)(const Device *d, Err *err); /* NULL = any state of the right size is sound; after restore */
 } DeviceType;
 

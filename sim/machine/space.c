@@ -328,6 +328,42 @@ size_t space_rams(const Space *s, SpaceRam *out, size_t cap)
     return n;
 }
 
+bool space_ram_touched(const Space *s, uint32_t ram, uint64_t from, uint64_t *first, uint64_t *npages)
+{
+    space_lock(s);
+    assert(ram < s->rams.n);
+    bool is_any = ram_touched(&s->rams.items[ram], from, first, npages);
+    space_unlock(s);
+    return is_any;
+}
+
+int space_ram_clear(Space *s, uint32_t ram, Err *err)
+{
+    space_lock(s);
+    assert(ram < s->rams.n);
+    int rc = ram_clear(&s->rams.items[ram], err);
+    if (!rc) {
+        atomic_fetch_add_explicit(&s->version, 1, memory_order_release);
+    }
+    space_unlock(s);
+    return rc;
+}
+
+void space_ram_put(Space *s, uint32_t ram, uint64_t offset, const void *bytes, size_t n)
+{
+    space_lock(s);
+    assert(ram < s->rams.n);
+    const Ram *r = &s->rams.items[ram];
+    assert(offset <= r->size_bytes && n <= r->size_bytes - offset);
+    if (n) {
+        memcpy(r->host + offset, bytes, n);
+        for (uint64_t i = offset / SPACE_PAGE_BYTES; i <= (offset + n - 1) / SPACE_PAGE_BYTES; i++) {
+            atomic_fetch_or(&r->pages[i], PAGE_DIRTY);
+        }
+    }
+    space_unlock(s);
+}
+
 size_t space_regions(const Space *s, SpaceRegion *out, size_t cap)
 {
     size_t n = 0;

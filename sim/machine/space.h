@@ -26,7 +26,11 @@
 enum { SPACE_PAGE_BYTES = 4096, SPACE_MAX_REGIONS = 1024, SPACE_MAX_RAMS = 1024 };
 enum { SPACE_R = 1, SPACE_W = 2, SPACE_X = 4, SPACE_LOG_DIRTY = 8 }; /* the numbers of accel.h's MAP_x */
 /* flags of a page of RAM, one atomic byte each */
-enum { PAGE_CODE = 1 /* some vcpu has translated from it: stores go the slow way */, PAGE_DIRTY = 2 };
+enum {
+    PAGE_CODE = 1 /* some vcpu has translated from it: stores go the slow way */,
+    PAGE_DIRTY = 2,
+    PAGE_WATCH = 4 /* stores are looked at to the byte, by whoever set it */
+};
 
 typedef struct Space Space;
 /* A device: offset is from its start, size 1, 2, 4 or 8. 0, or -ERR_FAULT: no register of that size there (bus error). */
@@ -83,6 +87,14 @@ typedef struct {
     uint8_t *host;
 } SpaceRam;
 size_t space_rams(const Space *s, SpaceRam *out, size_t cap); /* returns the count */
+/* The next run of pages, from page `from` of a RAM on, that were ever written or read, on any side of a fork; false: none.
+ * All others are zero, and reading them would commit them. */
+bool space_ram_touched(const Space *s, uint32_t ram, uint64_t from, uint64_t *first, uint64_t *npages);
+/* Makes a RAM all zeros again and gives its host pages back; host addresses stay. What was not zero is dirty, nothing is
+ * PAGE_CODE, and space_version changes: no vcpu may run, and what was translated is void. -ERR_NOMEM, -ERR_LIMIT: unchanged. */
+MUST_USE int space_ram_clear(Space *s, uint32_t ram, Err *err);
+/* Writes by place in the RAM, wherever it is mapped; marks dirty, reports no code. The range is inside the RAM. */
+void space_ram_put(Space *s, uint32_t ram, uint64_t offset, const void *bytes, size_t n);
 typedef struct {
     uint64_t gpa, size_bytes, offset;
     uint32_t ram, flags;

@@ -49,6 +49,8 @@ const Region *map_find(const Map *m, uint64_t gpa);
 int ram_open(Ram *r, uint64_t size_bytes, Err *err);
 int ram_fork(Ram *r, Ram *twin, Err *err);
 void ram_close(Ram *r);
+bool ram_touched(const Ram *r, uint64_t from, uint64_t *first, uint64_t *npages);
+int ram_clear(Ram *r, Err *err);
 static inline uint64_t ram_npages(const Ram *r)
 {
     return r->size_bytes / SPACE_PAGE_BYTES;

@@ -18,9 +18,9 @@ static void *map_or_null(void *at, uint64_t size_bytes, int flags, int fd)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static int no_memory(const Ram *r, Err *err)
+static int no_memory(uint64_t size_bytes, Err *err)
 {
-    return err_native(err, ERR_NOMEM, errno, "RAM of 0x%llx bytes", (unsigned long long)r->size_bytes);
+    return err_native(err, ERR_NOMEM, errno, "RAM of 0x%llx bytes", (unsigned long long)size_bytes);
 }
 
 void ram_close(Ram *r)
@@ -42,64 +42,133 @@ static int ram_place(Ram *r, int share, Err *err)
     r->host = map_or_null(NULL, r->size_bytes, share, r->fd);
     r->pages = r->host ? map_or_null(NULL, ram_npages(r), MAP_PRIVATE | MAP_ANONYMOUS, -1) : NULL;
     if (!r->pages) {
-        int rc = no_memory(r, err);
+        int rc = no_memory(r->size_bytes, err);
         ram_close(r);
         return rc;
     }
     return 0;
 }
 
+/* A memfd of that size; -1 with a sentence in err. */
+static int memfd_new(uint64_t size_bytes, int *rc, Err *err)
+{
+    int fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    *rc = fd >= 0 ? 0 : err_native(err, ERR_LIMIT, errno, "memfd for RAM");
+    if (fd >= 0 && (size_bytes > INT64_MAX || ftruncate(fd, (off_t)size_bytes))) {
+        *rc = no_memory(size_bytes, err);
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 int ram_open(Ram *r, uint64_t size_bytes, Err *err)
 {
+    int rc;
     *r = (Ram){.size_bytes = size_bytes, .fd = -1};
     if (!size_bytes || size_bytes % SPACE_PAGE_BYTES) {
         return err_set(err, ERR_INVAL, "RAM of 0x%llx bytes is not whole pages of 0x%x bytes",
                        (unsigned long long)size_bytes, SPACE_PAGE_BYTES);
     }
-    r->fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (r->fd < 0) {
-        return err_native(err, ERR_LIMIT, errno, "memfd for RAM");
-    }
-    if (size_bytes > INT64_MAX || ftruncate(r->fd, (off_t)size_bytes)) {
-        int rc = no_memory(r, err);
-        ram_close(r);
-        return rc;
-    }
-    return ram_place(r, MAP_SHARED, err);
+    r->fd = memfd_new(size_bytes, &rc, err);
+    return rc ? rc : ram_place(r, MAP_SHARED, err);
 }
 
-/* Of n pages from page `first` of an overlay, which may be private copies: PAGEMAP_x words into info. A host that does not
- * say (no /proc) makes all of them candidates. */
-static void pagemap_read(int fd, const Ram *r, uint64_t first, size_t n, uint64_t *info)
-{
-    off_t at = (off_t)(((uintptr_t)r->host / SPACE_PAGE_BYTES + first) * sizeof *info);
-    ssize_t want = (ssize_t)(n * sizeof *info);
-    if (fd < 0 || pread(fd, info, (size_t)want, at) != want) {
-        for (size_t i = 0; i < n; i++) {
-            info[i] = PAGEMAP_PRESENT;
-        }
-    }
-}
-
-/* What r has written since its base was sealed. A page of the overlay is private once it is anonymous memory. */
-static void overlay_copy(const Ram *r, Ram *twin)
-{
+/* What an overlay has written since its base was sealed: a page is private once it is anonymous memory. A host that does
+ * not say (no /proc, larger pages) makes all pages candidates. */
+typedef struct {
+    int fd;
+    uint64_t first, n; /* info[0 .. n) is of these pages */
     uint64_t info[PAGEMAP_CHUNK];
-    int fd = sysconf(_SC_PAGESIZE) == SPACE_PAGE_BYTES ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
-    for (uint64_t first = 0, n; first < ram_npages(r); first += n) {
-        n = ram_npages(r) - first < PAGEMAP_CHUNK ? ram_npages(r) - first : PAGEMAP_CHUNK;
-        pagemap_read(fd, r, first, n, info);
-        for (size_t i = 0; i < n; i++) {
-            uint64_t at = (first + i) * SPACE_PAGE_BYTES;
-            bool is_private = info[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(info[i] & PAGEMAP_FILE);
-            if (is_private && memcmp(twin->host + at, r->host + at, SPACE_PAGE_BYTES) != 0) {
-                memcpy(twin->host + at, r->host + at, SPACE_PAGE_BYTES);
-            }
+} Pagemap;
+
+static void pagemap_open(Pagemap *p)
+{
+    p->fd = sysconf(_SC_PAGESIZE) == SPACE_PAGE_BYTES ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
+    p->first = p->n = 0;
+}
+
+static void pagemap_close(const Pagemap *p)
+{
+    if (p->fd >= 0) {
+        close(p->fd);
+    }
+}
+
+static void pagemap_fill(Pagemap *p, const Ram *r, uint64_t first)
+{
+    uint64_t left = ram_npages(r) - first;
+    off_t at = (off_t)(((uintptr_t)r->host / SPACE_PAGE_BYTES + first) * sizeof p->info[0]);
+    p->first = first;
+    p->n = left < PAGEMAP_CHUNK ? left : PAGEMAP_CHUNK;
+    ssize_t want = (ssize_t)(p->n * sizeof p->info[0]);
+    if (p->fd < 0 || pread(p->fd, p->info, (size_t)want, at) != want) {
+        for (size_t i = 0; i < p->n; i++) {
+            p->info[i] = PAGEMAP_PRESENT;
         }
     }
-    if (fd >= 0) {
-        close(fd);
+}
+
+static bool is_private(Pagemap *p, const Ram *r, uint64_t page)
+{
+    if (page - p->first >= p->n) {
+        pagemap_fill(p, r, page);
     }
+    uint64_t info = p->info[page - p->first];
+    return info & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(info & PAGEMAP_FILE);
+}
+
+static void overlay_copy(const Ram *r, const Ram *twin)
+{
+    Pagemap p;
+    pagemap_open(&p);
+    for (uint64_t i = 0; i < ram_npages(r); i++) {
+        uint64_t at = i * SPACE_PAGE_BYTES;
+        if (is_private(&p, r, i) && memcmp(twin->host + at, r->host + at, SPACE_PAGE_BYTES) != 0) {
+            memcpy(twin->host + at, r->host + at, SPACE_PAGE_BYTES);
+        }
+    }
+    pagemap_close(&p);
+}
+
+/* The memfd's next pages that are no hole; first = the number of pages: none. */
+static void base_touched(const Ram *r, uint64_t from, uint64_t *first, uint64_t *end)
+{
+    off_t data = lseek(r->fd, (off_t)(from * SPACE_PAGE_BYTES), SEEK_DATA);
+    off_t hole = data >= 0 ? lseek(r->fd, data, SEEK_HOLE) : -1;
+    *first = *end = ram_npages(r);
+    if (hole >= 0) {
+        *first = (uint64_t)data / SPACE_PAGE_BYTES;
+        *end = ((uint64_t)hole + SPACE_PAGE_BYTES - 1) / SPACE_PAGE_BYTES;
+    } else if (errno != ENXIO) { /* a host that cannot say: all of it */
+        *first = from;
+    }
+}
+
+bool ram_touched(const Ram *r, uint64_t from, uint64_t *first, uint64_t *npages)
+{
+    uint64_t end, at = from;
+    if (from >= ram_npages(r)) {
+        return false;
+    }
+    base_touched(r, from, first, &end);
+    if (r->is_overlay) { /* private pages before the base's next ones come first */
+        Pagemap p;
+        pagemap_open(&p);
+        while (at < *first && !is_private(&p, r, at)) {
+            at++;
+        }
+        if (at < *first) {
+            end = at + 1;
+            while (end < *first && is_private(&p, r, end)) {
+                end++;
+            }
+            *first = at;
+        }
+        pagemap_close(&p);
+    }
+    *npages = end - *first;
+    return *npages != 0;
 }
 
 /* The dirty log goes on in both; no vcpu of the twin has translated anything. */
@@ -117,7 +186,7 @@ static void flags_copy(const Ram *r, Ram *twin)
 static int ram_seal(Ram *r, Err *err)
 {
     if (!map_or_null(r->host, r->size_bytes, MAP_PRIVATE, r->fd)) {
-        return no_memory(r, err);
+        return no_memory(r->size_bytes, err);
     }
     r->is_overlay = true;
     if (fcntl(r->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
@@ -143,5 +212,28 @@ int ram_fork(Ram *r, Ram *twin, Err *err)
         return rc;
     }
     flags_copy(r, twin);
+    return 0;
+}
+
+/* A fresh memfd takes the old one's place: whether that was shared or an overlay, and at no cost for what was untouched. */
+int ram_clear(Ram *r, Err *err)
+{
+    int rc, fd = memfd_new(r->size_bytes, &rc, err);
+    if (rc) {
+        return rc;
+    }
+    for (uint64_t first, n, at = 0; ram_touched(r, at, &first, &n); at = first + n) {
+        for (uint64_t i = first; i < first + n; i++) {
+            atomic_store_explicit(&r->pages[i], PAGE_DIRTY, memory_order_relaxed);
+        }
+    }
+    if (!map_or_null(r->host, r->size_bytes, MAP_SHARED, fd)) {
+        rc = no_memory(r->size_bytes, err);
+        close(fd);
+        return rc;
+    }
+    close(r->fd);
+    r->fd = fd;
+    r->is_overlay = false;
     return 0;
 }

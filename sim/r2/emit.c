@@ -160,7 +160,8 @@ static void materialise(Jit *j, unsigned i)
 static void flush(Jit *j)
 {
     Set away = j->away;
-    SET_EACH(i, &away) {
+    SET_EACH(i, &away)
+    {
         if (!IS_TEMP(i)) {
             materialise(j, i);
         }
@@ -197,7 +198,8 @@ static bool is_dead(const Jit *j, unsigned i)
 static void kill(Jit *j, Slot d)
 {
     Set away = j->away;
-    SET_EACH(c, &away) {
+    SET_EACH(c, &away)
+    {
         if (j->val[c].kind == V_COPY && j->val[c].of == SLOT(d)) {
             if (is_dead(j, c)) {
                 j->val[c].kind = V_HOME;
@@ -283,7 +285,8 @@ static uint32_t site_new(Jit *j, uint32_t op)
     for (unsigned i = 0; i < NS / 64; i++) {
         back.w[i] |= j->away.w[i];
     }
-    SET_EACH(i, &back) {
+    SET_EACH(i, &back)
+    {
         if (!IS_TEMP(i) && (!j->is_pin[i] || set_has(&j->away, i))) {
             VEC_PUSH(&j->entries, entry_of(j, i));
         }
@@ -295,14 +298,16 @@ static uint32_t site_new(Jit *j, uint32_t op)
 
 static Stub *stub_new(Jit *j, unsigned kind, uint8_t *fix)
 {
-    VEC_PUSH(&j->stubs, (Stub){.kind = (uint8_t)kind, .fix = fix, .back = j->a.p, .q = j->q, .k = j->k, .dirty = j->dirty});
+    VEC_PUSH(&j->stubs,
+             (Stub){.kind = (uint8_t)kind, .fix = fix, .back = j->a.p, .q = j->q, .k = j->k, .dirty = j->dirty});
     return &j->stubs.items[j->stubs.n - 1];
 }
 
 /* ---- leaving ---- */
 static void write_back(Jit *j, const Set *dirty)
 {
-    SET_EACH(i, dirty) {
+    SET_EACH(i, dirty)
+    {
         if (!j->is_pin[i]) {
             store_home(j, i);
         }
@@ -313,7 +318,8 @@ static void write_back(Jit *j, const Set *dirty)
 static void write_back_all(Jit *j)
 {
     Set away = j->away;
-    SET_EACH(i, &away) {
+    SET_EACH(i, &away)
+    {
         Opnd o = opnd(j, (Slot)(i * 8));
         if (IS_TEMP(i)) {
             continue;
@@ -685,8 +691,11 @@ static void emit_call(Jit *j, const IrOp *o)
 /* ---- FP ---- */
 static void emit_fp(Jit *j, const IrOp *o)
 {
-    uint32_t opc = o->op == IR_fadd ? 0xf2000f58 : o->op == IR_fsub ? 0xf2000f5c : o->op == IR_fmul ? 0xf2000f59
-                   : o->op == IR_fdiv ? 0xf2000f5e : 0;
+    uint32_t opc = o->op == IR_fadd   ? 0xf2000f58
+                   : o->op == IR_fsub ? 0xf2000f5c
+                   : o->op == IR_fmul ? 0xf2000f59
+                   : o->op == IR_fdiv ? 0xf2000f5e
+                                      : 0;
     if (!opc || o->aux != FP_AUX(FMT_F64, RM_DYN)) {
         emit_call(j, o);
         return;
@@ -1090,7 +1099,8 @@ uint8_t *region_emit(Jit *j, uint64_t pc)
     while (j->bb[first].b->gva != pc) {
         first++;
     }
-    SET_EACH(i, &j->bb[first].live) {
+    SET_EACH(i, &j->bb[first].live)
+    {
         load_home(j, i);
     }
     if (first) {

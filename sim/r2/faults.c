@@ -60,7 +60,7 @@ static bool frame_differs(const Machine *a, const Machine *b, bool is_loud)
     if (x->f.field != y->f.field) {                                                                                    \
         differs = true;                                                                                                \
         if (is_loud) {                                                                                                 \
-            fprintf(stderr, "  %s: 0x%" PRIx64 ", not 0x%" PRIx64 "\n", #field, (uint64_t)x->f.field,                   \
+            fprintf(stderr, "  %s: 0x%" PRIx64 ", not 0x%" PRIx64 "\n", #field, (uint64_t)x->f.field,                  \
                     (uint64_t)y->f.field);                                                                             \
         }                                                                                                              \
     }
@@ -197,10 +197,11 @@ unsigned long faults_run(const Program *p, const JitConfig *cfg, unsigned long n
     if (is_broken) {
         printf("%s, %s: %lu of %lu windows differ\n", p->name, cfg->is_paged ? "tlb" : "range", c.differ, n);
     } else {
-        printf("%-8s %-5s %-7s %7lu injections: %6lu traps, %6lu device accesses, %6lu budgets ended in a block, %5lu at "
-           "its end; %lu differences (%zu units, %zu of %zu tables used)\n",
-           p->name, cfg->is_paged ? "tlb" : "range", cfg->is_grouped ? "grouped" : "each", n, c.traps, c.accesses,
-           c.cuts, c.boundaries, c.differ, s.units, s.used, s.sites);
+        printf(
+            "%-8s %-5s %-7s %7lu injections: %6lu traps, %6lu device accesses, %6lu budgets ended in a block, %5lu at "
+            "its end; %lu differences (%zu units, %zu of %zu tables used)\n",
+            p->name, cfg->is_paged ? "tlb" : "range", cfg->is_grouped ? "grouped" : "each", n, c.traps, c.accesses,
+            c.cuts, c.boundaries, c.differ, s.units, s.used, s.sites);
     }
     machine_free(a);
     machine_free(b);

@@ -312,10 +312,8 @@ void jit_break_table(Jit *j, unsigned n)
 JitStats jit_stats(Jit *j)
 {
     alone_drop(j);
-    JitStats stats = {.units = j->nunits,
-                      .sites = j->sites.n,
-                      .entries = j->entries.n,
-                      .code_bytes = (size_t)(j->a.p - j->code)};
+    JitStats stats = {
+        .units = j->nunits, .sites = j->sites.n, .entries = j->entries.n, .code_bytes = (size_t)(j->a.p - j->code)};
     for (size_t i = 0; i < j->sites.n; i++) {
         stats.used += j->sites.items[i].nused != 0;
     }

@@ -13,12 +13,12 @@ enum {
     XMM = 16, /* homes below are general registers, from here on xmm0.. */
     FIRST_XMM = 2,
 };
-#define SLOT(s)     ((unsigned)(s) / 8)
-#define BIAS        ((int32_t)offsetof(R2Frame, x) + 128) /* rbp = frame + BIAS: all x have short displacements */
-#define AT(field)   ((int32_t)offsetof(R2Frame, field) - BIAS)
-#define AT_SLOT(i)  ((int32_t)(i)*8 - BIAS)
-#define IS_TEMP(i)  ((i) >= SLOT(IR_TEMP(0)) && (i) < SLOT(IR_TEMP(IR_NTEMPS)))
-#define QNAN        0x7ff8000000000000ull
+#define SLOT(s)    ((unsigned)(s) / 8)
+#define BIAS       ((int32_t)offsetof(R2Frame, x) + 128) /* rbp = frame + BIAS: all x have short displacements */
+#define AT(field)  ((int32_t)offsetof(R2Frame, field) - BIAS)
+#define AT_SLOT(i) ((int32_t)(i)*8 - BIAS)
+#define IS_TEMP(i) ((i) >= SLOT(IR_TEMP(0)) && (i) < SLOT(IR_TEMP(IR_NTEMPS)))
+#define QNAN       0x7ff8000000000000ull
 
 typedef struct {
     uint64_t w[NS / 64];
@@ -94,8 +94,8 @@ struct Jit {
     const R2Blocks *blocks;
     void **unit; /* by block */
     Asm a;
-    uint8_t *code, *single; /* where code is written; single blocks go to the end */
-    int64_t exec;           /* from there to where it runs */
+    uint8_t *code, *single;                 /* where code is written; single blocks go to the end */
+    int64_t exec;                           /* from there to where it runs */
     uint8_t *th_slow[2], *c_exit, *c_table; /* [1]: xmm registers are in use */
     uint32_t (*enter)(R2Frame *f, void *code);
     R2Frame *f;

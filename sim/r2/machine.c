@@ -69,10 +69,10 @@ static uint64_t carry_frame(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_
 #name, offsetof(R2Frame, name)                                                                                 \
     }
 static const IrSlotInfo slots[] = {
-    X(1),  X(2),  X(3),  X(4),  X(5),  X(6),  X(7),  X(8),  X(9),  X(10), X(11), X(12), X(13),
-    X(14), X(15), X(16), X(17), X(18), X(19), X(20), X(21), X(22), X(23), X(24), X(25), X(26),
-    X(27), X(28), X(29), X(30), X(31), F(0),  F(1),  F(2),  F(3),  F(4),  F(5),  F(6),  F(7),
-    F(8),  F(9),  F(10), F(11), F(12), F(13), F(14), F(15), S(cc_op), S(cc_r), S(cc_b), S(cc_c), S(fflags), S(frm),
+    X(1),  X(2),  X(3),  X(4),  X(5),  X(6),     X(7),    X(8),    X(9),    X(10),     X(11),  X(12), X(13), X(14),
+    X(15), X(16), X(17), X(18), X(19), X(20),    X(21),   X(22),   X(23),   X(24),     X(25),  X(26), X(27), X(28),
+    X(29), X(30), X(31), F(0),  F(1),  F(2),     F(3),    F(4),    F(5),    F(6),      F(7),   F(8),  F(9),  F(10),
+    F(11), F(12), F(13), F(14), F(15), S(cc_op), S(cc_r), S(cc_b), S(cc_c), S(fflags), S(frm),
 };
 static const Helper helpers[R2_NHELPERS] = {
     [R2_HELPER_I2D] = {"i2d", i2d, 0, 1},

@@ -24,12 +24,12 @@ typedef struct {
     uint8_t *ram;
     Jit *jit;
     void *interp, *parts; /* parts: for blocks that are run once */
-    void **code; /* of the interpreter, by block */
+    void **code;          /* of the interpreter, by block */
     bool is_paged;
     /* what is injected */
     uint64_t bad_page, device_page; /* virtual; 0: none; never in the TLB */
     uint32_t bad_access;
-    unsigned skip; /* so many accesses to the page are let through to its RAM */
+    unsigned skip;        /* so many accesses to the page are let through to its RAM */
     unsigned alones_left; /* run returns after so many accesses to the device */
     uint64_t io_hash;
     /* seen */

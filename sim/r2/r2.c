@@ -181,8 +181,8 @@ int main(int argc, char **argv)
         status = 0;
     } else if (n || broken) {
         uint64_t from = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
-        status = n ? faults_all(programs, strtoul(n, NULL, 10), from)
-                   : break_all(programs, strtoul(broken, NULL, 10), from);
+        status =
+            n ? faults_all(programs, strtoul(n, NULL, 10), from) : break_all(programs, strtoul(broken, NULL, 10), from);
     } else {
         fprintf(stderr, "usage: r2 --time [ROUNDS] | --once PROGRAM ENGINE | --faults N [--seed S] | --break N\n");
     }

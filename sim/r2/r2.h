@@ -17,7 +17,8 @@ typedef struct R2Frame {
     uint64_t cc_op, cc_r, cc_b, cc_c; /* lazy flags: operation, result, second operand, carry that came in */
     uint64_t fflags, frm;
     /* from here on the emitter's own */
-    uint64_t ram_limit; /* unpaged: accesses that begin at most here after R2_RAM need no slow path; R2_MAX_SPAN below its end */
+    uint64_t
+        ram_limit; /* unpaged: accesses that begin at most here after R2_RAM need no slow path; R2_MAX_SPAN below its end */
     uint64_t host_rsp, arg[3], save[16], xsave[16];
 } R2Frame;
 extern const IrGuest r2_guest;

@@ -11,11 +11,11 @@ enum { W = 1, BYTE = 2 }; /* REX.W; a byte register is an operand, which needs a
 enum { X_ADD = 0x03, X_OR = 0x0b, X_AND = 0x23, X_SUB = 0x2b, X_XOR = 0x33, X_CMP = 0x3b };
 enum { G_ADD, G_OR, G_AND = 4, G_SUB, G_XOR, G_CMP, G_SHL = 4, G_SHR, G_SAR = 7, G_ROR = 1 };
 enum { CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_P = 10, CC_L = 12, CC_GE, CC_LE, CC_G };
-#define X_LEA    0x8d
-#define X_LOAD   0x8b
-#define X_STORE  0x89
-#define X_MOVSXD 0x63
-#define X_TEST   0x85
+#define X_LEA        0x8d
+#define X_LOAD       0x8b
+#define X_STORE      0x89
+#define X_MOVSXD     0x63
+#define X_TEST       0x85
 #define X_MOVQ_LOAD  0xf3000f7e /* xmm from memory or xmm */
 #define X_MOVQ_STORE 0x66000fd6
 #define X_MOVQ_TO    0x66000f6e /* xmm from register */

@@ -31,8 +31,9 @@ FP_INLINE Num sig_div(Num a, Num b)
     return x;
 }
 
-/* floor(sqrt(n)), n >= 2^126. Each step doubles the known bits: with u within 1 of the root of the upper 2k bits,
- * (u << (k - 1)) + (n's upper 3k bits) / u is within 1 of the root of the upper 4k (Heron's step, scaled). */
+/* floor(sqrt(n)), 2^126 <= n <= 2^128 - 2^65, so that no step passes 2^64. Each doubles the known bits: with u within 1
+ * of the root of n's upper 2k bits, (u << (k - 1)) + (n's upper 3k bits) / u is within 1 of the root of the upper 4k
+ * (Heron's step, scaled). */
 FP_INLINE uint64_t root128(U128 n)
 {
     uint64_t top = (uint64_t)(n >> 64);
@@ -41,11 +42,8 @@ FP_INLINE uint64_t root128(U128 n)
     u = (u << 3) + (uint32_t)(top >> 53) / u;
     u = (u << 7) + (uint32_t)(top >> 41) / u;
     uint64_t v = ((uint64_t)u << 15) + (top >> 17) / u;
-    U128 w = ((U128)v << 31) + (n >> 33) / v;
-    if (w >> 64) {
-        return UINT64_MAX;
-    }
-    return (uint64_t)w - ((U128)(uint64_t)w * (uint64_t)w > n);
+    uint64_t w = (v << 31) + (uint64_t)((n >> 33) / v);
+    return w - ((U128)w * w > n);
 }
 
 FP_INLINE Num sig_sqrt(Num a)

@@ -227,7 +227,7 @@ static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const 
 static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
 {
     uint8_t page = atomic_load_explicit(&hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS], memory_order_acquire);
-    return !(page & PAGE_CODE) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
+    return !(page & (PAGE_CODE | PAGE_WATCH)) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
 }
 
 /* May the page be cached for this kind of access, and for the other kind as well: a load that is followed by a store to
@@ -383,7 +383,7 @@ void mmu_ram_written(Mmu *m, const SpaceHit *hit, uint64_t gpa, unsigned size_by
     if (hit->flags & SPACE_LOG_DIRTY) {
         atomic_fetch_or_explicit(page, PAGE_DIRTY, memory_order_release);
     }
-    if (atomic_load_explicit(page, memory_order_acquire) & PAGE_CODE) {
+    if (atomic_load_explicit(page, memory_order_acquire) & (PAGE_CODE | PAGE_WATCH)) {
         m->host.code_written(m->host.ctx, gpa, size_bytes);
     }
 }
@@ -391,7 +391,7 @@ void mmu_ram_written(Mmu *m, const SpaceHit *hit, uint64_t gpa, unsigned size_by
 bool mmu_store_needs_alone(Mmu *m, const Resolved *r, unsigned size_bytes, uint32_t aux)
 {
     if (!(atomic_load_explicit(&r->hit.pages[(r->gpa - r->hit.gpa) >> MMU_PAGE_BITS], memory_order_acquire) &
-          PAGE_CODE)) {
+          (PAGE_CODE | PAGE_WATCH))) {
         return false;
     }
     if (!m->host.code_writing(m->host.ctx, r->gpa, size_bytes) || aux & MEM_ALONE) {
@@ -431,6 +431,12 @@ static bool io(Mmu *m, uint64_t gva, uint64_t gpa, unsigned size_bytes, Access a
         return false;
     }
     return false;
+}
+
+/* The map may have changed while the reply was due: the access was made all the same, and only once. */
+static bool is_replied(const Frame *f, uint64_t gpa)
+{
+    return f->reply_next < f->nreplies && f->reply_gpa[f->reply_next] == gpa;
 }
 
 /* The pieces of an access: one, or two when it crosses a page. */
@@ -478,7 +484,7 @@ uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
     uint64_t value = 0;
     for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
         uint64_t part = 0;
-        if (p.at[i].is_ram) {
+        if (p.at[i].is_ram && !is_replied(f, p.at[i].gpa)) {
             part = ram_get(p.at[i].host, p.size[i]);
         } else if (!io(m, p.gva[i], p.at[i].gpa, p.size[i], ACC_READ, aux, &part)) {
             return 0;
@@ -509,7 +515,7 @@ void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
     for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
         uint64_t part = value >> shift;
         part &= p.size[i] < 8 ? (1ull << (8 * p.size[i])) - 1 : ~0ull;
-        if (p.at[i].is_ram) {
+        if (p.at[i].is_ram && !is_replied(f, p.at[i].gpa)) {
             ram_put(p.at[i].host, p.size[i], part);
             mmu_ram_written(m, &p.at[i].hit, p.at[i].gpa, p.size[i]);
         } else if (!io(m, p.gva[i], p.at[i].gpa, p.size[i], ACC_WRITE, aux, &part)) {

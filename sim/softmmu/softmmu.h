@@ -69,7 +69,7 @@ typedef struct MmuHost {
     /* An access to a device or a hole, or a store to a region without W, by an instruction that runs alone. EXTERNAL: nobody
      * here serves it. A piece of an access that crosses a page may have any size of 1 to 7. */
     IoResult (*io)(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
-    /* A store to a PAGE_CODE page: before it (true: the block that runs holds these bytes) and after it. */
+    /* A store to a page with PAGE_CODE or PAGE_WATCH: before it (true: the instruction must run alone), and after it. */
     bool (*code_writing)(void *ctx, uint64_t gpa, unsigned size_bytes);
     void (*code_written)(void *ctx, uint64_t gpa, unsigned size_bytes);
     void (*mark_alone)(void *ctx); /* this instruction touched a device in mid-block: EVENT_ALONE follows */

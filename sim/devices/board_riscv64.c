@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * RISC-V boards with the memory map of QEMU's machine `virt`, so that the same images run on both.
+ *
+ * machine: the bare board. virt: what a guest of a hypervisor sees, as with QEMU -accel kvm and aia=none: no CLINT, as timer
+ * and IPIs are SBI's, and a PLIC whose context n is the S mode of hart n, as there is no M mode. */
+#include "sim/devices/boards.h"
+#include "sim/devices/devices.h"
+
+enum { TIMEBASE_HZ = 10000000 };
+
+static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
+{
+    fdt_begin(f, "cpus");
+    fdt_u32(f, "#address-cells", 1);
+    fdt_u32(f, "#size-cells", 0);
+    fdt_u32(f, "timebase-frequency", TIMEBASE_HZ);
+    for (unsigned i = 0; i < nvcpus; i++) {
+        fdt_begin_at(f, "cpu", i);
+        fdt_str(f, "device_type", "cpu");
+        fdt_u32(f, "reg", i);
+        fdt_str(f, "status", "okay");
+        fdt_str(f, "compatible", "riscv");
+        fdt_str(f, "riscv,isa", what->isa);
+        fdt_str(f, "mmu-type", what->mmu);
+        fdt_begin(f, "interrupt-controller");
+        fdt_u32(f, "#interrupt-cells", 1);
+        fdt_u32(f, "#address-cells", 0);
+        fdt_empty(f, "interrupt-controller");
+        fdt_str(f, "compatible", "riscv,cpu-intc");
+        fdt_u32(f, "phandle", DEVICE_CPU_PHANDLE(i));
+        fdt_end(f);
+        fdt_end(f);
+    }
+    fdt_end(f);
+}
+
+static const BoardRow machine_rows[] = {
+    {.type = &device_finisher, .base = 0x100000},
+    {.type = &device_goldfish_rtc, .base = 0x101000, .irq = 11},
+    {.type = &device_clint, .base = 0x2000000},
+    {.type = &device_plic, .base = 0xc000000, .param = 2, .is_irq_chip = true},
+    {.type = &device_uart16550, .base = 0x10000000, .irq = 10, .is_console = true},
+};
+const BoardDef board_riscv64_machine = {
+    .guest = "riscv64",
+    .compatible = "riscv-virtio",
+    .model = "riscv-virtio,conf",
+    .ram_base = 0x80000000,
+    .max_vcpus = DEVICE_MAX_VCPUS,
+    .rows = machine_rows,
+    .nrows = sizeof machine_rows / sizeof machine_rows[0],
+    .fdt_cpus = riscv64_cpus,
+};
+
+static const BoardRow virt_rows[] = {
+    {.type = &device_finisher, .base = 0x100000},
+    {.type = &device_goldfish_rtc, .base = 0x101000, .irq = 11},
+    {.type = &device_plic, .base = 0xc000000, .param = 1, .is_irq_chip = true},
+    {.type = &device_uart16550, .base = 0x10000000, .irq = 10, .is_console = true},
+};
+const BoardDef board_riscv64_virt = {
+    .guest = "riscv64",
+    .is_virt = true,
+    .compatible = "riscv-virtio",
+    .model = "riscv-virtio,conf",
+    .ram_base = 0x80000000,
+    .max_vcpus = DEVICE_MAX_VCPUS,
+    .rows = virt_rows,
+    .nrows = sizeof virt_rows / sizeof virt_rows[0],
+    .fdt_cpus = riscv64_cpus,
+};

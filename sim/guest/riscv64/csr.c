@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/guest/riscv64/riscv.h"
+
+#include <string.h>
+
+/* ---- rules for values (WARL) ---- */
+static uint64_t warl_mstatus(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    (void)r;
+    if ((value & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT == 2) { /* no such privilege: MPP stays */
+        value = (value & ~MSTATUS_MPP) | (old & MSTATUS_MPP);
+    }
+    return value;
+}
+
+static uint64_t warl_satp(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    (void)r; /* Priv 12.1.11: a write with an unsupported MODE has no effect at all */
+    return SATP_MODE(value) == SATP_BARE || SATP_MODE(value) == SATP_SV39 ? value : old;
+}
+
+/* ---- made from other state ---- */
+static uint64_t read_cycle(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    return r->cycle_base + (r->mcountinhibit & 1 ? 0 : insns);
+}
+
+static uint64_t read_instret(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    return r->instret_base + (r->mcountinhibit & 4 ? 0 : insns);
+}
+
+static void write_mcycle(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    r->cycle_base = value - (r->mcountinhibit & 1 ? 0 : insns);
+}
+
+static void write_minstret(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    r->instret_base = value - (r->mcountinhibit & 4 ? 0 : insns);
+}
+
+static uint64_t read_mcountinhibit(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->mcountinhibit;
+}
+
+static void write_mcountinhibit(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    uint64_t cycle = read_cycle(r, number, insns), instret = read_instret(r, number, insns);
+    r->mcountinhibit = value & 5;
+    write_mcycle(r, number, cycle, insns);
+    write_minstret(r, number, instret, insns);
+}
+
+static uint64_t read_time(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return riscv_time(r);
+}
+
+static uint64_t read_sie(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->mie & r->mideleg; /* Priv 12.1.3: what is not delegated reads as 0 */
+}
+
+static void write_sie(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    r->mie = (r->mie & ~r->mideleg) | (value & r->mideleg);
+}
+
+static uint64_t read_mip(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return riscv_mip(r);
+}
+
+static uint64_t read_sip(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return riscv_mip(r) & r->mideleg;
+}
+
+/* Priv 3.1.9: M-mode may set the supervisor bits, but not STIP when it belongs to stimecmp; SEIP there is the part that
+ * software holds. S-mode may set SSIP only (Priv 12.1.3). */
+static void write_mip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    uint64_t mask = r->menvcfg & MENVCFG_STCE ? IRQ_SSI | IRQ_SEI : IRQ_S;
+    r->mip_soft = (r->mip_soft & ~mask) | (value & mask);
+}
+
+static void write_sip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    uint64_t mask = IRQ_SSI & r->mideleg;
+    r->mip_soft = (r->mip_soft & ~mask) | (value & mask);
+}
+
+static uint64_t read_stimecmp(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->stimecmp;
+}
+
+static void write_stimecmp(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    r->stimecmp = value;
+    riscv_time_check(r);
+}
+
+static uint64_t read_menvcfg(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->menvcfg;
+}
+
+static void write_menvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    uint64_t mask =
+        MENVCFG_FIOM | (r->cpu.has[NEED_SSTC] ? MENVCFG_STCE : 0) | (r->cpu.has[NEED_SVADU] ? MENVCFG_ADUE : 0);
+    r->menvcfg = value & mask;
+    riscv_time_check(r);
+}
+
+static uint64_t read_mhartid(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->hart_id;
+}
+
+static uint64_t misa_bit(char letter)
+{
+    return 1ull << (letter - 'A');
+}
+
+static uint64_t read_misa(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return 2ull << 62 | misa_bit('I') | misa_bit('C') | misa_bit('S') | misa_bit('U') |
+           (r->cpu.has[NEED_M] ? misa_bit('M') : 0) | (r->cpu.has[NEED_A] ? misa_bit('A') : 0);
+}
+
+static uint64_t read_pmpcfg(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)insns;
+    return riscv_pmpcfg_read(r, number - 0x3a0);
+}
+
+static void write_pmpcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)insns;
+    riscv_pmpcfg_write(r, number - 0x3a0, value);
+}
+
+static uint64_t read_pmpaddr(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)insns;
+    return riscv_pmpaddr_read(r, number - 0x3b0);
+}
+
+static void write_pmpaddr(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)insns;
+    riscv_pmpaddr_write(r, number - 0x3b0, value);
+}
+
+/* ---- the table ---- */
+#define warl_none  NULL
+#define write_none NULL
+static const Csr csrs[] = {
+    {0}, /* row 0: no CSR */
+#define CSR(name, number, need_, when_, field, writable_, legal_)                                                      \
+    {.when = WHEN_##when_,                                                                                             \
+     .need = NEED_##need_,                                                                                             \
+     .slot = SLOT_OF(field),                                                                                           \
+     .readable = ~0ull,                                                                                                \
+     .writable = (writable_),                                                                                          \
+     .warl = warl_##legal_},
+#define VIEW(name, number, need_, when_, field, readable_, writable_, legal_)                                          \
+    {.when = WHEN_##when_,                                                                                             \
+     .need = NEED_##need_,                                                                                             \
+     .slot = SLOT_OF(field),                                                                                           \
+     .readable = (readable_),                                                                                          \
+     .writable = (writable_),                                                                                          \
+     .warl = warl_##legal_},
+#define CALC(name, number, need_, when_, from_, to_)                                                                   \
+    {.when = WHEN_##when_, .need = NEED_##need_, .read = read_##from_, .write = write_##to_},
+#define CALCS(first, last, need_, when_, from_, to_)                                                                   \
+    {.when = WHEN_##when_, .need = NEED_##need_, .read = read_##from_, .write = write_##to_},
+#define FIXED(first, last, value) {.when = WHEN_FIXED, .readable = (value)},
+#include "sim/guest/riscv64/csr.def"
+#undef CSR
+#undef VIEW
+#undef CALC
+#undef CALCS
+#undef FIXED
+};
+
+/* Number to row of the table: the rows are counted as they are read again. */
+enum {
+    ROW_FIRST = __COUNTER__ + 1,
+};
+static const uint8_t csr_row[4096] = {
+#define ROW                                                             (__COUNTER__ - ROW_FIRST + 1)
+#define CSR(name, number, need, when, field, writable, warl)            [number] = ROW,
+#define VIEW(name, number, need, when, field, readable, writable, warl) [number] = ROW,
+#define CALC(name, number, need, when, read, write)                     [number] = ROW,
+#define CALCS(first, last, need, when, read, write)                     [(first)...(last)] = ROW,
+#define FIXED(first, last, value)                                       [(first)...(last)] = ROW,
+#include "sim/guest/riscv64/csr.def"
+#undef CSR
+#undef VIEW
+#undef CALC
+#undef CALCS
+#undef FIXED
+};
+
+const Csr *riscv_csr(unsigned number)
+{
+    return number < 4096 && csr_row[number] ? &csrs[csr_row[number]] : NULL;
+}
+
+bool riscv_csr_is_read_only(unsigned number)
+{
+    return number >> 10 == 3;
+}
+
+static bool is_enabled(unsigned number, uint32_t key)
+{
+    switch (number) {
+    case 0xc00:
+        return key & KEY_CYCLE;
+    case 0xc01:
+        return key & KEY_TIME;
+    case 0xc02:
+        return key & KEY_INSTRET;
+    case 0x14d:
+        return key & KEY_STIMECMP;
+    case 0x180:
+        return KEY_PRIV(key) != PRIV_S || !(key & KEY_TVM);
+    default: /* the enables of hpmcounters are read-only 0 */
+        return number < 0xc03 || number > 0xc1f || KEY_PRIV(key) == PRIV_M;
+    }
+}
+
+bool riscv_csr_may(unsigned number, uint32_t key, const RiscvCpu *cpu)
+{
+    const Csr *c = riscv_csr(number);
+    return c && cpu->has[c->need] && KEY_PRIV(key) >= (number >> 8 & 3) && is_enabled(number, key);
+}
+
+static uint64_t slot_get(const RiscvFrame *r, Slot at)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)r + at, sizeof value);
+    return value;
+}
+
+uint64_t riscv_csr_read(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    const Csr *c = riscv_csr(number);
+    switch (c->when) {
+    case WHEN_PLAIN:
+    case WHEN_SYNC:
+        return slot_get(r, c->slot) & c->readable;
+    case WHEN_CALC:
+    case WHEN_COUNT:
+        return c->read(r, number, insns);
+    case WHEN_FIXED:
+        break;
+    }
+    return c->readable;
+}
+
+void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    const Csr *c = riscv_csr(number);
+    if (c->write) {
+        c->write(r, number, value, insns);
+    } else if (c->slot) {
+        uint64_t old = slot_get(r, c->slot), now = (old & ~c->writable) | (value & c->writable);
+        if (c->warl) {
+            now = c->warl(r, old, now);
+        }
+        memcpy((char *)r + c->slot, &now, sizeof now);
+    }
+}
+
+/* ---- helpers. The instruction is the last of its block (a sync follows), so it is counted as retired already. ---- */
+static uint64_t insns_before(const Frame *f)
+{
+    return frame_insns(f) - 1;
+}
+
+uint64_t riscv_help_csr_read(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)a;
+    (void)b;
+    (void)c;
+    return riscv_csr_read(RISCV(f), (unsigned)imm, 0);
+}
+
+uint64_t riscv_help_csr_count(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)a;
+    (void)b;
+    (void)c;
+    return riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
+}
+
+/* A written counter does not count the instruction that wrote it: the next one reads what was written (Unpriv 8.1). */
+uint64_t riscv_help_csr_write(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)b;
+    (void)c;
+    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
+    riscv_csr_write(RISCV(f), (unsigned)imm, a, frame_insns(f));
+    return old;
+}
+
+/* Of mip, a set or clear works on what software wrote and not on what lines show (Priv 3.1.9). */
+static uint64_t modified(const RiscvFrame *r, unsigned number, uint64_t old)
+{
+    return number == 0x344 ? r->mip_soft : old;
+}
+
+uint64_t riscv_help_csr_set(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)b;
+    (void)c;
+    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
+    riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) | a, frame_insns(f));
+    return old;
+}
+
+uint64_t riscv_help_csr_clear(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)b;
+    (void)c;
+    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
+    riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) & ~a, frame_insns(f));
+    return old;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/guest/riscv64/double/exec_double.h"
+#include "sim/guest/guest.h"
+
+ExecDouble exec_double;
+
+void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
+{
+    (void)f;
+    exec_double.tlb_flushes++;
+    exec_double.gva = gva;
+    exec_double.space_tag = space_tag;
+}
+
+void exec_flush_code(Frame *f)
+{
+    (void)f;
+    exec_double.code_flushes++;
+}
+
+uint64_t exec_now_ns(const Frame *f)
+{
+    (void)f;
+    return exec_double.now_ns;
+}

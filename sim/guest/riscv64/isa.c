@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * isa.c - riscv64 as the rest of the simulator sees it. */
+#include "sim/guest/riscv64/isa.h"
+#include "rv64_decode.h"
+#include "sim/base/mem.h"
+#include "sim/guest/riscv64/riscv.h"
+
+static const Helper helpers[HELP_COUNT] = {
+#define HELPER(name, effects, nsrc) {#name, riscv_help_##name, effects, nsrc},
+#include "sim/guest/riscv64/helpers.def"
+#undef HELPER
+};
+
+#define X(name, n)                                                                                                     \
+    {                                                                                                                  \
+#name, (Slot)(offsetof(RiscvFrame, x) + 8 * (n))                                                               \
+    }
+static const IrSlotInfo slots[] = {
+    X(ra, 1),  X(sp, 2),   X(gp, 3),   X(tp, 4),  X(t0, 5),  X(t1, 6),  X(t2, 7),  X(s0, 8),
+    X(s1, 9),  X(a0, 10),  X(a1, 11),  X(a2, 12), X(a3, 13), X(a4, 14), X(a5, 15), X(a6, 16),
+    X(a7, 17), X(s2, 18),  X(s3, 19),  X(s4, 20), X(s5, 21), X(s6, 22), X(s7, 23), X(s8, 24),
+    X(s9, 25), X(s10, 26), X(s11, 27), X(t3, 28), X(t4, 29), X(t5, 30), X(t6, 31),
+#define CSR(name, number, need, when, field, writable, warl) {#name, (Slot)offsetof(RiscvFrame, field)},
+#define VIEW(name, number, need, when, field, readable, writable, warl)
+#define CALC(name, number, need, when, read, write)
+#define CALCS(first, last, need, when, read, write)
+#define FIXED(first, last, value)
+#include "sim/guest/riscv64/csr.def"
+#undef CSR
+#undef VIEW
+#undef CALC
+#undef CALCS
+#undef FIXED
+};
+#undef X
+
+static void call_get(const Frame *f, GuestCall *out) /* SBI 3: a7 = extension, a6 = function, a0 to a5 = arguments */
+{
+    const uint64_t *x = CRISCV(f)->x;
+    *out = (GuestCall){.nr = x[17] << 32 | (uint32_t)x[16]};
+    for (size_t i = 0; i < ARRAY_LEN(out->arg); i++) {
+        out->arg[i] = x[10 + i];
+    }
+}
+
+static void call_return(Frame *f, const uint64_t *ret, unsigned n)
+{
+    for (unsigned i = 0; i < n && i < 2; i++) {
+        RISCV(f)->x[10 + i] = ret[i];
+    }
+}
+
+const GuestIsa guest_riscv64 = {
+    .id = GUEST_riscv64,
+    .name = "riscv64",
+    .insn_min_bytes = 2,
+    .elf_machine = 243,
+    .fdt_isa = "rv64imac_zicsr_zifencei_sstc_svadu",
+    .fdt_mmu = "riscv,sv39",
+    .insn_max_bytes = 4,
+    .ir = {.name = "riscv64",
+           .frame_bytes = sizeof(RiscvFrame),
+           .slots = slots,
+           .nslots = ARRAY_LEN(slots),
+           .helpers = helpers,
+           .nhelpers = HELP_COUNT,
+           .fp_flags = IR_ZERO,
+           .fp_rm = IR_ZERO},
+    .mmu = {.nregimes = REGIME_COUNT,
+            .walk = riscv_walk,
+            .bus_fault = riscv_bus_fault,
+            .align_fault = riscv_align_fault},
+    .rows = rv64_row_names,
+    .nrows = RV64_ROW_COUNT,
+    .cpu_bytes = sizeof(RiscvCpu),
+    .cpu_parse = riscv_cpu_parse,
+    .reset = riscv_reset,
+    .mode_key = riscv_mode_key,
+    .context = riscv_context,
+    .fetch_is_flat = riscv_fetch_is_flat,
+    .translate = riscv_translate,
+    .take_trap = riscv_take_trap,
+    .line = riscv_line,
+    .line_get = riscv_line_get,
+    .pending = riscv_pending,
+    .wakes = riscv_wakes,
+    .deadline = riscv_deadline,
+    .tick = riscv_tick,
+    .reg_get = riscv_reg_get,
+    .reg_set = riscv_reg_set,
+    .reg_list = riscv_reg_list,
+    .call_get = call_get,
+    .call_return = call_return,
+    .disasm = riscv_disasm,
+};

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * riscv.h - the riscv64 guest from inside: its frame, its modes, and what its files ask of each other.
+ *
+ * "Unpriv n" and "Priv n" are sections of the RISC-V Instruction Set Manual, volumes I and II, version 20240411. */
+#ifndef SIM_GUEST_RISCV64_RISCV_H
+#define SIM_GUEST_RISCV64_RISCV_H
+
+#include "sim/guest/guest.h"
+
+/* ---- the parsed cpu ---- */
+typedef enum { NEED_ALWAYS, NEED_M, NEED_A, NEED_SSTC, NEED_SVADU, NEED_PMP, NEED_COUNT } RiscvNeed;
+typedef struct RiscvCpu {
+    bool has[NEED_COUNT];
+} RiscvCpu;
+int riscv_cpu_parse(const char *text, void *cpu, Err *err);
+
+/* ---- the frame ---- */
+enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
+enum { PMP_ENTRIES = 16 };
+typedef struct RiscvFrame {
+    Frame f;
+    uint64_t x[32]; /* x[0] stays 0; translators use IR_ZERO for it */
+#define CSR(name, number, need, sync, field, writable, warl) uint64_t field;
+#define VIEW(name, number, need, sync, field, readable, writable, warl)
+#define CALC(name, number, need, when, read, write)
+#define CALCS(first, last, need, when, read, write)
+#define FIXED(first, last, value)
+#include "sim/guest/riscv64/csr.def"
+#undef CSR
+#undef VIEW
+#undef CALC
+#undef CALCS
+#undef FIXED
+    uint64_t mip_soft;  /* bits of mip that software set: SSIP STIP SEIP */
+    uint64_t mip_lines; /* bits of mip that lines hold */
+    uint64_t stimecmp, menvcfg, mcountinhibit;
+    uint64_t cycle_base,
+        instret_base; /* the counter less the instructions retired; the counter itself while inhibited */
+    uint64_t pmpaddr[PMP_ENTRIES];
+    uint64_t hart_id;
+    uint8_t pmpcfg[PMP_ENTRIES];
+    uint8_t pmp_used; /* entries up to the last that is on: walks look at no more */
+    uint8_t priv;
+    bool is_virt;
+    bool is_time_due; /* time >= stimecmp, as tick() or a write of stimecmp last saw it */
+    RiscvCpu cpu;
+} RiscvFrame;
+#define RISCV(f)      ((RiscvFrame *)(f)) /* Frame is its first member */
+#define CRISCV(f)     ((const RiscvFrame *)(f))
+#define SLOT_OF(name) ((Slot)offsetof(RiscvFrame, name))
+static inline Slot riscv_x(unsigned n) /* the slot of register xn */
+{
+    return n ? (Slot)(SLOT_OF(x) + 8 * n) : IR_ZERO;
+}
+
+/* ---- mode key: what translation looks at ---- */
+#define KEY_PRIV(key) ((key)&3u)
+#define KEY_VIRT      (1u << 2)
+#define KEY_TVM       (1u << 3) /* mstatus, Priv 3.1.6.5 */
+#define KEY_TW        (1u << 4)
+#define KEY_TSR       (1u << 5)
+#define KEY_CYCLE     (1u << 6) /* the counter may be read at this privilege (Priv 3.1.11, 12.1.5) */
+#define KEY_TIME      (1u << 7)
+#define KEY_INSTRET   (1u << 8)
+#define KEY_STIMECMP  (1u << 9)  /* likewise (Sstc 2) */
+#define KEY_FLAT      (1u << 10) /* fetches are neither translated nor checked */
+uint32_t riscv_mode_key(const Frame *f);
+bool riscv_fetch_is_flat(uint32_t mode_key);
+
+/* ---- mstatus (Priv 3.1.6) and its kin ---- */
+#define MSTATUS_SIE       (1ull << 1)
+#define MSTATUS_MIE       (1ull << 3)
+#define MSTATUS_SPIE      (1ull << 5)
+#define MSTATUS_MPIE      (1ull << 7)
+#define MSTATUS_SPP       (1ull << 8)
+#define MSTATUS_MPP       (3ull << 11)
+#define MSTATUS_MPRV      (1ull << 17)
+#define MSTATUS_SUM       (1ull << 18)
+#define MSTATUS_MXR       (1ull << 19)
+#define MSTATUS_TVM       (1ull << 20)
+#define MSTATUS_TW        (1ull << 21)
+#define MSTATUS_TSR       (1ull << 22)
+#define MSTATUS_UXL       (2ull << 32) /* 64 bits, always */
+#define MSTATUS_SXL       (2ull << 34)
+#define MSTATUS_MPP_SHIFT 11
+#define SSTATUS_WRITABLE  (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SUM | MSTATUS_MXR)
+#define MSTATUS_WRITABLE                                                                                               \
+    (SSTATUS_WRITABLE | MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MPRV | MSTATUS_TVM | MSTATUS_TW |           \
+     MSTATUS_TSR)
+#define IRQ_SSI         (1ull << 1)
+#define IRQ_MSI         (1ull << 3)
+#define IRQ_STI         (1ull << 5)
+#define IRQ_MTI         (1ull << 7)
+#define IRQ_SEI         (1ull << 9)
+#define IRQ_MEI         (1ull << 11)
+#define IRQ_S           (IRQ_SSI | IRQ_STI | IRQ_SEI)
+#define IRQ_ALL         (IRQ_S | IRQ_MSI | IRQ_MTI | IRQ_MEI)
+#define SATP_MODE(satp) ((satp) >> 60)
+#define SATP_ASID(satp) ((satp) >> 44 & 0xffff)
+#define SATP_PPN(satp)  ((satp)&0xfffffffffffull)
+enum { SATP_BARE = 0, SATP_SV39 = 8 };
+#define MENVCFG_FIOM (1ull << 0)
+#define MENVCFG_ADUE (1ull << 61)
+#define MENVCFG_STCE (1ull << 63)
+
+/* Priv tables 3.8 and 12.5 */
+enum {
+    CAUSE_FETCH_ACCESS = 1,
+    CAUSE_ILLEGAL = 2,
+    CAUSE_BREAKPOINT = 3,
+    CAUSE_LOAD_MISALIGNED = 4,
+    CAUSE_LOAD_ACCESS = 5,
+    CAUSE_STORE_MISALIGNED = 6,
+    CAUSE_STORE_ACCESS = 7,
+    CAUSE_ECALL_U = 8,
+    CAUSE_FETCH_PAGE = 12,
+    CAUSE_LOAD_PAGE = 13,
+    CAUSE_STORE_PAGE = 15,
+};
+#define CAUSE_IRQ (1ull << 63)
+
+/* ---- regimes: an address translates by privilege, SUM and MXR. Fetches use S and U without either. ---- */
+enum { REGIME_M, REGIME_S, REGIME_S_SUM, REGIME_S_MXR, REGIME_S_SUM_MXR, REGIME_U, REGIME_U_MXR, REGIME_COUNT };
+void riscv_context(const Frame *f, uint64_t *space_tag, unsigned *data_regime, unsigned *fetch_regime);
+
+/* ---- helpers that IR calls ---- */
+enum {
+#define HELPER(name, effects, nsrc) HELP_##name,
+#include "sim/guest/riscv64/helpers.def"
+#undef HELPER
+    HELP_COUNT
+};
+#define HELPER(name, effects, nsrc) HelperFn riscv_help_##name;
+#include "sim/guest/riscv64/helpers.def"
+#undef HELPER
+
+/* ---- csr.c ---- */
+typedef enum {
+    WHEN_PLAIN, /* a slot: reads and writes are moves */
+    WHEN_SYNC,  /* a slot to read; a write may change mode, translation or interrupts */
+    WHEN_CALC,  /* read() and write(); a write as SYNC */
+    WHEN_COUNT, /* as CALC, and a read needs the exact count of instructions */
+    WHEN_FIXED, /* a constant; writes are ignored */
+} CsrWhen;
+/* insns: instructions that have retired when what is read counts, and when what is written counts. */
+typedef uint64_t CsrRead(const RiscvFrame *r, unsigned number, uint64_t insns);
+typedef void CsrWrite(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns);
+typedef uint64_t CsrWarl(const RiscvFrame *r, uint64_t old, uint64_t value);
+typedef struct Csr {
+    CsrWhen when;
+    RiscvNeed need;
+    Slot slot;
+    uint64_t readable, writable; /* of a slot; readable: the value of FIXED */
+    CsrWarl *warl;               /* NULL: the masks are all */
+    CsrRead *read;
+    CsrWrite *write; /* NULL: writes are ignored */
+} Csr;
+const Csr *riscv_csr(unsigned number); /* NULL: no such CSR in any cpu */
+/* May code of this mode name it (Priv 2.1, and the enables of counters)? */
+bool riscv_csr_may(unsigned number, uint32_t mode_key, const RiscvCpu *cpu);
+bool riscv_csr_is_read_only(unsigned number);
+uint64_t riscv_csr_read(const RiscvFrame *r, unsigned number, uint64_t insns);
+void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns);
+const char *riscv_csr_name(unsigned number); /* in assembly text; NULL if it has none */
+
+/* ---- state.c ---- */
+void riscv_reset(Frame *f, const GuestReset *how);
+uint64_t riscv_mip(const RiscvFrame *r);
+void riscv_time_check(RiscvFrame *r); /* is_time_due from the clock, now */
+uint64_t riscv_time(const RiscvFrame *r);
+void riscv_take_trap(Frame *f, const Trap *t);
+void riscv_line(Frame *f, GuestLine line, bool level);
+bool riscv_line_get(const Frame *f, GuestLine line);
+bool riscv_pending(const Frame *f, Trap *out);
+bool riscv_wakes(const Frame *f);
+uint64_t riscv_deadline(const Frame *f);
+void riscv_tick(Frame *f, uint64_t now_ns);
+
+/* ---- pmp.c: Priv 3.7, in grains of a page, so that a page has one answer ---- */
+uint64_t riscv_pmpaddr_read(const RiscvFrame *r, unsigned i);
+void riscv_pmpaddr_write(RiscvFrame *r, unsigned i, uint64_t value);
+uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n);
+void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value);
+uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m); /* ACC_READ | ACC_WRITE | ACC_EXEC */
+
+/* For restore: entry i; the entries of pmpcfg n are off and unlocked afterwards. */
+void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr);
+void riscv_pmp_unlock(RiscvFrame *r, unsigned n);
+bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it is in */
+
+/* ---- walk.c ---- */
+bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap);
+void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap);
+void riscv_align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);
+
+/* ---- reg.c ---- */
+int riscv_reg_get(const Frame *f, RegId id, void *bytes, Err *err);
+int riscv_reg_set(Frame *f, RegId id, const void *bytes, Err *err);
+size_t riscv_reg_list(const Frame *f, RegId *ids, size_t cap);
+
+/* ---- translate.c ---- */
+TrResult riscv_translate(Translate *t);
+TrResult riscv_illegal(Translate *t); /* of the instruction that has been started */
+uint64_t riscv_next_pc(const Translate *t);
+TrResult riscv_sync(Translate *t); /* to the next instruction */
+
+/* ---- disasm.c ---- */
+unsigned riscv_disasm(const uint8_t *bytes, unsigned n, uint64_t pc, char *text, size_t size);
+#endif

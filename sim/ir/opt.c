@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * opt.c - two passes over a block, both linear, without allocation: translation happens at run time.
+ *
+ * FORWARD: for each slot what is known of its value, as "base + add" of another slot at this moment (base zero: a
+ * constant). Operands and ops are rewritten by it. No op changes places, so P1 and P2 stay as they were; only retarget()
+ * moves a write, and says why it may.
+ * BACKWARD: for each slot whether it is overwritten before anybody looks (P3); a PURE op that writes such a slot goes.
+ *
+ * Both passes keep their facts in tables of fixed size, indexed by slot. Slots that fall into the same bucket only make
+ * facts forgotten. */
+#include "sim/ir/opt.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { NBUCKETS = 256, DEAD = IR_COUNT /* in IrOp.op: taken out */ };
+#define BUCKET(s) ((s) >> 3 & (NBUCKETS - 1))
+
+typedef struct {
+    Slot slot, base;
+    uint16_t when; /* 1 + op that last wrote a slot of this bucket; 0 = none in this block */
+    bool is_known; /* slot = base + add, both as they were after op `when` */
+    uint64_t add;
+} Fact;
+typedef struct {
+    IrBlock *b;
+    const IrGuest *g;
+    unsigned now;   /* 1 + op looked at */
+    unsigned floor; /* facts of this op and before are void: a helper wrote the frame */
+    unsigned first; /* 1 + first op of this instruction */
+    Fact at[NBUCKETS];
+} Forward;
+
+typedef struct {
+    Slot base;
+    uint64_t add;
+} Value;
+
+/* ---- facts ---- */
+/* May a fact of op `when` about s be used? A temporary does not outlive its instruction. */
+static bool is_young(const Forward *f, Slot s, unsigned when)
+{
+    return s == IR_ZERO || (IR_IS_TEMP(s) ? when >= f->first : when > f->floor);
+}
+
+/* Does s still hold what it held after op `when`? */
+static bool holds(const Forward *f, Slot s, unsigned when)
+{
+    return s == IR_ZERO || (f->at[BUCKET(s)].when < when && is_young(f, s, when));
+}
+
+static Value value_of(const Forward *f, Slot s)
+{
+    const Fact *k = &f->at[BUCKET(s)];
+    bool is_known =
+        s != IR_ZERO && k->is_known && k->slot == s && is_young(f, s, k->when) && holds(f, k->base, k->when);
+    return is_known ? (Value){k->base, k->add} : (Value){s, 0};
+}
+
+static bool is_const(Value v)
+{
+    return v.base == IR_ZERO;
+}
+
+static void wrote(Forward *f, Slot s, unsigned when)
+{
+    if (s != IR_ZERO) {
+        f->at[BUCKET(s)] = (Fact){.slot = s, .when = (uint16_t)when};
+    }
+}
+
+static void wrote_value(Forward *f, Slot s, unsigned when, Value v)
+{
+    wrote(f, s, when);
+    Fact *k = &f->at[BUCKET(s)];
+    k->base = v.base; /* of s itself, as it was before: a fact that holds() rejects */
+    k->add = v.add;
+    k->is_known = true;
+}
+
+/* ---- operands ---- */
+static Slot copy_of(const Forward *f, Slot s)
+{
+    Value v = value_of(f, s);
+    return v.add ? s : v.base;
+}
+
+static void copy_operands(const Forward *f, IrOp *o)
+{
+    o->a = copy_of(f, o->a);
+    o->b = copy_of(f, o->b);
+    o->c = copy_of(f, o->c);
+}
+
+static bool fits_int32(uint64_t k)
+{
+    return (uint64_t)(int64_t)(int32_t)(uint32_t)k == k;
+}
+
+/* An address through a temporary, or a constant one, as long as the displacement is short. One through an architectural
+ * slot keeps its base: engines check accesses of one base together. */
+static void fold_address(const Forward *f, IrOp *o)
+{
+    Slot b = copy_of(f, o->b), c = copy_of(f, o->c);
+    Value v = value_of(f, o->a);
+    v.add += (uint64_t)o->imm;
+    o->b = b;
+    o->c = c;
+    if (IR_IS_TEMP(o->a) ? fits_int32(v.add) || is_const(v) : fits_int32(v.add) && is_const(v)) {
+        o->a = v.base;
+        o->imm = (int64_t)v.add;
+    }
+}
+
+/* ---- PURE ---- */
+static const uint8_t nsrc_of_reg_form[IR_COUNT] = {
+#define NUL(name, expr)
+#define UN(name, expr)
+#define BIN(name, expr) [IR_##name] = 2,
+#define TRI(name, expr)
+#define FP(name, nsrc)
+#define MEM(name, ...)
+#define CTL(name, ...)
+#include "sim/ir/ir_ops.def"
+#undef NUL
+#undef UN
+#undef BIN
+#undef TRI
+#undef FP
+#undef MEM
+#undef CTL
+};
+
+static bool is_bin(const IrOp *o) /* then op + 1 is its _i form */
+{
+    return nsrc_of_reg_form[o->op] == 2;
+}
+
+static void become(IrOp *o, Fold to)
+{
+    o->op = to.op;
+    o->imm = to.imm;
+    o->a = to.op == IR_movi ? IR_ZERO : o->a;
+    o->b = IR_ZERO;
+    o->c = IR_ZERO;
+}
+
+/* The rows of opt_folds.def. A constant that came from an architectural slot stays there if its imm would be long: the
+ * slot may be in a host register, and a long imm is one more host instruction. */
+static void apply_rows(IrOp *o, Slot from, uint64_t k)
+{
+    IrOp t = *o;
+    become(&t, (Fold){is_bin(o) ? (uint16_t)(o->op + 1) : o->op, (int64_t)k});
+    for (Fold to = fold_imm(t.op, k); to.op != IR_COUNT; to = fold_imm(t.op, (uint64_t)t.imm)) {
+        become(&t, to);
+    }
+    if (!is_bin(o) || IR_IS_TEMP(from) || t.op == IR_movi || fits_int32((uint64_t)t.imm)) {
+        *o = t;
+    }
+}
+
+static void fold_bin(const Forward *f, IrOp *o)
+{
+    Value a = value_of(f, o->a), b = value_of(f, o->b);
+    if (is_const(a) && !is_const(b) && fold_may_swap(o->op)) {
+        Slot s = o->a;
+        o->a = o->b;
+        o->b = s;
+        b = a;
+    }
+    if (is_const(b)) {
+        apply_rows(o, o->b, b.add);
+    } else if (o->a == o->b) {
+        Fold to = fold_same(o->op);
+        if (to.op != IR_COUNT) {
+            become(o, to);
+        }
+    }
+}
+
+static void fold_sel(const Forward *f, IrOp *o)
+{
+    Value a = value_of(f, o->a);
+    if (is_const(a) || o->b == o->c) {
+        o->a = is_const(a) && !a.add ? o->c : o->b;
+        become(o, (Fold){IR_mov, 0});
+    }
+}
+
+static bool fold_const(const Forward *f, IrOp *o)
+{
+    Value a = value_of(f, o->a), b = value_of(f, o->b), c = value_of(f, o->c);
+    if (!is_const(a) || !is_const(b) || !is_const(c)) {
+        return false; /* unused operands are zero */
+    }
+    become(o, (Fold){IR_movi, (int64_t)ir_eval((IrOpcode)o->op, a.add, b.add, c.add, o->imm)});
+    return true;
+}
+
+/* `op t, ...; mov d, t` becomes `op d, ...; mov t, d`, of which the mov is mostly dead. d is written one op earlier, but
+ * as the destination of that very op, and no op is between: P1 and P2 hold. */
+static bool retarget(Forward *f, IrOp *o)
+{
+    IrOp *before = o - 1;
+    if (!IR_IS_TEMP(o->a) || IR_IS_TEMP(o->d) || f->now <= f->first || before->op == DEAD || before->d != o->a ||
+        o->d == f->g->fp_flags /* which an FP op writes besides */) {
+        return false;
+    }
+    before->d = o->d;
+    o->d = o->a;
+    o->a = before->d;
+    wrote(f, before->d, f->now - 1);
+    wrote_value(f, o->d, f->now, (Value){o->a, 0});
+    return true;
+}
+
+static void fold_pure(Forward *f, IrOp *o)
+{
+    copy_operands(f, o);
+    if (!fold_const(f, o)) {
+        if (is_bin(o)) {
+            fold_bin(f, o);
+        } else if (o->op == IR_sel) {
+            fold_sel(f, o);
+        } else if (ir_op_info[o->op].has_imm) {
+            apply_rows(o, IR_ZERO, (uint64_t)o->imm);
+        }
+    }
+    Value v;
+    switch (o->op) { /* the ops that give a Value */
+    case IR_movi:
+        v = (Value){IR_ZERO, (uint64_t)o->imm};
+        break;
+    case IR_mov:
+        v = value_of(f, o->a);
+        break;
+    case IR_add_i:
+        v = value_of(f, o->a);
+        v.add += (uint64_t)o->imm;
+        break;
+    default:
+        wrote(f, o->d, f->now);
+        return;
+    }
+    Value old = value_of(f, o->d);
+    if (old.base == v.base && old.add == v.add) {
+        o->op = DEAD;
+        return;
+    }
+    if (is_const(v) || fits_int32(v.add)) { /* in its shortest form */
+        o->a = v.base;
+        become(o, (Fold){is_const(v) ? IR_movi : v.add ? IR_add_i : IR_mov, (int64_t)v.add});
+    }
+    if (o->op != IR_mov || !retarget(f, o)) {
+        wrote_value(f, o->d, f->now, v);
+    }
+}
+
+/* ---- exits ---- */
+static IrCond opposite(IrCond cond)
+{
+    return (IrCond)(cond ^ 1); /* EQ NE, LT GE, LTU GEU */
+}
+
+/* The branch tests a slot that a comparison made, and the operands of that still hold: test them. */
+static void fuse_compare(const Forward *f, IrOp *o)
+{
+    const Fact *k = &f->at[BUCKET(o->a)];
+    if (o->b != IR_ZERO || o->aux > COND_NE || !k->when || k->slot != o->a || !is_young(f, o->a, k->when)) {
+        return;
+    }
+    const IrOp *w = &f->b->op[k->when - 1];
+    IrCond cond = COND_EQ;
+    switch (w->op) { /* the comparisons */
+    case IR_eq:
+    case IR_eq_i:
+        break;
+    case IR_ne:
+    case IR_ne_i:
+        cond = COND_NE;
+        break;
+    case IR_lt:
+    case IR_lt_i:
+        cond = COND_LT;
+        break;
+    case IR_ltu:
+        cond = COND_LTU;
+        break;
+    default:
+        return;
+    }
+    if (w->d == o->a && w->imm == 0 && holds(f, w->a, k->when) && holds(f, w->b, k->when)) {
+        o->aux = (uint16_t)(o->aux == COND_NE ? cond : opposite(cond));
+        o->a = w->a;
+        o->b = w->b;
+    }
+}
+
+/* true: always taken; the block ends here. */
+static bool fold_brcond(const Forward *f, IrOp *o)
+{
+    copy_operands(f, o);
+    fuse_compare(f, o);
+    Value a = value_of(f, o->a), b = value_of(f, o->b);
+    bool is_never = o->aux == COND_LTU && o->b == IR_ZERO, is_always = o->aux == COND_GEU && o->b == IR_ZERO;
+    if (a.base == b.base && (is_const(a) || a.add == b.add)) { /* both numbers, or the same */
+        is_always = ir_cond((IrCond)o->aux, a.add, b.add);
+        is_never = !is_always;
+    }
+    if (is_always) {
+        *o = (IrOp){.op = IR_jmp, .insn = o->insn, .imm = o->imm};
+    } else if (is_never) {
+        o->op = DEAD;
+    }
+    return is_always;
+}
+
+static void fold_term(const Forward *f, IrOp *o)
+{
+    Value a = value_of(f, o->a);
+    if (o->op == IR_jmpr && is_const(a)) {
+        uint64_t to = a.add + (uint64_t)o->imm;
+        *o = (IrOp){.op = IR_jmp,
+                    .aux = o->aux & ~JMP_EVEN,
+                    .insn = o->insn,
+                    .imm = (int64_t)(o->aux & JMP_EVEN ? to & ~1ull : to)};
+        return;
+    }
+    copy_operands(f, o);
+}
+
+/* ---- the passes ---- */
+static void forward_call(Forward *f, IrOp *o)
+{
+    uint32_t effects = f->g->helpers[o->aux].effects;
+    copy_operands(f, o);
+    if (effects & EFF_WRITES_FRAME) {
+        f->floor = f->now;
+    }
+    if (effects & (EFF_FP_FLAGS | EFF_WRITES_FRAME)) {
+        wrote(f, f->g->fp_flags, f->now);
+    }
+    wrote(f, o->d, f->now);
+}
+
+static void cut(IrBlock *b, uint32_t nops)
+{
+    b->nops = nops;
+    b->ninsns = b->op[nops - 1].insn + 1;
+    b->nbytes = b->insn_at[b->ninsns];
+}
+
+static void forward(Forward *f)
+{
+    IrBlock *b = f->b;
+    for (uint32_t i = 0; i < b->nops; i++) {
+        IrOp *o = &b->op[i];
+        f->now = i + 1;
+        if (!i || o->insn != o[-1].insn) {
+            f->first = f->now;
+        }
+        switch (ir_op_info[o->op].cls) {
+        case CLASS_PURE:
+            fold_pure(f, o);
+            break;
+        case CLASS_FP:
+            copy_operands(f, o);
+            wrote(f, f->g->fp_flags, f->now);
+            wrote(f, o->d, f->now);
+            break;
+        case CLASS_LOAD:
+        case CLASS_STORE:
+        case CLASS_ATOMIC:
+            fold_address(f, o);
+            wrote(f, o->d, f->now);
+            break;
+        case CLASS_FENCE:
+            break;
+        case CLASS_CALL:
+            forward_call(f, o);
+            break;
+        case CLASS_SIDE_EXIT:
+            if (fold_brcond(f, o)) {
+                cut(b, i + 1);
+            }
+            break;
+        case CLASS_TERM:
+            fold_term(f, o);
+            break;
+        }
+    }
+}
+
+typedef struct {
+    const IrGuest *g;
+    uint32_t temps; /* read later in this instruction */
+    uint32_t epoch; /* of the dead slots: a new one makes all of them live */
+    struct {
+        Slot slot;
+        uint16_t epoch;
+    } dead[NBUCKETS]; /* overwritten before anybody looks */
+} Backward;
+
+static uint32_t temp_bit(Slot s)
+{
+    return 1u << (s - IR_TEMP(0)) / 8;
+}
+
+static bool is_dead(const Backward *w, Slot s)
+{
+    if (IR_IS_TEMP(s)) {
+        return !(w->temps & temp_bit(s));
+    }
+    return s == IR_ZERO || (w->dead[BUCKET(s)].slot == s && w->dead[BUCKET(s)].epoch == w->epoch);
+}
+
+static void overwritten(Backward *w, Slot s)
+{
+    if (IR_IS_TEMP(s)) {
+        w->temps &= ~temp_bit(s);
+    } else if (s != IR_ZERO) {
+        w->dead[BUCKET(s)].slot = s;
+        w->dead[BUCKET(s)].epoch = (uint16_t)w->epoch;
+    }
+}
+
+static void read(Backward *w, Slot s)
+{
+    if (IR_IS_TEMP(s)) {
+        w->temps |= temp_bit(s);
+    } else if (w->dead[BUCKET(s)].slot == s) {
+        w->dead[BUCKET(s)].epoch = 0;
+    }
+}
+
+/* One op, from the end. An event shows what earlier instructions wrote (P2), an exit what this one wrote as well. */
+static void backward_op(Backward *w, IrOp *o)
+{
+    IrClass cls = ir_op_info[o->op].cls;
+    uint32_t effects = cls == CLASS_CALL ? w->g->helpers[o->aux].effects : 0;
+    if ((cls == CLASS_PURE || (cls == CLASS_CALL && !effects)) && is_dead(w, o->d)) {
+        o->op = DEAD;
+        return;
+    }
+    overwritten(w, o->d);
+    switch (cls) {
+    case CLASS_PURE:
+    case CLASS_FENCE:
+        break;
+    case CLASS_FP: /* flags accrue: it reads them too */
+        read(w, w->g->fp_flags);
+        read(w, FP_RM(o->aux) == RM_DYN ? w->g->fp_rm : IR_ZERO);
+        break;
+    case CLASS_CALL:
+        if (effects & EFF_FP_FLAGS) {
+            read(w, w->g->fp_flags);
+            read(w, w->g->fp_rm);
+        }
+        w->epoch += (effects & (EFF_EVENT | EFF_READS_FRAME)) != 0;
+        break;
+    case CLASS_LOAD:
+    case CLASS_STORE:
+    case CLASS_ATOMIC:
+    case CLASS_SIDE_EXIT:
+    case CLASS_TERM:
+        w->epoch++;
+        break;
+    }
+    read(w, o->a);
+    read(w, o->b);
+    read(w, o->c);
+}
+
+/* Temporaries need no care between instructions: one that is read was written in the same. */
+static void backward(Backward *w, IrBlock *b)
+{
+    for (uint32_t i = b->nops; i-- > 0;) {
+        if (b->op[i].op != DEAD) {
+            backward_op(w, &b->op[i]);
+        }
+    }
+}
+
+void ir_optimise(IrBlock *b, const IrGuest *g)
+{
+    Forward f;
+    memset(&f, 0, sizeof f);
+    f.b = b;
+    f.g = g;
+    forward(&f);
+    Backward w;
+    memset(&w, 0, sizeof w);
+    w.g = g;
+    w.epoch = 1;
+    backward(&w, b);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->nops; i++) {
+        if (b->op[i].op != DEAD) {
+            b->op[n++] = b->op[i];
+        }
+    }
+    b->nops = n;
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/machine/board.h"
+
+#include "sim/base/mem.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { NO_ROW = -1, PHANDLE_DEVICE = 0x1000 };
+
+typedef struct {
+    Board *board;
+    Device *device;
+} Slot;
+
+struct Board {
+    const BoardDef *def;
+    BoardHost host;
+    DeviceHost device_host;
+    unsigned nvcpus;
+    unsigned vcpu;         /* on whose behalf devices run now */
+    int console, irq_chip; /* rows; NO_ROW */
+    pthread_mutex_t lock;
+    Slot slots[BOARD_MAX_DEVICES];
+};
+
+static void board_lock(const Board *b)
+{
+    pthread_mutex_lock((pthread_mutex_t *)&b->lock);
+}
+
+static void board_unlock(const Board *b)
+{
+    pthread_mutex_unlock((pthread_mutex_t *)&b->lock);
+}
+
+/* ---- what the board gives a device: all under the lock ---- */
+static void host_irq(void *ctx, const Device *d, unsigned output, bool level)
+{
+    Board *b = ctx;
+    uint32_t wire = output ? 0 : b->def->rows[d->index].irq;
+    if (wire && b->irq_chip != NO_ROW) {
+        Device *chip = b->slots[b->irq_chip].device;
+        chip->type->wire(chip, wire, level);
+    }
+}
+
+static void host_line(void *ctx, unsigned vcpu, unsigned line, bool level)
+{
+    const Board *b = ctx;
+    b->host.line(b->host.ctx, vcpu, line, level);
+}
+
+static uint64_t host_now_ns(void *ctx)
+{
+    const Board *b = ctx;
+    return b->host.now_ns(b->host.ctx, b->vcpu);
+}
+
+static void host_output(void *ctx, const Device *d, const void *bytes, size_t n)
+{
+    const Board *b = ctx;
+    if ((int)d->index == b->console) {
+        b->host.output(b->host.ctx, bytes, n);
+    }
+}
+
+static void host_finish(void *ctx, int kind, uint32_t code)
+{
+    const Board *b = ctx;
+    b->host.finish(b->host.ctx, b->vcpu, kind, code);
+}
+
+static unsigned host_nvcpus(void *ctx)
+{
+    return ((const Board *)ctx)->nvcpus;
+}
+
+/* ---- life ---- */
+static Device *device_of_row(Board *b, size_t i)
+{
+    const BoardRow *row = &b->def->rows[i];
+    Device *d = device_new(row->type, &b->device_host);
+    d->index = (uint32_t)i;
+    d->param = row->param;
+    d->base = row->base;
+    d->irq = row->irq;
+    d->phandle = PHANDLE_DEVICE + (uint32_t)i;
+    d->irq_phandle = PHANDLE_DEVICE + (uint32_t)(b->irq_chip == NO_ROW ? 0 : b->irq_chip);
+    return d;
+}
+
+int board_new(const BoardDef *def, unsigned nvcpus, const BoardHost *host, Board **out, Err *err)
+{
+    assert(def->nrows <= BOARD_MAX_DEVICES && def->max_vcpus <= DEVICE_MAX_VCPUS);
+    if (!nvcpus || nvcpus > def->max_vcpus) {
+        return err_set(err, ERR_LIMIT, "a board for %s has 1 to %u vcpus, not %u", def->guest, def->max_vcpus, nvcpus);
+    }
+    Board *b = x_alloc(sizeof *b);
+    *b = (Board){.def = def, .host = *host, .nvcpus = nvcpus, .console = NO_ROW, .irq_chip = NO_ROW};
+    b->device_host = (DeviceHost){.ctx = b,
+                                  .irq = host_irq,
+                                  .line = host_line,
+                                  .now_ns = host_now_ns,
+                                  .output = host_output,
+                                  .finish = host_finish,
+                                  .nvcpus = host_nvcpus};
+    pthread_mutex_init(&b->lock, NULL);
+    for (size_t i = 0; i < def->nrows; i++) {
+        b->console = def->rows[i].is_console ? (int)i : b->console;
+        b->irq_chip = def->rows[i].is_irq_chip ? (int)i : b->irq_chip;
+    }
+    for (size_t i = 0; i < def->nrows; i++) {
+        b->slots[i] = (Slot){b, device_of_row(b, i)};
+    }
+    board_reset(b);
+    *out = b;
+    return 0;
+}
+
+void board_free(Board *b)
+{
+    if (b) {
+        for (size_t i = 0; i < b->def->nrows; i++) {
+            device_free(b->slots[i].device);
+        }
+        pthread_mutex_destroy(&b->lock);
+        mem_free(b);
+    }
+}
+
+const BoardDef *board_def(const Board *b)
+{
+    return b->def;
+}
+
+/* The interrupt controller first, so that it is not reset after a device has raised its wire. */
+void board_reset(Board *b)
+{
+    board_lock(b);
+    b->vcpu = 0;
+    if (b->irq_chip != NO_ROW) {
+        device_reset(b->slots[b->irq_chip].device);
+    }
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        if ((int)i != b->irq_chip) {
+            device_reset(b->slots[i].device);
+        }
+    }
+    board_unlock(b);
+}
+
+/* ---- access ---- */
+static int slot_access(const Slot *slot, unsigned vcpu, uint64_t offset, unsigned size_bytes, bool is_write,
+                       uint64_t *value)
+{
+    Board *b = slot->board;
+    board_lock(b);
+    b->vcpu = vcpu;
+    int rc = is_write ? device_write(slot->device, vcpu, offset, size_bytes, *value)
+                      : device_read(slot->device, vcpu, offset, size_bytes, value);
+    board_unlock(b);
+    return rc;
+}
+
+static int space_dev_read(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)
+{
+    return slot_access(ctx, vcpu, offset, size_bytes, false, value);
+}
+
+static int space_dev_write(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value)
+{
+    return slot_access(ctx, vcpu, offset, size_bytes, true, &value);
+}
+
+static uint64_t row_window(const BoardRow *row)
+{
+    return (row->type->size_bytes + SPACE_PAGE_BYTES - 1) / SPACE_PAGE_BYTES * SPACE_PAGE_BYTES;
+}
+
+int board_attach(Board *b, Space *s, Err *err)
+{
+    static const SpaceDevice ops = {space_dev_read, space_dev_write};
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        const BoardRow *row = &b->def->rows[i];
+        int rc = space_device(s, row->base, row_window(row), &ops, &b->slots[i], err);
+        if (rc) {
+            while (i-- > 0) {
+                int undone = space_unmap(s, b->def->rows[i].base, row_window(&b->def->rows[i]), NULL);
+                assert(!undone);
+                (void)undone;
+            }
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static const Slot *slot_at(const Board *b, uint64_t gpa)
+{
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        const BoardRow *row = &b->def->rows[i];
+        if (gpa >= row->base && gpa - row->base < row_window(row)) {
+            return &b->slots[i];
+        }
+    }
+    return NULL;
+}
+
+bool board_claims(const Board *b, uint64_t gpa)
+{
+    return slot_at(b, gpa) != NULL;
+}
+
+int board_access(Board *b, unsigned vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value)
+{
+    const Slot *slot = slot_at(b, gpa);
+    return slot && vcpu < b->nvcpus
+               ? slot_access(slot, vcpu, gpa - b->def->rows[slot->device->index].base, size_bytes, is_write, value)
+               : -ERR_FAULT;
+}
+
+/* ---- time and console ---- */
+uint64_t board_deadline(Board *b, unsigned vcpu)
+{
+    uint64_t first = UINT64_MAX;
+    board_lock(b);
+    b->vcpu = vcpu;
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        const Device *d = b->slots[i].device;
+        uint64_t at = d->type->deadline ? d->type->deadline(d, vcpu) : UINT64_MAX;
+        first = at < first ? at : first;
+    }
+    board_unlock(b);
+    return first;
+}
+
+void board_tick(Board *b, unsigned vcpu)
+{
+    board_lock(b);
+    b->vcpu = vcpu;
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        Device *d = b->slots[i].device;
+        if (d->type->deadline && d->type->deadline(d, vcpu) <= host_now_ns(b)) {
+            d->type->tick(d, vcpu);
+        }
+    }
+    board_unlock(b);
+}
+
+size_t board_input(Board *b, const void *bytes, size_t n)
+{
+    size_t taken = 0;
+    board_lock(b);
+    if (b->console != NO_ROW) {
+        Device *d = b->slots[b->console].device;
+        taken = d->type->input(d, bytes, n);
+    }
+    board_unlock(b);
+    return taken;
+}
+
+size_t board_console_take(Board *b, void *bytes, size_t cap)
+{
+    size_t taken = 0;
+    board_lock(b);
+    if (b->console != NO_ROW) {
+        Device *d = b->slots[b->console].device;
+        taken = d->type->take(d, bytes, cap);
+    }
+    board_unlock(b);
+    return taken;
+}
+
+void board_console_write(Board *b, const void *bytes, size_t n)
+{
+    board_lock(b);
+    b->host.output(b->host.ctx, bytes, n);
+    board_unlock(b);
+}
+
+/* ---- device tree ---- */
+static void fdt_chosen(const Board *b, const BoardFdt *what, Fdt *f)
+{
+    fdt_begin(f, "chosen");
+    if (what->append) {
+        fdt_str(f, "bootargs", what->append);
+    }
+    if (b->console != NO_ROW) {
+        Buf path = {0};
+        buf_printf(&path, "/soc/serial@%llx", (unsigned long long)b->def->rows[b->console].base);
+        fdt_str(f, "stdout-path", buf_text(&path));
+        buf_free(&path);
+    }
+    if (what->initrd_start != what->initrd_end) {
+        fdt_u64(f, "linux,initrd-start", what->initrd_start);
+        fdt_u64(f, "linux,initrd-end", what->initrd_end);
+    }
+    fdt_end(f);
+}
+
+void board_fdt(Board *b, const BoardFdt *what, Buf *out)
+{
+    Fdt *f = fdt_new();
+    fdt_begin(f, "");
+    fdt_u32(f, "#address-cells", 2);
+    fdt_u32(f, "#size-cells", 2);
+    fdt_str(f, "compatible", b->def->compatible);
+    fdt_str(f, "model", b->def->model);
+    fdt_chosen(b, what, f);
+    fdt_begin_at(f, "memory", b->def->ram_base);
+    fdt_str(f, "device_type", "memory");
+    fdt_reg(f, b->def->ram_base, what->ram_bytes);
+    fdt_end(f);
+    b->def->fdt_cpus(f, b->nvcpus, what);
+    fdt_begin(f, "soc");
+    fdt_u32(f, "#address-cells", 2);
+    fdt_u32(f, "#size-cells", 2);
+    fdt_str(f, "compatible", "simple-bus");
+    fdt_empty(f, "ranges");
+    board_lock(b);
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        const Device *d = b->slots[i].device;
+        if (d->type->fdt) {
+            d->type->fdt(d, f);
+        }
+    }
+    fdt_end(f);
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        const Device *d = b->slots[i].device;
+        if (d->type->fdt_root) {
+            d->type->fdt_root(d, f);
+        }
+    }
+    board_unlock(b);
+    fdt_end(f);
+    fdt_finish(f, 0, out);
+    fdt_free(f);
+}
+
+/* ---- state: number of vcpus, number of devices, then of each its name, 0-terminated, and its state ---- */
+void board_save(Board *b, Buf *out)
+{
+    board_lock(b);
+    buf_le(out, b->nvcpus, 4);
+    buf_le(out, b->def->nrows, 4);
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        const char *name = b->def->rows[i].type->name;
+        buf_bytes(out, name, strlen(name) + 1);
+        device_save(b->slots[i].device, out);
+    }
+    board_unlock(b);
+}
+
+static int device_read_back(Device *d, Cursor *in, Err *err)
+{
+    size_t n = strlen(d->type->name) + 1;
+    const uint8_t *name = cursor_bytes(in, n);
+    if (!name || memcmp(name, d->type->name, n) != 0) {
+        return err_set(err, ERR_INVAL, "board: device %u is not %s, which it is here", d->index, d->type->name);
+    }
+    return device_restore(d, in, err);
+}
+
+int board_restore(Board *b, Cursor *in, Err *err)
+{
+    Device *new[BOARD_MAX_DEVICES] = {NULL};
+    uint64_t nvcpus = cursor_le(in, 4), nrows = cursor_le(in, 4);
+    int rc = 0;
+    if (!cursor_ok(in) || nvcpus != b->nvcpus || nrows != b->def->nrows) {
+        return err_set(err, ERR_INVAL, "board: %llu vcpus and %llu devices, expected %u and %zu",
+                       (unsigned long long)nvcpus, (unsigned long long)nrows, b->nvcpus, b->def->nrows);
+    }
+    for (size_t i = 0; !rc && i < b->def->nrows; i++) {
+        new[i] = device_of_row(b, i);
+        rc = device_read_back(new[i], in, err);
+    }
+    board_lock(b);
+    for (size_t i = 0; i < b->def->nrows; i++) { /* exchanged when all are sound; what is left over is freed */
+        if (!rc) {
+            assert(new[i]);
+            Device *old = b->slots[i].device;
+            b->slots[i].device = new[i];
+            new[i] = old;
+        }
+        device_free(new[i]);
+    }
+    for (size_t i = 0; !rc && i < b->def->nrows; i++) {
+        Device *d = b->slots[i].device;
+        if (d->type->drive) {
+            d->type->drive(d);
+        }
+    }
+    board_unlock(b);
+    return rc;
+}

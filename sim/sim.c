@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sim.c - Sims, their memory and vcpus, registers. sim_run.c runs them; sim_board.c puts a machine around them. */
+#include "sim/sim_int.h"
+
+#include "sim/base/hash.h"
+#include "sim/interp/interp.h"
+
+#include <string.h>
+
+/* ---- what a vcpu asks of its surroundings ---- */
+static IoResult on_io(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value)
+{
+    SimVcpu *v = ctx;
+    SpaceHit hit;
+    (void)x;
+    if (!v->serves_board) {
+        return IO_EXTERNAL;
+    }
+    if (!space_find(v->s->space, gpa, &hit) || !hit.device) {
+        return v->s->machine ? IO_FAULT : IO_EXTERNAL; /* on a machine that is whole, nobody answers there */
+    }
+    int rc = is_write ? hit.device->write(hit.ctx, v->id, gpa - hit.gpa, size_bytes, *value)
+                      : hit.device->read(hit.ctx, v->id, gpa - hit.gpa, size_bytes, value);
+    return rc ? IO_FAULT : IO_DONE;
+}
+
+static uint64_t on_deadline(void *ctx, ExecVcpu *x)
+{
+    (void)x;
+    return sim_board_deadline(ctx);
+}
+
+static void on_tick(void *ctx, ExecVcpu *x)
+{
+    (void)x;
+    sim_board_tick(ctx);
+}
+
+static bool on_call(void *ctx, ExecVcpu *x)
+{
+    (void)x;
+    return ((SimVcpu *)ctx)->serves_board && sim_board_call(ctx);
+}
+
+static bool is_watched(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes)
+{
+    (void)x;
+    return sim_board_is_watched(((SimVcpu *)ctx)->s, gpa, size_bytes);
+}
+
+static bool has_peers(void *ctx, ExecVcpu *x)
+{
+    (void)x;
+    return atomic_load_explicit(&((SimVcpu *)ctx)->s->nvcpus, memory_order_relaxed) > 1;
+}
+
+static void on_code_page(void *ctx, ExecVcpu *x)
+{
+    const Sim *s = ((SimVcpu *)ctx)->s;
+    for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
+        if (s->vcpu[i] && s->vcpu[i]->x != x) {
+            exec_code_page(s->vcpu[i]->x);
+        }
+    }
+}
+
+static void code_written(const Sim *s, const ExecVcpu *writer, uint64_t gpa, uint64_t n)
+{
+    for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
+        if (s->vcpu[i] && s->vcpu[i]->x != writer) {
+            exec_code_written(s->vcpu[i]->x, gpa, n);
+        }
+    }
+}
+
+static void on_code_written(void *ctx, ExecVcpu *x, uint64_t gpa, uint64_t n)
+{
+    SimVcpu *v = ctx;
+    code_written(v->s, x, gpa, n);
+    if (sim_board_is_watched(v->s, gpa, n)) {
+        sim_board_watched(v);
+    }
+}
+
+static void on_space_code(void *ctx, uint64_t gpa, uint64_t n)
+{
+    code_written(ctx, NULL, gpa, n);
+}
+
+/* ---- create ---- */
+static int slot_regs_make(Sim *s)
+{
+    const IrGuest *ir = &s->isa->ir;
+    s->slot_regs = x_calloc(ir->nslots, sizeof *s->slot_regs);
+    for (size_t i = 0; i < ir->nslots; i++) {
+        const RegInfo *reg = reg_find(s->isa->id, ir->slots[i].name);
+        if (reg && REG_SIZE(reg->id) == 8) {
+            s->slot_regs[s->nslot_regs++] = (SlotReg){.at = ir->slots[i].at, .id = reg->id};
+        }
+    }
+    return 0;
+}
+
+int sim_new(const SimConfig *cfg, Sim **out, Err *err)
+{
+    const GuestIsa *isa = guest_isa(cfg->guest);
+    if (!isa) {
+        return err_set(err, ERR_UNSUPPORTED, "no simulator of guest '%.40s'", cfg->guest ? cfg->guest : "");
+    }
+    void *cpu = x_alloc(isa->cpu_bytes);
+    int rc = isa->cpu_parse(cfg->cpu, cpu, err);
+    if (rc) {
+        mem_free(cpu);
+        return rc;
+    }
+    Sim *s = x_alloc(sizeof *s);
+    s->cfg = *cfg;
+    s->cfg.guest = isa->name;
+    s->cfg.cpu = NULL; /* parsed */
+    s->isa = isa;
+    s->cpu = cpu;
+    s->space = space_new();
+    space_on_code(s->space, on_space_code, s);
+    rc = slot_regs_make(s);
+    *out = s;
+    return rc;
+}
+
+void sim_space_set(Sim *s, Space *space)
+{
+    space_free(s->space);
+    s->space = space;
+    space_on_code(space, on_space_code, s);
+}
+
+void sim_free(Sim *s)
+{
+    if (!s) {
+        return;
+    }
+    for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
+        sim_vcpu_free(s->vcpu[i]);
+    }
+    sim_board_free(s);
+    space_free(s->space);
+    mem_free(s->slot_regs);
+    mem_free(s->cpu);
+    mem_free(s);
+}
+
+GuestId sim_guest(const Sim *s)
+{
+    return s->isa->id;
+}
+
+/* ---- memory ---- */
+int sim_ram_new(Sim *s, uint64_t size_bytes, uint32_t *ram, Err *err)
+{
+    return space_ram_new(s->space, size_bytes, ram, err);
+}
+
+int sim_map(Sim *s, uint64_t gpa, uint64_t size_bytes, uint32_t ram, uint64_t offset, uint32_t flags, Err *err)
+{
+    return space_map(s->space, gpa, size_bytes, ram, offset, flags, err);
+}
+
+int sim_unmap(Sim *s, uint64_t gpa, uint64_t size_bytes, Err *err)
+{
+    return space_unmap(s->space, gpa, size_bytes, err);
+}
+
+int sim_mem_read(Sim *s, uint64_t gpa, void *buf, size_t n, Err *err)
+{
+    return space_read(s->space, gpa, buf, n, err);
+}
+
+int sim_mem_write(Sim *s, uint64_t gpa, const void *buf, size_t n, Err *err)
+{
+    return space_write(s->space, gpa, buf, n, err);
+}
+
+/* A page that becomes clean must come to the slow path again when it is stored to. */
+int sim_dirty_get(Sim *s, uint64_t gpa, uint64_t size_bytes, uint8_t *bits, bool clear, Err *err)
+{
+    int rc = space_dirty_get(s->space, gpa, size_bytes, bits, clear, err);
+    for (unsigned i = 0; !rc && clear && i < SIM_MAX_VCPUS; i++) {
+        if (s->vcpu[i]) {
+            exec_code_page(s->vcpu[i]->x);
+        }
+    }
+    return rc;
+}
+
+/* ---- vcpus ---- */
+int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
+{
+    if (s->vcpu[id]) {
+        return err_set(err, ERR_EXIST, "vcpu %u exists", id);
+    }
+    SimVcpu *v = x_alloc(sizeof *v);
+    v->s = s;
+    v->id = id;
+    ExecConfig cfg = {.isa = s->isa,
+                      .engine = &engine_interp,
+                      .cpu = s->cpu,
+                      .space = s->space,
+                      .max_block_insns = s->cfg.max_block_insns,
+                      .block_seed = s->cfg.block_seed};
+    ExecHost host = {.ctx = v,
+                     .io = on_io,
+                     .deadline = on_deadline,
+                     .tick = on_tick,
+                     .call = on_call,
+                     .has_peers = has_peers,
+                     .code_page = on_code_page,
+                     .code_written = on_code_written,
+                     .is_watched = is_watched};
+    v->x = exec_new(&cfg, &host, id);
+    s->vcpu[id] = v;
+    atomic_fetch_add(&s->nvcpus, 1);
+    int rc = sim_vcpu_reset(v, &(SimReset){.hw_id = id}, err);
+    if (rc) {
+        sim_vcpu_free(v);
+        return rc;
+    }
+    *out = v;
+    return 0;
+}
+
+SimVcpu *sim_vcpu_at(const Sim *s, uint8_t id)
+{
+    return s->vcpu[id];
+}
+
+void sim_vcpu_free(SimVcpu *v)
+{
+    if (v) {
+        v->s->vcpu[v->id] = NULL;
+        atomic_fetch_sub(&v->s->nvcpus, 1);
+        exec_free(v->x);
+        mem_free(v);
+    }
+}
+
+int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err)
+{
+    if (how->has_stage2) {
+        return err_unsupported(err, "sim", "stage2_table", "the guest's second stage of translation is not simulated");
+    }
+    GuestReset g = {
+        .is_virt = v->s->cfg.is_virt, .hw_id = how->hw_id, .entry = how->entry, .arg = how->arg, .cpu = v->s->cpu};
+    v->how = *how;
+    v->is_parked = how->is_parked;
+    exec_forget(v->x);
+    v->s->isa->reset(exec_frame(v->x), &g);
+    exec_state_changed(v->x);
+    return 0;
+}
+
+/* ---- registers ---- */
+int sim_reg_get(SimVcpu *v, RegId id, void *bytes, Err *err)
+{
+    return v->s->isa->reg_get(exec_frame(v->x), id, bytes, err);
+}
+
+int sim_reg_set(SimVcpu *v, RegId id, const void *bytes, Err *err)
+{
+    if (exec_reply_due(v->x) || exec_is_replied(v->x)) {
+        return err_set(err, ERR_BUSY, "vcpu %u: an access awaits its reply", v->id);
+    }
+    int rc = v->s->isa->reg_set(exec_frame(v->x), id, bytes, err);
+    if (!rc && REG_CLASS(id) != REG_GPR && REG_CLASS(id) != REG_FP) {
+        exec_state_changed(v->x);
+    }
+    return rc;
+}
+
+size_t sim_reg_list(const SimVcpu *v, RegId *ids, size_t cap)
+{
+    return v->s->isa->reg_list(exec_frame(v->x), ids, cap);
+}
+
+bool sim_translate(SimVcpu *v, uint64_t gva, uint32_t access, uint64_t *gpa)
+{
+    return exec_translate(v->x, gva, (Access)access, gpa);
+}
+
+int sim_vcpu_line(SimVcpu *v, uint32_t line, bool level, Err *err)
+{
+    if (line >= LINE_COUNT) {
+        return err_set(err, ERR_INVAL, "line %u: expected less than %d", line, LINE_COUNT);
+    }
+    exec_line(v->x, (GuestLine)line, level);
+    return 0;
+}
+
+int sim_breaks(SimVcpu *v, const SimBreak *list, size_t n, Err *err)
+{
+    ExecBreak breaks[EXEC_MAX_BREAKS];
+    for (size_t i = 0; i < n && i < EXEC_MAX_BREAKS; i++) {
+        breaks[i] = (ExecBreak){.gva = list[i].gva, .len = list[i].len, .access = list[i].access};
+    }
+    return exec_breaks(v->x, breaks, n, err);
+}
+
+uint64_t sim_insns(const SimVcpu *v)
+{
+    return exec_insns(v->x);
+}
+
+uint64_t sim_clock_ns(const SimVcpu *v)
+{
+    return exec_clock_ns(v->x);
+}
+
+void sim_clock_set(SimVcpu *v, uint64_t ns)
+{
+    ExecState state;
+    exec_state_get(v->x, &state);
+    state.skipped_ns = ns - state.insns; /* modulo 2^64: the clock may be behind the instructions */
+    exec_state_set(v->x, &state);
+    if (v->s->isa->tick) {
+        v->s->isa->tick(exec_frame(v->x), ns);
+    }
+}
+
+bool sim_is_waiting(const SimVcpu *v)
+{
+    return exec_is_waiting(v->x);
+}
+
+void sim_wait_set(SimVcpu *v, bool is_waiting)
+{
+    ExecState state;
+    exec_state_get(v->x, &state);
+    state.is_waiting = is_waiting;
+    exec_state_set(v->x, &state);
+}
+
+void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n)
+{
+    v->s->isa->call_return(exec_frame(v->x), ret, n);
+}
+
+/* ---- watching ---- */
+static uint64_t hash_more(uint64_t h, const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+    uint64_t word;
+    for (; n >= 8; n -= 8, p += 8) {
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x9e3779b97f4a7c15ull;
+        h ^= h >> 29;
+    }
+    for (; n; n--, p++) {
+        h = (h ^ *p) * 0x100000001b3ull;
+    }
+    return h;
+}
+
+uint64_t sim_vcpu_hash(SimVcpu *v)
+{
+    RegId ids[512];
+    size_t n = sim_reg_list(v, ids, ARRAY_LEN(ids));
+    uint64_t h = 0xcbf29ce484222325ull;
+    for (size_t i = 0; i < n && i < ARRAY_LEN(ids); i++) {
+        uint8_t bytes[64] = {0};
+        if (!sim_reg_get(v, ids[i], bytes, NULL)) {
+            h = hash_more(h, bytes, REG_SIZE(ids[i]));
+        }
+    }
+    ExecState state;
+    exec_state_get(v->x, &state);
+    h = hash_more(h, &state.insns, sizeof state.insns);
+    h = hash_more(h, &state.skipped_ns, sizeof state.skipped_ns);
+    return hash_more(h, &state.is_waiting, sizeof state.is_waiting);
+}
+
+static bool is_zero_page(const uint8_t *page)
+{
+    static const uint8_t zero[SPACE_PAGE_BYTES];
+    return !memcmp(page, zero, sizeof zero);
+}
+
+/* Pages that are not zero, each with its place: reading a page that nobody has touched would commit it. */
+uint64_t sim_ram_hash(Sim *s)
+{
+    SpaceRam rams[SPACE_MAX_RAMS];
+    size_t n = space_rams(s->space, rams, SPACE_MAX_RAMS);
+    uint64_t h = 0xcbf29ce484222325ull;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t from = 0, first, npages;
+        for (; space_ram_touched(s->space, (uint32_t)i, from, &first, &npages); from = first + npages) {
+            for (uint64_t at = first; at < first + npages; at++) {
+                const uint8_t *page = rams[i].host + at * SPACE_PAGE_BYTES;
+                if (!is_zero_page(page)) {
+                    h = hash_more(h, &at, sizeof at);
+                    h = hash_more(h, page, SPACE_PAGE_BYTES);
+                }
+            }
+        }
+    }
+    return h;
+}
+
+void sim_stats(const SimVcpu *v, SimStats *out)
+{
+    ExecStats e;
+    exec_stats(v->x, &e);
+    *out = (SimStats){.insns = exec_insns(v->x),
+                      .blocks = e.blocks,
+                      .translations = e.translations,
+                      .tlb_fills = e.tlb_fills,
+                      .walks = e.walks,
+                      .io = e.io,
+                      .traps = e.traps};
+}
+
+unsigned sim_disasm(const Sim *s, const uint8_t *bytes, unsigned n, uint64_t pc, char *text, size_t size)
+{
+    return s->isa->disasm(bytes, n, pc, text, size);
+}
