@@ -177,9 +177,15 @@ void program_load(Program *p, const char *dir, const char *name)
         fprintf(stderr, "r2: %s\n", err.text);
         exit(1);
     }
-    blocks_parse(&p->blocks, buf_text(&path), text.data);
-    for (size_t i = 0; i < p->blocks.n; i++) {
-        const IrBlock *b = &p->blocks.items[i];
+    blocks_parse(&p->raw, buf_text(&path), text.data);
+    for (size_t i = 0; i < p->raw.n; i++) {
+        const IrBlock *b = &p->raw.items[i];
+        IrBlock best = *b;
+        best.op = x_alloc(b->nops * sizeof *b->op);
+        memcpy(best.op, b->op, b->nops * sizeof *b->op);
+        ir_optimise(&best, &r2_guest);
+        check(&best);
+        VEC_PUSH(&p->blocks, best);
         for (uint32_t k = 0; k < b->ninsns; k++) {
             IrOp ops[IR_BLOCK_MAX_OPS];
             IrBlock one = part_of(b, k, 1, false, 0, ops);
@@ -196,7 +202,7 @@ void program_load(Program *p, const char *dir, const char *name)
 
 void program_free(Program *p)
 {
-    R2Blocks *lists[] = {&p->blocks, &p->singles};
+    R2Blocks *lists[] = {&p->blocks, &p->raw, &p->singles};
     for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
         for (size_t i = 0; i < lists[l]->n; i++) {
             mem_free(lists[l]->items[i].op);
@@ -409,7 +415,7 @@ static void link_exit(Machine *m, void *from, void *to)
 static Left run_part(Machine *m, uint64_t n, uint16_t aux)
 {
     const IrBlock *b = NULL;
-    const R2Blocks *all = &m->program->blocks;
+    const R2Blocks *all = &m->program->raw;
     for (size_t i = 0; i < all->n; i++) {
         uint64_t offset = m->f->f.pc - all->items[i].gva;
         b = offset < all->items[i].nbytes ? &all->items[i] : b;

@@ -191,25 +191,3 @@ int main(int argc, char **argv)
     }
     return status;
 }
-
-/* Until the IR's own lands. */
-__attribute__((weak)) uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm,
-                                          uint32_t fp_mode, uint32_t *flags)
-{
-    FpFmt fmt = (FpFmt)FP_FMT(op->aux);
-    FpRound r = (FpRound)rm;
-    switch (op->op) {
-    case IR_fadd:
-        return fp_add(fmt, a, b, r, fp_mode, flags);
-    case IR_fsub:
-        return fp_sub(fmt, a, b, r, fp_mode, flags);
-    case IR_fmul:
-        return fp_mul(fmt, a, b, r, fp_mode, flags);
-    case IR_fdiv:
-        return fp_div(fmt, a, b, r, fp_mode, flags);
-    case IR_fsqrt:
-        return fp_sqrt(fmt, a, r, fp_mode, flags);
-    default:
-        return fp_fma(fmt, a, b, c, r, fp_mode, flags);
-    }
-}
