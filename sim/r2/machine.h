@@ -10,7 +10,7 @@
 #define R2_LAST (R2_RAM + 0xf80)
 typedef struct {
     const char *name;
-    R2Blocks blocks, raw, singles; /* blocks are optimised; raw: as they are written; singles: each instruction as a block */
+    R2Blocks blocks, raw, singles; /* optimised; as written; as written, each instruction a block */
 } Program;
 void program_load(Program *p, const char *dir, const char *name); /* ends the process with a sentence if it cannot */
 void program_free(Program *p);

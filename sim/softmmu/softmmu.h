@@ -80,7 +80,8 @@ typedef struct {
     uint32_t access; /* ACC_READ | ACC_WRITE */
 } MmuWatch;
 typedef struct Mmu Mmu;
-/* Sets f->mmu, f->tlb_read and f->tlb_write. guest is borrowed, host copied. */
+/* Sets f->mmu, f->tlb_read and f->tlb_write, which begins where tlb_read ends: engines reach both from one register. guest is
+ * borrowed, host copied. */
 Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host);
 void mmu_free(Mmu *m);
 /* After a change of mode or address space: the contexts of data accesses (regime numbers as GuestIsa's) and of fetches. */
