@@ -133,9 +133,11 @@ static void block_kill(ExecVcpu *v, Block *b)
             unlink_out(b, i);
         }
     }
-    JumpEntry *e = &v->f->jump[JUMP_INDEX(b->gva)];
-    if (e->code == b->code) {
-        *e = (JumpEntry){0};
+    for (size_t t = 0; t < JUMP_TABLES; t++) {
+        JumpEntry *e = &v->jumps[(t << JUMP_BITS) + JUMP_INDEX(b->gva)];
+        if (e->code == b->code) {
+            *e = JUMP_FREE(JUMP_INDEX(b->gva));
+        }
     }
     b->hash_next = v->dead;
     v->dead = b;

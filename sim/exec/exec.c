@@ -69,6 +69,21 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
 }
 
 /* ---- mode ---- */
+static void jump_select(ExecVcpu *v, uint64_t key)
+{
+    unsigned i = 0;
+    while (i < JUMP_TABLES && v->jump_key[i] != key) {
+        i++;
+    }
+    if (i == JUMP_TABLES) {
+        i = v->jump_next++ % JUMP_TABLES;
+        v->jump_key[i] = key;
+        memset(v->jumps + ((size_t)i << JUMP_BITS), 0, sizeof(JumpEntry) << JUMP_BITS);
+        v->jumps[(size_t)i << JUMP_BITS] = JUMP_FREE(0);
+    }
+    v->f->jump = v->jumps + ((size_t)i << JUMP_BITS);
+}
+
 static void mode_refresh(ExecVcpu *v)
 {
     uint64_t space_tag;
@@ -76,7 +91,7 @@ static void mode_refresh(ExecVcpu *v)
     v->f->mode_key = v->isa->mode_key(v->f);
     v->isa->context(v->f, &space_tag, &data, &fetch);
     mmu_select(v->mmu, space_tag, data, fetch);
-    v->f->jump_key = (uint64_t)v->f->mode_key << 32 | mmu_fetch_key(v->mmu);
+    jump_select(v, (uint64_t)v->f->mode_key << 32 | mmu_fetch_key(v->mmu));
 }
 
 void exec_state_changed(ExecVcpu *v)
@@ -443,7 +458,7 @@ static void exit_connect(ExecVcpu *v, Block *to)
 
 static void jump_keep(ExecVcpu *v, const Block *b)
 {
-    v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .key = v->f->jump_key, .code = b->code};
+    v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
 }
 
 /* Runs until the budget is used up, or something happens that the outer loop must look at. */
@@ -664,7 +679,8 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->random = cfg->block_seed + id;
     v->f = x_alloc(cfg->isa->ir.frame_bytes);
     v->f->vcpu = v;
-    v->f->jump = os_pages_new(sizeof(JumpEntry) << JUMP_BITS);
+    v->jumps = os_pages_new(JUMP_TABLES * sizeof(JumpEntry) << JUMP_BITS);
+    v->f->jump = v->jumps; /* until the first mode_refresh, before which nothing runs */
     v->hash = os_pages_new(sizeof(Block *) << BLOCK_HASH_BITS);
     v->pages = os_pages_new(sizeof(PageBlocks *) << PAGE_HASH_BITS);
     v->engine = cfg->engine->create(&cfg->isa->ir);
@@ -688,7 +704,7 @@ void exec_free(ExecVcpu *v)
     blocks_free(v);
     v->cfg.engine->destroy(v->engine);
     mmu_free(v->mmu);
-    os_pages_free(v->f->jump, sizeof(JumpEntry) << JUMP_BITS);
+    os_pages_free(v->jumps, JUMP_TABLES * sizeof(JumpEntry) << JUMP_BITS);
     os_pages_free(v->hash, sizeof(Block *) << BLOCK_HASH_BITS);
     os_pages_free(v->pages, sizeof(PageBlocks *) << PAGE_HASH_BITS);
     pthread_mutex_destroy(&v->post_lock);

@@ -14,6 +14,7 @@ enum {
     ALONE_MARKS = 1024,
     BLOCK_POOL = 256, /* blocks an allocation */
     MAX_POSTED_RANGES = 16,
+    JUMP_TABLES = 8,
 };
 
 typedef enum {
@@ -57,6 +58,10 @@ struct ExecVcpu {
     Frame *f;
     Mmu *mmu;
     void *engine;
+
+    JumpEntry *jumps; /* JUMP_TABLES tables, each of one context; Frame.jump is one of them */
+    uint64_t jump_key[JUMP_TABLES];
+    unsigned jump_next; /* to be given to a new context */
 
     /* blocks.c */
     Block **hash;

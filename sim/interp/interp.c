@@ -599,7 +599,7 @@ L_jmpr : {
     uint64_t pc = S(p->a) + (uint64_t)p->imm;
     pc &= p->b ? ~1ull : ~0ull;
     const JumpEntry *e = &f->jump[JUMP_INDEX(pc)];
-    if (__builtin_expect(e->pc == pc && e->key == f->jump_key, 1)) {
+    if (__builtin_expect(e->pc == pc, 1)) {
         ENTER((Head *)e->code);
     }
     f->budget = budget;
@@ -620,7 +620,7 @@ L_syncr:
     return LEFT_SYNC;
 L_leave_far : {
     const JumpEntry *e = &f->jump[JUMP_INDEX(head->pc)];
-    if (__builtin_expect(e->pc == head->pc && e->key == f->jump_key, 1)) {
+    if (__builtin_expect(e->pc == head->pc, 1)) {
         ENTER((Head *)e->code);
     }
 }

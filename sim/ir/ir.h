@@ -155,12 +155,15 @@ typedef struct IrBlock {
 enum { EVENT_TRAP = 1, EVENT_ALONE, EVENT_EXTERNAL };
 struct TlbEntry;
 struct Mmu;
-typedef struct JumpEntry { /* of the indirect-jump cache: a hit needs pc and key */
-    uint64_t pc, key;
+typedef struct JumpEntry { /* of the indirect-jump cache: a hit needs pc */
+    uint64_t pc;
     void *code;
 } JumpEntry;
 enum { JUMP_BITS = 12 };
 #define JUMP_INDEX(pc) (((pc) >> 1 ^ (pc) >> 13) & ((1u << JUMP_BITS) - 1))
+/* What a free entry number i holds: a pc that is looked for elsewhere. All zero, but for the first. */
+#define JUMP_FREE(i) ((JumpEntry){.pc = (i) ? 0 : 2})
+_Static_assert(JUMP_INDEX(0) == 0 && JUMP_INDEX(2) != 0, "pc 0 belongs to entry 0, pc 2 does not");
 typedef struct Trap {
     uint64_t cause, value;   /* riscv: scause, stval; aarch64: ESR, FAR; x86: vector, cr2 or error code */
     uint64_t value2, value3; /* second-stage address (htval, HPFAR); instruction bits or the like: the guest's own */
@@ -170,9 +173,10 @@ typedef struct Frame {
     int64_t budget;
     uint64_t pc; /* right whenever the frame is seen from outside an engine */
     struct TlbEntry *tlb_read, *tlb_write;
-    uint64_t tlb_key;  /* softmmu.h: context of data accesses in regime 0 */
-    uint64_t jump_key; /* context of code: mode key and fetch translation */
-    JumpEntry *jump;   /* 1 << JUMP_BITS */
+    uint64_t tlb_key; /* softmmu.h: context of data accesses in regime 0 */
+    JumpEntry *
+        jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
+                      * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */
     struct Mmu *mmu;
     void *vcpu;         /* the dispatcher's */
     uint32_t event;     /* EVENT_x; 0 = none */

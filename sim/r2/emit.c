@@ -314,6 +314,31 @@ static void write_back(Jit *j, const Set *dirty)
     }
 }
 
+/* Before code is left for good: what is only noted goes straight to the frame. rax may be lost. */
+static void write_back_all(Jit *j)
+{
+    Set away = j->away;
+    SET_EACH(i, &away)
+    {
+        Opnd o = opnd(j, (Slot)(i * 8));
+        if (IS_TEMP(i)) {
+            continue;
+        }
+        if (j->is_pin[i] || j->home[i] < 0) {
+            materialise(j, i);
+        } else if (o.kind == O_XMM) {
+            x_rm(&j->a, 0, X_MOVQ_STORE, o.reg, RBP, AT_SLOT(i));
+        } else if (o.kind == O_IMM && is_s32(o.imm)) {
+            x_rm(&j->a, W, 0xc7, 0, RBP, AT_SLOT(i));
+            x_imm32(&j->a, (uint32_t)o.imm);
+        } else {
+            x_rm(&j->a, W, X_STORE, gpr(j, (Slot)(i * 8), RAX), RBP, AT_SLOT(i));
+        }
+        set_del(&j->dirty, i);
+    }
+    write_back(j, &j->dirty);
+}
+
 static void leave(Jit *j, unsigned kind, uint32_t number, uint8_t *to)
 {
     x_movi(&j->a, RAX, kind << 28 | number);
@@ -327,10 +352,8 @@ static void budget_add(Jit *j, unsigned n)
     }
 }
 
-static void exit_to(Jit *j, const IrBlock *b, uint64_t pc, const Set *dirty, unsigned give)
+static void exit_to(Jit *j, const IrBlock *b, uint64_t pc)
 {
-    write_back(j, dirty);
-    budget_add(j, give);
     uint8_t *at = x_jmp(&j->a);
     x_fix(at, j->a.p);
     VEC_PUSH(&j->exits, (Exit){.b = b, .pc = pc, .at = at});
@@ -403,20 +426,22 @@ static void emit_brcond(Jit *j, const IrOp *o)
 
 static void emit_jmp(Jit *j, const IrOp *o)
 {
-    flush(j);
     int to = o->aux & JMP_CALL ? -1 : inner(j, o);
     if (to < 0) {
-        exit_to(j, j->bb[j->k].b, (uint64_t)o->imm, &j->dirty, 0);
-    } else if (j->is_generic || to != (int)j->k + 1) {
+        write_back_all(j);
+        exit_to(j, j->bb[j->k].b, (uint64_t)o->imm);
+        return;
+    }
+    flush(j);
+    if (j->is_generic || to != (int)j->k + 1) {
         VEC_PUSH(&j->fixes, (Fix){x_jmp(&j->a), to});
     }
 }
 
-/* The jump cache in line: JUMP_INDEX, then pc and key. */
+/* The jump cache in line. */
 static void emit_jmpr(Jit *j, const IrOp *o)
 {
     Asm *a = &j->a;
-    flush(j);
     gpr_to(j, RDX, o->a);
     if (o->imm) {
         assert(is_s32((uint64_t)o->imm));
@@ -425,35 +450,18 @@ static void emit_jmpr(Jit *j, const IrOp *o)
     if (o->aux & JMP_EVEN) {
         x_alui(a, W, G_AND, RDX, -2);
     }
-    write_back(j, &j->dirty);
+    write_back_all(j);
     x_rr(a, 0, X_LOAD, RAX, RDX);
-    if (j->cfg.jump != JUMP_PLAIN) { /* JUMP_INDEX, twice: its bit 0 is bit 1 of rax */
-        x_rr(a, W, X_LOAD, RCX, RDX);
-        x_shift(a, W, G_SHR, RCX, 12);
-        x_rr(a, 0, X_XOR, RAX, RCX);
-    }
+    x_rr(a, W, X_LOAD, RCX, RDX);
+    x_shift(a, W, G_SHR, RCX, 12); /* JUMP_INDEX twice: its bit 0 is bit 1 here */
+    x_rr(a, 0, X_XOR, RAX, RCX);
     x_alui(a, 0, G_AND, RAX, ((1 << JUMP_BITS) - 1) << 1);
-    uint8_t *miss[2] = {NULL, NULL};
-    if (j->cfg.jump == JUMP_KEYED) {
-        x_rx(a, 0, X_LEA, RAX, RAX, RAX, 1, 0);
-        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
-        x_rx(a, W, X_LEA, RAX, RCX, RAX, 2, 0);
-        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump_key));
-        x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
-        miss[0] = x_jcc(a, CC_NE);
-        x_rm(a, W, X_CMP, RCX, RAX, offsetof(JumpEntry, key));
-        miss[1] = x_jcc(a, CC_NE);
-        x_rm(a, 0, 0xff, 4, RAX, offsetof(JumpEntry, code));
-    } else {
-        x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
-        x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
-        x_rm(a, W, X_CMP, RDX, RAX, 0);
-        miss[0] = x_jcc(a, CC_NE);
-        x_rm(a, 0, 0xff, 4, RAX, 8);
-    }
-    for (unsigned i = 0; i < 2 && miss[i]; i++) {
-        x_fix(miss[i], a->p);
-    }
+    x_rm(a, W, X_LOAD, RCX, RBP, AT(f.jump));
+    x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
+    x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
+    uint8_t *miss = x_jcc(a, CC_NE);
+    x_rm(a, 0, 0xff, 4, RAX, offsetof(JumpEntry, code));
+    x_fix(miss, a->p);
     x_rm(a, W, X_STORE, RDX, RBP, AT(f.pc));
     leave(j, X_INDIRECT, 0, j->c_exit);
 }
@@ -783,9 +791,8 @@ static void emit_alu(Jit *j, const IrOp *o, uint32_t opc, Width width)
         if (commutes) {
             alu(j, flags, opc, d, o->a);
         } else {
-            gpr_to(j, RAX, o->a);
-            x_rr(&j->a, flags, opc, RAX, d);
-            x_mov(&j->a, d, RAX);
+            x_rr(&j->a, flags, 0xf7, 3, d); /* a - d = -d + a */
+            alu(j, flags, X_ADD, d, o->a);
         }
     } else {
         gpr_to(j, d, o->a);
@@ -1067,7 +1074,9 @@ static void emit_stub(Jit *j, Stub s)
         x_fix(x_jmp(a), s.back);
         break;
     case S_EXIT:
-        exit_to(j, j->bb[s.k].b, s.pc, &s.dirty, s.give);
+        write_back(j, &s.dirty);
+        budget_add(j, s.give);
+        exit_to(j, j->bb[s.k].b, s.pc);
         break;
     case S_EDGE:
         budget_add(j, s.give);

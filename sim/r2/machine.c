@@ -177,9 +177,15 @@ void program_load(Program *p, const char *dir, const char *name)
         fprintf(stderr, "r2: %s\n", err.text);
         exit(1);
     }
-    blocks_parse(&p->blocks, buf_text(&path), text.data);
-    for (size_t i = 0; i < p->blocks.n; i++) {
-        const IrBlock *b = &p->blocks.items[i];
+    blocks_parse(&p->raw, buf_text(&path), text.data);
+    for (size_t i = 0; i < p->raw.n; i++) {
+        const IrBlock *b = &p->raw.items[i];
+        IrBlock best = *b;
+        best.op = x_alloc(b->nops * sizeof *b->op);
+        memcpy(best.op, b->op, b->nops * sizeof *b->op);
+        ir_optimise(&best, &r2_guest);
+        check(&best);
+        VEC_PUSH(&p->blocks, best);
         for (uint32_t k = 0; k < b->ninsns; k++) {
             IrOp ops[IR_BLOCK_MAX_OPS];
             IrBlock one = part_of(b, k, 1, false, 0, ops);
@@ -196,7 +202,7 @@ void program_load(Program *p, const char *dir, const char *name)
 
 void program_free(Program *p)
 {
-    R2Blocks *lists[] = {&p->blocks, &p->singles};
+    R2Blocks *lists[] = {&p->blocks, &p->raw, &p->singles};
     for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
         for (size_t i = 0; i < lists[l]->n; i++) {
             mem_free(lists[l]->items[i].op);
@@ -317,7 +323,7 @@ Machine *machine_new(Kind kind, const Program *p, const JitConfig *cfg)
     m->ram = hit.host;
     m->f->f.vcpu = m;
     m->f->f.jump = x_calloc(1u << JUMP_BITS, sizeof(JumpEntry));
-    m->f->f.jump_key = 1;
+    m->f->f.jump[0] = JUMP_FREE(0);
     const MmuHost host = {.ctx = m,
                           .io = io,
                           .code_writing = code_writing,
@@ -328,7 +334,6 @@ Machine *machine_new(Kind kind, const Program *p, const JitConfig *cfg)
     if (kind == KIND_JIT) {
         JitConfig c = *cfg;
         c.ram = m->ram;
-        m->jump = c.jump;
         m->is_paged = c.is_paged;
         m->jit = jit_new(&c, &p->blocks);
     } else {
@@ -406,22 +411,11 @@ static void link_exit(Machine *m, void *from, void *to)
     }
 }
 
-static void jump_fill(Machine *m, uint64_t pc, void *code)
-{
-    if (m->jump == JUMP_KEYED) {
-        m->f->f.jump[JUMP_INDEX(pc)] = (JumpEntry){.pc = pc, .key = m->f->f.jump_key, .code = code};
-        return;
-    }
-    uint64_t index = m->jump == JUMP_PAIR ? JUMP_INDEX(pc) : pc >> 1 & ((1 << JUMP_BITS) - 1);
-    uint64_t entry[2] = {pc, (uint64_t)(uintptr_t)code};
-    memcpy((char *)m->f->f.jump + index * sizeof entry, entry, sizeof entry);
-}
-
 /* At most n instructions from the pc on, as a block of their own that is run once. */
 static Left run_part(Machine *m, uint64_t n, uint16_t aux)
 {
     const IrBlock *b = NULL;
-    const R2Blocks *all = &m->program->blocks;
+    const R2Blocks *all = &m->program->raw;
     for (size_t i = 0; i < all->n; i++) {
         uint64_t offset = m->f->f.pc - all->items[i].gva;
         b = offset < all->items[i].nbytes ? &all->items[i] : b;
@@ -482,7 +476,7 @@ Left machine_run(Machine *m, uint64_t n)
         Left left = code ? enter(m, code) : run_part(m, (uint64_t)f->budget, 0);
         from = code && left == LEFT_EXIT && f->left_block ? f->left_block : NULL;
         if (left == LEFT_INDIRECT && (code = code_at(m, f->pc))) {
-            jump_fill(m, f->pc, code);
+            f->jump[JUMP_INDEX(f->pc)] = (JumpEntry){f->pc, code};
         }
         bool is_jump = left == LEFT_EXIT || left == LEFT_INDIRECT;
         if (is_jump ? !f->budget : must_return(m, &left)) {

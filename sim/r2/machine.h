@@ -10,7 +10,7 @@
 #define R2_LAST (R2_RAM + 0xf80)
 typedef struct {
     const char *name;
-    R2Blocks blocks, singles; /* singles: each instruction as a block */
+    R2Blocks blocks, raw, singles; /* optimised; as written; as written, each instruction a block */
 } Program;
 void program_load(Program *p, const char *dir, const char *name); /* ends the process with a sentence if it cannot */
 void program_free(Program *p);
@@ -26,7 +26,6 @@ typedef struct {
     void *interp, *parts; /* parts: for blocks that are run once */
     void **code;          /* of the interpreter, by block */
     bool is_paged;
-    JumpForm jump;
     /* what is injected */
     uint64_t bad_page, device_page; /* virtual; 0: none; never in the TLB */
     uint32_t bad_access;

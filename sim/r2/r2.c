@@ -34,9 +34,6 @@ static const EngineRow engines[] = {
     {"range-each", KIND_JIT, {.is_grouped = false}},
     {"tlb", KIND_JIT, {.is_paged = true, .is_grouped = true}},
     {"tlb-each", KIND_JIT, {.is_paged = true}},
-    {"range-pair", KIND_JIT, {.is_grouped = true, .jump = JUMP_PAIR}},
-    {"tlb-pair", KIND_JIT, {.is_paged = true, .is_grouped = true, .jump = JUMP_PAIR}},
-    {"range-plain", KIND_JIT, {.is_grouped = true, .jump = JUMP_PLAIN}},
     {"interp", KIND_INTERP, {0}},
     {"interp1", KIND_INTERP1, {0}},
     {"native", KIND_NATIVE, {0}},
@@ -193,26 +190,4 @@ int main(int argc, char **argv)
         program_free(&programs[i]);
     }
     return status;
-}
-
-/* Until the IR's own lands. */
-__attribute__((weak)) uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm,
-                                          uint32_t fp_mode, uint32_t *flags)
-{
-    FpFmt fmt = (FpFmt)FP_FMT(op->aux);
-    FpRound r = (FpRound)rm;
-    switch (op->op) {
-    case IR_fadd:
-        return fp_add(fmt, a, b, r, fp_mode, flags);
-    case IR_fsub:
-        return fp_sub(fmt, a, b, r, fp_mode, flags);
-    case IR_fmul:
-        return fp_mul(fmt, a, b, r, fp_mode, flags);
-    case IR_fdiv:
-        return fp_div(fmt, a, b, r, fp_mode, flags);
-    case IR_fsqrt:
-        return fp_sqrt(fmt, a, r, fp_mode, flags);
-    default:
-        return fp_fma(fmt, a, b, c, r, fp_mode, flags);
-    }
 }

@@ -31,14 +31,10 @@ typedef struct {
 const IrBlock *r2_find(const R2Blocks *all, uint64_t pc); /* NULL: none there */
 
 /* ---- the emitter ---- */
-/* The indirect-jump cache: as ir.h has it, entries {pc, key, code}; or one table per key, entries {pc, code} of 16 bytes, with
- * ir.h's index or the plain one. */
-typedef enum { JUMP_KEYED, JUMP_PAIR, JUMP_PLAIN } JumpForm;
 typedef struct {
     bool is_paged;   /* TLB; else one compare with R2Frame.ram_limit */
     bool is_grouped; /* one check per base slot and block */
-    JumpForm jump;
-    uint8_t *ram; /* host address of R2_RAM */
+    uint8_t *ram;    /* host address of R2_RAM */
 } JitConfig;
 typedef struct Jit Jit;
 Jit *jit_new(const JitConfig *cfg, const R2Blocks *blocks);

@@ -42,12 +42,14 @@ static uint64_t global_key_of(Mmu *m, unsigned regime)
     return m->global_key[regime];
 }
 
-/* What is cached by virtual address outside this file (Frame.jump) is void after any flush: the epoch is part of its key. */
+/* What is cached by virtual address outside this file (Frame.jump) is void after any flush: the epoch is part of its key.
+ * Of older tables none is left when numbers come again, as the dispatcher has few. */
 static void epoch_next(Mmu *m)
 {
     m->epoch = (m->epoch + 1) & EPOCH_MAX;
     if (!m->epoch && m->f->jump) {
         memset(m->f->jump, 0, sizeof(JumpEntry) << JUMP_BITS);
+        m->f->jump[0] = JUMP_FREE(0);
     }
 }
 

@@ -80,12 +80,14 @@ typedef struct {
     uint32_t access; /* ACC_READ | ACC_WRITE */
 } MmuWatch;
 typedef struct Mmu Mmu;
-/* Sets f->mmu, f->tlb_read and f->tlb_write. guest is borrowed, host copied. */
+/* Sets f->mmu, f->tlb_read and f->tlb_write, which begins where tlb_read ends: engines reach both from one register. guest is
+ * borrowed, host copied. */
 Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host);
 void mmu_free(Mmu *m);
 /* After a change of mode or address space: the contexts of data accesses (regime numbers as GuestIsa's) and of fetches. */
 void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime);
-/* 32 bits that change with the context of fetches and with every flush: the low half of Frame.jump_key. */
+/* 32 bits that change with the context of fetches and with every flush: the low half of what names a table of jumps
+ * (Frame.jump). */
 uint64_t mmu_fetch_key(const Mmu *m);
 /* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. */
 void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
