@@ -227,6 +227,11 @@ void sim_vcpu_free(SimVcpu *v)
     }
 }
 
+SimVcpu *sim_vcpu(const Sim *s, uint8_t id)
+{
+    return s->vcpu[id];
+}
+
 int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err)
 {
     if (how->has_stage2) {
