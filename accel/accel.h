@@ -170,6 +170,7 @@ typedef struct {
     uint64_t max_vcpus,
         max_ram_bytes;         /* WHPX and VZ fix the count, VZ the memory, before the first vcpu; 0 = default */
     const struct Board *board; /* NULL = none; borrowed until vm_close */
+    bool is_lazy;              /* until vm_settle(), operations without an answer may be put off */
 } VmConfig;
 typedef struct {
     uint8_t id;        /* VcpuId 0..255, value-checked above */
@@ -195,7 +196,8 @@ typedef struct {
 typedef enum { EV_VECTOR = 1, EV_NMI, EV_LINE, EV_EXCEPTION, EV_SHUTDOWN_REQ } EventKind;
 typedef struct {
     EventKind kind;
-    uint32_t number; /* x86 vector; aarch64 IRQ 0, FIQ 1; riscv64 cause number (1 software, 5 timer, 9 external) */
+    uint32_t number; /* x86 vector; aarch64 IRQ 0, FIQ 1; riscv64 cause number (1 software, 5 timer, 9 external; in
+                      * ENV_MACHINE 3, 7, 11 of M-mode, 1 and 9) */
     uint64_t code;
     bool level, has_code; /* LINE: level; EXCEPTION: has an error code */
 } Event;
@@ -236,6 +238,7 @@ typedef struct {
      * The answer is appended to out. */
     int (*ctl)(BeVm *vm, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err);
     int (*power)(BeVm *vm, int what, Err *err); /* req where CAP_vcpu is NONE (VZ): start, pause, resume, stop */
+    int (*settle)(BeVm *vm, Err *err);          /* opt: see vm_settle(). NULL = nothing is ever put off */
 } VmOps;
 typedef struct {
     uint32_t size_bytes;
@@ -256,6 +259,8 @@ typedef struct {
     /* req. Taken at the next entry, or when unmasked. Cannot be taken now: -ERR_BUSY; the queue is above (irq_window). */
     int (*inject)(BeVcpu *v, const Event *e, Err *err);
     int (*breaks)(BeVcpu *v, const Break *list, size_t n, Err *err); /* opt hw_break, hw_watch; replaces the set */
+    /* opt, on the owner. The next run() ends by itself at once, so nobody need be ready to kick it. NULL = never */
+    bool (*is_brief)(BeVcpu *v);
 } VcpuOps;
 struct Backend {
     uint32_t abi, size_bytes;
@@ -323,6 +328,10 @@ typedef struct Board {
 /* A Vm and its Vcpus. Every function that takes an Err accepts NULL. Functions marked THREAD-SAFE may be called from any
  * thread at any time while the object lives; all others on the owner thread (vm_*: one thread at a time). */
 MUST_USE int vm_open(const Backend *b, const VmConfig *cfg, const LifeModel *m, const Observer *o, Vm **out, Err *err);
+/* Of a VM opened with is_lazy: waits for all that was put off, and ends the putting off. Until then an operation that only
+ * makes or sets something may return 0 before it is done (a backend on another machine sends many in one message). The
+ * first that failed is told here, or by the next operation that has an answer; those after it were not tried. */
+MUST_USE int vm_settle(Vm *vm, Err *err);
 void vm_close(Vm *vm); /* THREAD-SAFE: kicks, waits for run() to return, destroys; NULL is fine */
 const Caps *vm_caps(const Vm *vm);
 const LifeModel *vm_model(const Vm *vm);

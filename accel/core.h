@@ -40,8 +40,9 @@ struct Vcpu {
     atomic_bool reply_due;
     pthread_mutex_t lock;
     pthread_cond_t idle;
+    /* Taken under lock; given back with a release by the thread that is inside, which needs no lock for it. */
+    _Atomic Inside inside;
     /* under lock */
-    Inside inside;
     Waiter *waiters;
     Event queue[MAX_EVENTS];
     unsigned nqueue;
@@ -103,6 +104,15 @@ int op_begin(Vcpu *v, LifeOp op, unsigned flags, Op *o, Err *err);
 int op_end(Vcpu *v, const Op *o, LifeOutcome outcome, uint8_t arg, int rc);
 /* Under lock. Rejects as the cell says: sets the poisoned state, counts, reports, writes the sentence. */
 int op_reject(Vcpu *v, LifeOp op, const LifeCell *cell, Err *err);
+/* Under lock, and only while it is INSIDE_NONE. */
+static inline void inside_take(Vcpu *v, Inside how)
+{
+    atomic_store_explicit(&v->inside, how, memory_order_relaxed);
+}
+static inline void inside_leave(Vcpu *v)
+{
+    atomic_store_explicit(&v->inside, INSIDE_NONE, memory_order_release);
+}
 /* Under lock. from == to is reported too. */
 void state_apply(Vcpu *v, LifeOp op, uint8_t to, int rc);
 void op_report(Vcpu *v, LifeOp op, uint8_t from, uint8_t to, int rc);

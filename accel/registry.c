@@ -5,11 +5,11 @@
 
 #include <string.h>
 
-#define BACKEND(name) extern const Backend backend_##name;
+#define BACKEND(name, folder) extern const Backend backend_##name;
 #include "accel/backends_built.def"
 #undef BACKEND
 
-#define BACKEND(name) &backend_##name,
+#define BACKEND(name, folder) &backend_##name,
 static const Backend *const backends[] = {
 #include "accel/backends_built.def"
     NULL, /* so that a build without any backend compiles */

@@ -72,7 +72,7 @@ static int run_admit(Vcpu *v, Run *r, Err *err)
         v->stats.rejected++;
         op_report(v, LIFE_run, state, state, rc);
     } else {
-        v->inside = INSIDE_RUN;
+        inside_take(v, INSIDE_RUN);
         r->is_quiet = !v->nqueue && pthread_equal(v->owner, pthread_self());
         if (r->is_quiet) { /* nothing is left that could fail before the entry: no need to take the lock again */
             r->is_entered = true;
@@ -231,7 +231,9 @@ static int run_loop(Vcpu *v, Run *r, VmExit *exit, LifeOutcome *out, Err *err)
             break;
         }
         r->args.irq_window = r->wanted->irq_window || r->is_window_ours;
-        *exit = (VmExit){0};
+        if (r->nentries) {
+            *exit = (VmExit){0};
+        }
         rc = ops->run(atomic_load(&v->be), &r->args, exit, err);
         r->nentries++;
         if (rc) {
@@ -258,7 +260,10 @@ static void waiters_answer(Vcpu *v, LifeOp applied)
         is_reported |= w->is_reported;
         w->is_done = true;
     }
-    v->waiters = NULL;
+    if (v->waiters) {
+        v->waiters = NULL;
+        pthread_cond_broadcast(&v->idle);
+    }
 }
 
 /* A pause or halt that was asked for wins over an exit that would lead back to Ready; the exit is not lost. */
@@ -289,7 +294,7 @@ static void run_end(Vcpu *v, const Run *r, LifeOutcome out, VmExit *exit, int rc
         v->stats.exits[exit->kind]++;
         if (exit->reply != REPLY_none) {
             v->due = *exit;
-            atomic_store(&v->reply_due, true);
+            atomic_store_explicit(&v->reply_due, true, memory_order_release);
         }
         bool is_shown = !r->filter || r->filter(v->vm, exit);
         if (is_shown && obs->on_exit) {
@@ -297,8 +302,7 @@ static void run_end(Vcpu *v, const Run *r, LifeOutcome out, VmExit *exit, int rc
         }
     }
     run_end_state(v, r, out, rc);
-    v->inside = INSIDE_NONE;
-    pthread_cond_broadcast(&v->idle);
+    inside_leave(v);
     pthread_mutex_unlock(&v->lock);
     bool is_movable = v->vm->caps.level[CAP_rebind] == CAP_FULL;
     if (!is_movable && atomic_load(&v->vm->is_closing) && pthread_equal(v->owner, pthread_self())) {

@@ -34,7 +34,7 @@ void state_apply(Vcpu *v, LifeOp op, uint8_t to, int rc)
 {
     uint8_t from = atomic_load(&v->state);
     v->stats.transitions += from != to;
-    atomic_store(&v->state, to);
+    atomic_store_explicit(&v->state, to, memory_order_release); /* it is written under lock alone */
     op_report(v, op, from, to, rc);
 }
 
@@ -130,7 +130,7 @@ int op_begin(Vcpu *v, LifeOp op, unsigned flags, Op *o, Err *err)
             v->stats.rejected++;
             op_report(v, op, state, state, rc);
         } else {
-            v->inside = INSIDE_OP;
+            inside_take(v, INSIDE_OP);
         }
     }
     pthread_mutex_unlock(&v->lock);
@@ -155,8 +155,7 @@ int op_end(Vcpu *v, const Op *o, LifeOutcome outcome, uint8_t arg, int rc)
         to = arg;
     }
     state_apply(v, o->op, to == LIFE_STAY ? now : to, rc);
-    v->inside = INSIDE_NONE;
-    pthread_cond_broadcast(&v->idle);
+    inside_leave(v);
     pthread_mutex_unlock(&v->lock);
     vm_leave(v->vm);
     return rc;
@@ -201,7 +200,7 @@ static int use_begin(Vcpu *v, const char *what, Err *err)
     } else if (v->inside) {
         rc = err_set(err, ERR_BUSY, "%s: another thread is using vcpu %u", what, v->cfg.id);
     } else {
-        v->inside = INSIDE_OP;
+        inside_take(v, INSIDE_OP);
     }
     pthread_mutex_unlock(&v->lock);
     if (rc) {
@@ -212,10 +211,7 @@ static int use_begin(Vcpu *v, const char *what, Err *err)
 
 static int use_end(Vcpu *v, int rc)
 {
-    pthread_mutex_lock(&v->lock);
-    v->inside = INSIDE_NONE;
-    pthread_cond_broadcast(&v->idle);
-    pthread_mutex_unlock(&v->lock);
+    inside_leave(v);
     vm_leave(v->vm);
     return rc;
 }
@@ -733,7 +729,7 @@ int vcpu_reply(Vcpu *v, const Reply *r, Err *err)
     }
     rc = v->vm->backend->vcpu->reply(atomic_load(&v->be), &raw, err);
     if (!rc) {
-        atomic_store(&v->reply_due, false);
+        atomic_store_explicit(&v->reply_due, false, memory_order_release);
     }
     return use_end(v, rc);
 }

@@ -257,6 +257,16 @@ static int ops_end(Vm *vm, int rc)
     return rc;
 }
 
+int vm_settle(Vm *vm, Err *err)
+{
+    int rc = ops_begin(vm, -1, err);
+    if (rc) {
+        return rc;
+    }
+    const VmOps *ops = vm->backend->vm;
+    return ops_end(vm, ops->settle ? ops->settle(vm->be, err) : 0);
+}
+
 /* ---- memory ---- */
 static int range_check(const Vm *vm, uint64_t at, uint64_t size, Err *err)
 {

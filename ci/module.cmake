@@ -33,7 +33,7 @@ function(conf_tests name)
         add_executable(${name}_test ${tests} ${M_SOURCES} ${CMAKE_SOURCE_DIR}/sim/base/test.c)
         target_link_libraries(${name}_test PRIVATE ${deps} Threads::Threads)
         add_test(NAME unit_${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-        set_tests_properties(unit_${name} PROPERTIES TIMEOUT 240)
+        set_tests_properties(unit_${name} PROPERTIES TIMEOUT 600) # under a sanitizer, on a machine with other work
         if(CONF_FUZZ) # needs the libraries only
             set_target_properties(${name}_test PROPERTIES EXCLUDE_FROM_ALL ON)
         endif()

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Limits of one text. The memory is what the child may add to the parent's. An image of 16 MiB made
  * by .rept needs 90 MiB and 3 s. */
-enum { CHILD_CPU_SECONDS = 4, CHILD_MEMORY_MIB = 256, CHILD_OBJECT_EXTRA = 64 << 20 };
+enum { CHILD_CPU_SECONDS = 4, CHILD_WALL_SECONDS = 30, CHILD_MEMORY_MIB = 256, CHILD_OBJECT_EXTRA = 64 << 20 };
 
 /* What the child leaves in the result file; both ends are the same program. */
 typedef struct {
@@ -248,6 +250,64 @@ static bool is_whole(int fd_result)
     return !read_back(fd_result, &r, sizeof r, 0) && r.magic == RESULT_MAGIC;
 }
 
+/* false: it did not end in time, and was killed. Another thread may collect children by wait(): then only the result tells
+ * how it went. */
+static bool wait_child(pid_t pid, int *status)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    uint64_t until = os_now_ns() + CHILD_WALL_SECONDS * UINT64_C(1000000000), now;
+    bool is_late = false;
+    while (fd >= 0 && !p.revents && !is_late) {
+        now = os_now_ns();
+        is_late = now >= until;
+        poll(&p, 1, is_late ? 0 : (int)((until - now) / 1000000 + 1));
+    }
+    is_late = is_late && !p.revents;
+    if (is_late) {
+        kill(pid, SIGKILL);
+    }
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return !is_late;
+}
+
+typedef struct {
+    const ConfLlvm *llvm;
+    GuestId guest;
+    const Buf *source;
+    size_t max_object;
+} Assembly;
+
+/* One child. *is_stuck: it did not end. */
+static int assemble_once(const Assembly *a, Buf *object, AsmDiag *diag, bool *is_stuck, Err *err)
+{
+    int rc = 0, status = 0;
+    *is_stuck = false;
+    int fd_result = memfd_create("conf-asm-result", MFD_CLOEXEC);
+    int fd_errors = memfd_create("conf-asm-errors", MFD_CLOEXEC);
+    pid_t pid = fd_result < 0 || fd_errors < 0 ? -1 : fork();
+    if (!pid) {
+        enter_cage(fd_result, fd_errors, a->max_object + sizeof(Result));
+        run_child(a->llvm, a->guest, a->source);
+    }
+    if (pid < 0) {
+        rc = err_native(err, ERR_HOST, errno, "cannot start the assembler's process");
+    } else if (!wait_child(pid, &status)) {
+        *is_stuck = true;
+        rc = err_set(err, ERR_LIMIT, "the assembler did not end in %d s", CHILD_WALL_SECONDS);
+    } else {
+        rc = is_whole(fd_result) ? collect(fd_result, a->max_object, object, diag, err)
+                                 : explain_death(status, fd_errors, diag, err);
+    }
+    close(fd_result); /* -1 does no harm */
+    close(fd_errors);
+    return rc;
+}
+
 int asm_door_assemble(GuestId guest, const Buf *source, size_t max_object, Buf *object, AsmDiag *diag, Err *err)
 {
     const ConfLlvm *llvm = asm_door_open(err);
@@ -257,26 +317,10 @@ int asm_door_assemble(GuestId guest, const Buf *source, size_t max_object, Buf *
     if (llvm->prepare((ConfLlvmGuest)guest)) {
         return err_set(err, ERR_UNAVAILABLE, "LLVM %s has no assembler for this guest", llvm->version);
     }
-    max_object += CHILD_OBJECT_EXTRA;
-    int rc = 0, status = 0;
-    int fd_result = memfd_create("conf-asm-result", MFD_CLOEXEC);
-    int fd_errors = memfd_create("conf-asm-errors", MFD_CLOEXEC);
-    pid_t pid = fd_result < 0 || fd_errors < 0 ? -1 : fork();
-    if (!pid) {
-        enter_cage(fd_result, fd_errors, max_object + sizeof(Result));
-        run_child(llvm, guest, source);
-    }
-    if (pid < 0) {
-        rc = err_native(err, ERR_HOST, errno, "cannot start the assembler's process");
-        goto out;
-    }
-    /* Another thread may collect children by wait(): then only the result tells how it went. */
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    rc = is_whole(fd_result) ? collect(fd_result, max_object, object, diag, err)
-                             : explain_death(status, fd_errors, diag, err);
-out:
-    close(fd_result); /* -1 does no harm */
-    close(fd_errors);
-    return rc;
+    /* The child of a program with threads has the locks that another thread held at that moment, those of the C++ runtime
+     * or of a sanitizer among them: it may wait for one for ever. The next one hardly will. */
+    Assembly a = {.llvm = llvm, .guest = guest, .source = source, .max_object = max_object + CHILD_OBJECT_EXTRA};
+    bool is_stuck;
+    int rc = assemble_once(&a, object, diag, &is_stuck, err);
+    return is_stuck ? assemble_once(&a, object, diag, &is_stuck, err) : rc;
 }

@@ -27,6 +27,7 @@ static const Cause causes[] = {
     {"store_access_fault", 7, -1, 0, 0, {0x24, 0x25}, 0x7f, 0x50},
     {"user_call", 8, -1, 0, 0, {0x15, -1}, 0, 0},
     {"supervisor_call", 9, -1, 0, 0, {-1, -1}, 0, 0},
+    {"machine_call", 11, -1, 0, 0, {-1, -1}, 0, 0},
     {"fetch_page_fault", 12, 14, 0x10, 0x10, {0x20, 0x21}, 0x30, 0},
     {"load_page_fault", 13, 14, 0x12, 0, {0x24, 0x25}, 0x70, 0},
     {"store_page_fault", 15, 14, 0x12, 0x2, {0x24, 0x25}, 0x70, 0x40},

@@ -153,7 +153,11 @@ static int lint_file(const RunHooks *hooks, const char *file)
     if (os_read_file(file, NODE_MAX_BYTES, &text, &err)) {
         say("%s\n", err.text);
     } else {
-        Suite *suite = (is_lua ? hooks->load_lua : hooks->load)(arena, file, buf_text(&text), text.n, &diags);
+        Suite *(*load)(Arena *, const char *, const char *, size_t, Diags *) = is_lua ? hooks->load_lua : hooks->load;
+        Suite *suite = load ? load(arena, file, buf_text(&text), text.n, &diags) : NULL;
+        if (!load) {
+            say("%s: built without Lua\n", file);
+        }
         for (size_t i = 0; i < diags.n; i++) {
             say("%s\n", diags.items[i].text);
         }

@@ -7,6 +7,28 @@ void kit_reg(WorldRegs *out, GuestId guest, const char *name, uint64_t value)
     VEC_PUSH(out, (WorldReg){reg_find(guest, name)->id, value});
 }
 
+int kit_reg_get(Vcpu *v, const char *name, uint64_t *value, Err *err)
+{
+    uint8_t bytes[8] = {0};
+    RegIo io = {reg_find(vm_guest(vcpu_vm(v)), name)->id, bytes};
+    size_t bad;
+    int rc = vcpu_get_regs(v, &io, 1, &bad, err);
+    Cursor c = cursor_of(bytes, sizeof bytes);
+    *value = cursor_le(&c, (unsigned)REG_SIZE(io.id));
+    return rc;
+}
+
+int kit_reg_set(Vcpu *v, const char *name, uint64_t value, Err *err)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    }
+    RegIo io = {reg_find(vm_guest(vcpu_vm(v)), name)->id, bytes};
+    size_t bad;
+    return vcpu_set_regs(v, &io, 1, &bad, err);
+}
+
 int kit_start_check(const KitOps *ops, StartKind start, Err *err)
 {
     if (ops->starts >> start & 1) {
@@ -46,14 +68,5 @@ int kit_trap_read(const KitOps *ops, const Kit *k, Vcpu *v, WorldTrap *out, Err 
 
 int kit_trap_return(const KitOps *ops, const Kit *k, Vcpu *v, const WorldTrap *t, uint64_t pc, Err *err)
 {
-    if (!ops->return_reg) {
-        return ops->trap_return(k, v, t, pc, err);
-    }
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(pc >> (8 * i));
-    }
-    RegIo io = {reg_find(ops->guest, ops->return_reg)->id, bytes};
-    size_t bad;
-    return vcpu_set_regs(v, &io, 1, &bad, err);
+    return ops->return_reg ? kit_reg_set(v, ops->return_reg, pc, err) : ops->trap_return(k, v, t, pc, err);
 }

@@ -75,4 +75,7 @@ Ring kit_ring(const KitOps *ops, const VmExit *e);
 int kit_trap_read(const KitOps *ops, const Kit *k, Vcpu *v, WorldTrap *out, Err *err);
 int kit_trap_return(const KitOps *ops, const Kit *k, Vcpu *v, const WorldTrap *t, uint64_t pc, Err *err);
 void kit_reg(WorldRegs *out, GuestId guest, const char *name, uint64_t value);
+/* One register of at most 8 bytes, by name. */
+int kit_reg_get(Vcpu *v, const char *name, uint64_t *value, Err *err);
+int kit_reg_set(Vcpu *v, const char *name, uint64_t value, Err *err);
 #endif

@@ -13,7 +13,7 @@
 
 extern char **environ;
 
-enum { CONNECT_S = 30 };
+enum { CONNECT_S = 180 }; /* the command may have a machine to boot */
 static const uint64_t SECOND_NS = 1000000000;
 
 /* sh -c command with its stdin and stdout on two pipes; fds: what we write to, what we read from. */
@@ -127,7 +127,10 @@ int peer_open(Slot *s, const PlanBackend *b, size_t index, Peer *out, Err *err)
 
 static void worker_says(const WorkerEnd *end, bool was_killed, PeerEnd *out)
 {
-    if (was_killed && end->was_signaled && end->signal == SIGKILL) {
+    if (end->start_error) {
+        snprintf(out->text, sizeof out->text, "fork of a worker: %s", strerrordesc_np(end->start_error));
+        out->is_crash = true;
+    } else if (was_killed && end->was_signaled && end->signal == SIGKILL) {
         snprintf(out->text, sizeof out->text, "the worker did not end and was killed");
         out->was_killed = true;
     } else if (end->was_signaled) {

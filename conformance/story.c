@@ -548,7 +548,7 @@ static void play_all(Story *s)
 static void apply_xfail(const Case *c, const Backend *b, const StoryOptions *o, Result *r)
 {
     const Xfail *x = c->xfail;
-    bool holds = x && (!x->backend || strcmp(x->backend, b->name) == 0) &&
+    bool holds = x && (!x->backend || story_names_backend(x->backend, b->name)) &&
                  (!x->probe || !o->probe || !o->probe(o->probe_ctx, x->probe, b->name));
     if (holds && r->status == STATUS_failed) {
         r->status = STATUS_xfailed;

@@ -211,6 +211,8 @@ void story_verdict_error(Story *s, Pos pos, const char *reason, const Buf *body)
 void story_verdict_rc(Story *s, Pos pos, const char *what, int rc, const Err *err);
 bool story_is_over(Story *s);
 
+/* story_unmet.c: "kvm" names kvm and kvm@nested; "sim" every sim-*. */
+bool story_names_backend(const char *word, const char *backend);
 /* story_setup.c: the VM and its vcpus from the world */
 int story_vm_make(Story *s, Err *err);
 void story_vm_drop(Story *s);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { FILL_CHUNK = 64 * 1024 };
+enum { FILL_CHUNK = 64 * 1024, FILL_BLOCK = 4096 };
 
 /* ---- memory ---- */
 static int fill(Vm *vm, const WorldRam *r, Err *err)
@@ -20,13 +20,33 @@ static int fill(Vm *vm, const WorldRam *r, Err *err)
     return rc;
 }
 
+static size_t block_at(const WorldRam *r, size_t at)
+{
+    return r->nbytes - at < FILL_BLOCK ? r->nbytes - at : FILL_BLOCK;
+}
+
+static bool is_zero(const WorldRam *r, size_t at)
+{
+    static const uint8_t zeros[FILL_BLOCK];
+    return !memcmp(r->bytes + at, zeros, block_at(r, at));
+}
+
+/* New memory is zero: what of the image is zero as well stays untouched. In pieces, so that a worker passes the same few
+ * pages of its own again and again. */
+static int image_write(Vm *vm, const WorldRam *r, Err *err)
+{
+    int rc = 0;
+    for (size_t at = 0; at < r->nbytes && rc == 0; at += FILL_BLOCK) {
+        rc = is_zero(r, at) ? 0 : vm_mem_write(vm, (Gpa){r->at + at}, r->bytes + at, block_at(r, at), err);
+    }
+    return rc;
+}
+
 static int ram_make(Vm *vm, const WorldRam *r, RamId *id, Err *err)
 {
     int rc = vm_ram_new(vm, r->size_bytes, id, err);
     rc = rc ? rc : vm_map(vm, (Gpa){r->at}, r->size_bytes, *id, 0, r->flags, err);
-    if (rc == 0 && r->nbytes) {
-        rc = vm_mem_write(vm, (Gpa){r->at}, r->bytes, r->nbytes, err);
-    }
+    rc = rc ? rc : image_write(vm, r, err);
     if (rc == 0 && r->fill) { /* new memory is zero */
         rc = fill(vm, r, err);
     }
@@ -155,9 +175,10 @@ static VmConfig config_of(const Story *s)
     return cfg;
 }
 
-int story_vm_make(Story *s, Err *err)
+static int vm_make(Story *s, bool is_lazy, Err *err)
 {
     VmConfig cfg = config_of(s);
+    cfg.is_lazy = is_lazy;
     Observer o = {s, story_on_exit, story_on_op};
     Vm *vm = NULL;
     int rc = vm_open(s->b, &cfg, s->model, &o, &vm, err);
@@ -178,7 +199,7 @@ int story_vm_make(Story *s, Err *err)
     for (size_t i = 0; i < s->c->nvcpus && rc == 0 && !s->c->lifecycle; i++) {
         rc = story_on_owner(&s->vcpus[i], vcpu_begin, NULL, err);
     }
-    return rc;
+    return rc ? rc : vm_settle(vm, err);
 }
 
 void story_vm_drop(Story *s)
@@ -192,6 +213,24 @@ void story_vm_drop(Story *s)
     }
     STORY_UNLOCK(s);
     vm_close(vm);
+}
+
+static bool is_link_lost(int rc)
+{
+    return rc == -ERR_IO || rc == -ERR_PROTO || rc == -ERR_TIMEOUT;
+}
+
+/* Over a link all of it is one message. What fails there is then asked for step by step: the error is that of the step,
+ * in its words. */
+int story_vm_make(Story *s, Err *err)
+{
+    bool is_lazy = s->b->vm && s->b->vm->settle;
+    int rc = vm_make(s, is_lazy, err);
+    if (rc && is_lazy && !is_link_lost(rc)) {
+        story_vm_drop(s);
+        rc = vm_make(s, false, err);
+    }
+    return rc;
 }
 
 /* A second VM like the first, for one vcpu just after its setup. */

@@ -19,6 +19,9 @@ static int do_inject(Story *s, const Step *step, Err *err)
     rc = rc || !has_level ? rc : story_eval(s, &step->level, &level, err);
     rc = rc ? rc
             : world_event(s->c->guest, step->word, has_number ? &number : NULL, has_level ? &level : NULL, &event, err);
+    if (rc == 0 && event.kind == EV_VECTOR && has_level && !level) {
+        return 0; /* a vector has no line to take down */
+    }
     return rc ? rc : vcpu_interrupt(story_target(s, step->vcpu)->v, &event, err);
 }
 

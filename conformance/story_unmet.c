@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* "kvm" names kvm and kvm@nested; "sim" every sim-*. */
-static bool names_backend(const char *word, const char *backend)
+bool story_names_backend(const char *word, const char *backend)
 {
     size_t n = strlen(word);
     return strncmp(word, backend, n) == 0 && (backend[n] == '\0' || backend[n] == '@' || backend[n] == ' ' ||
@@ -28,7 +27,7 @@ static bool unmet_backend(const Case *c, const Backend *b, Buf *out)
 {
     bool is_named = c->nbackends == 0;
     for (size_t i = 0; i < c->nbackends; i++) {
-        is_named |= names_backend(c->backends[i], b->name);
+        is_named |= story_names_backend(c->backends[i], b->name);
     }
     if (is_named) {
         return false;

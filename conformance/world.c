@@ -726,9 +726,15 @@ typedef struct {
     uint32_t number;
 } EventWord;
 static const EventWord event_words[] = {
-    {GUEST_riscv64, "software", EV_LINE, 1}, {GUEST_riscv64, "timer", EV_LINE, 5},
-    {GUEST_riscv64, "external", EV_LINE, 9}, {GUEST_aarch64, "irq", EV_LINE, 0},
-    {GUEST_aarch64, "fiq", EV_LINE, 1},      {GUEST_x86_64, "nmi", EV_NMI, 2},
+    {GUEST_riscv64, "software", EV_LINE, 1},
+    {GUEST_riscv64, "timer", EV_LINE, 5},
+    {GUEST_riscv64, "external", EV_LINE, 9},
+    {GUEST_riscv64, "machine_software", EV_LINE, 3},
+    {GUEST_riscv64, "machine_timer", EV_LINE, 7},
+    {GUEST_riscv64, "machine_external", EV_LINE, 11},
+    {GUEST_aarch64, "irq", EV_LINE, 0},
+    {GUEST_aarch64, "fiq", EV_LINE, 1},
+    {GUEST_x86_64, "nmi", EV_NMI, 2},
 };
 
 int world_event(GuestId guest, const char *word, const uint64_t *number, const uint64_t *level, Event *out, Err *err)

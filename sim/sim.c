@@ -13,8 +13,11 @@ static IoResult on_io(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes,
     SimVcpu *v = ctx;
     SpaceHit hit;
     (void)x;
-    if (!v->serves_board || !space_find(v->s->space, gpa, &hit) || !hit.device) {
+    if (!v->serves_board) {
         return IO_EXTERNAL;
+    }
+    if (!space_find(v->s->space, gpa, &hit) || !hit.device) {
+        return v->s->machine ? IO_FAULT : IO_EXTERNAL; /* on a machine that is whole, nobody answers there */
     }
     int rc = is_write ? hit.device->write(hit.ctx, v->id, gpa - hit.gpa, size_bytes, *value)
                       : hit.device->read(hit.ctx, v->id, gpa - hit.gpa, size_bytes, value);
@@ -123,6 +126,13 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
     return rc;
 }
 
+void sim_space_set(Sim *s, Space *space)
+{
+    space_free(s->space);
+    s->space = space;
+    space_on_code(space, on_space_code, s);
+}
+
 void sim_free(Sim *s)
 {
     if (!s) {
@@ -217,6 +227,11 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
     return 0;
 }
 
+SimVcpu *sim_vcpu_at(const Sim *s, uint8_t id)
+{
+    return s->vcpu[id];
+}
+
 void sim_vcpu_free(SimVcpu *v)
 {
     if (v) {
@@ -225,11 +240,6 @@ void sim_vcpu_free(SimVcpu *v)
         exec_free(v->x);
         mem_free(v);
     }
-}
-
-SimVcpu *sim_vcpu(const Sim *s, uint8_t id)
-{
-    return s->vcpu[id];
 }
 
 int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err)
@@ -303,6 +313,21 @@ uint64_t sim_clock_ns(const SimVcpu *v)
     return exec_clock_ns(v->x);
 }
 
+void sim_clock_set(SimVcpu *v, uint64_t ns)
+{
+    exec_clock_move(v->x, ns);
+}
+
+bool sim_is_waiting(const SimVcpu *v)
+{
+    return exec_is_waiting(v->x);
+}
+
+void sim_wait_set(SimVcpu *v, bool is_waiting)
+{
+    (is_waiting ? exec_wait : exec_wake)(v->x);
+}
+
 void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n)
 {
     v->s->isa->call_return(exec_frame(v->x), ret, n);
@@ -342,13 +367,29 @@ uint64_t sim_vcpu_hash(SimVcpu *v)
     return hash_more(h, &state.is_waiting, sizeof state.is_waiting);
 }
 
+static bool is_zero_page(const uint8_t *page)
+{
+    static const uint8_t zero[SPACE_PAGE_BYTES];
+    return !memcmp(page, zero, sizeof zero);
+}
+
+/* Pages that are not zero, each with its place: reading a page that nobody has touched would commit it. */
 uint64_t sim_ram_hash(Sim *s)
 {
-    SpaceRam rams[64];
-    size_t n = space_rams(s->space, rams, ARRAY_LEN(rams));
+    SpaceRam rams[SPACE_MAX_RAMS];
+    size_t n = space_rams(s->space, rams, SPACE_MAX_RAMS);
     uint64_t h = 0xcbf29ce484222325ull;
-    for (size_t i = 0; i < n && i < ARRAY_LEN(rams); i++) {
-        h = hash_more(h, rams[i].host, rams[i].size_bytes);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t from = 0, first, npages;
+        for (; space_ram_touched(s->space, (uint32_t)i, from, &first, &npages); from = first + npages) {
+            for (uint64_t at = first; at < first + npages; at++) {
+                const uint8_t *page = rams[i].host + at * SPACE_PAGE_BYTES;
+                if (!is_zero_page(page)) {
+                    h = hash_more(h, &at, sizeof at);
+                    h = hash_more(h, page, SPACE_PAGE_BYTES);
+                }
+            }
+        }
     }
     return h;
 }

@@ -63,7 +63,7 @@ typedef struct {
 } SimReset;
 MUST_USE int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err);
 void sim_vcpu_free(SimVcpu *v);
-SimVcpu *sim_vcpu(const Sim *s, uint8_t id); /* NULL: there is none */
+SimVcpu *sim_vcpu_at(const Sim *s, uint8_t id); /* NULL if none */
 MUST_USE int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err);
 
 /* One stop. Names are those of accel.h's canonical set. */
@@ -72,8 +72,11 @@ MUST_USE int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err);
     X(canceled)                                                                                                        \
     X(halt)                                                                                                            \
     X(mmio_read)                                                                                                       \
-    X(mmio_write) X(sysreg_read) X(sysreg_write) X(hypercall) X(exception) X(nested_page_fault) X(debug)               \
-        X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
+    X(mmio_write)                                                                                                      \
+    X(sysreg_read)                                                                                                     \
+    X(sysreg_write)                                                                                                    \
+    X(hypercall)                                                                                                       \
+    X(exception) X(nested_page_fault) X(debug) X(system_down) X(system_reset) X(shutdown) X(cpu_up) X(cpu_down)
 typedef enum {
 #define X(name) SIM_EXIT_##name,
     SIM_EXIT_MAP(X)
@@ -104,8 +107,9 @@ MUST_USE int sim_reply(SimVcpu *v, uint64_t value, bool is_fault, Err *err);
 MUST_USE int sim_settle(SimVcpu *v, SimExit *next, bool *has_next, Err *err);
 bool sim_reply_due(const SimVcpu *v);
 void sim_kick(SimVcpu *v); /* THREAD-SAFE, async-signal-safe; sticky: ends this or the next sim_run once */
-/* All vcpus that are not parked, in turn on this thread, quantum instructions of guest time each, with the board; returns the
- * first stop that the board does not serve. insns bounds each vcpu's guest time. */
+/* All vcpus that are not parked, in turn on this thread, a quantum of guest time (ns) each, with the board; returns the
+ * first stop that the board does not serve. until->insns: retired by all of them together; where it stops, the next call goes
+ * on. SIM_EXIT_halt: everybody idles, and no timer will wake anybody. */
 MUST_USE int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, SimExit *out, Err *err);
 
 /* ---- state ---- */
@@ -122,6 +126,11 @@ typedef struct {
 MUST_USE int sim_breaks(SimVcpu *v, const SimBreak *list, size_t n, Err *err); /* replaces the set */
 uint64_t sim_insns(const SimVcpu *v);
 uint64_t sim_clock_ns(const SimVcpu *v);
+/* What a save keeps beside the registers: the clock, forward or back (timers are compared anew), and whether the vcpu waits for
+ * an interrupt (wfi). Not while a reply is due. */
+void sim_clock_set(SimVcpu *v, uint64_t ns);
+bool sim_is_waiting(const SimVcpu *v);
+void sim_wait_set(SimVcpu *v, bool is_waiting);
 void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n); /* after hypercall: the ISA's return registers */
 /* Hash of the whole architectural state of a vcpu, and of all RAM of a Sim: equal states, equal numbers. */
 uint64_t sim_vcpu_hash(SimVcpu *v);

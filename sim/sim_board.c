@@ -108,7 +108,7 @@ static void sbi_start(void *ctx, unsigned hart, uint64_t addr, uint64_t arg)
 {
     Sim *s = ctx;
     begin_at(s->vcpu[hart], addr, arg);
-    exec_clock_set(exec_of(s, hart), s->machine->now_ns);
+    exec_clock_set(exec_of(s, hart), s->machine->round_ns);
 }
 
 static bool sbi_is_ram(void *ctx, uint64_t gpa, uint64_t n)
@@ -243,14 +243,11 @@ void sim_board_watched(SimVcpu *v)
     }
 }
 
-static void watch_tohost(Sim *s, const BootImage *image)
+void sim_board_watch(Sim *s)
 {
     SpaceHit hit;
-    SimMachine *m = s->machine;
-    m->has_tohost =
-        image->has_symbol[BOOT_TOHOST] && space_find(s->space, image->symbol[BOOT_TOHOST], &hit) && hit.host;
-    if (m->has_tohost) {
-        m->tohost = image->symbol[BOOT_TOHOST];
+    const SimMachine *m = s->machine;
+    if (m->has_tohost && space_find(s->space, m->tohost, &hit) && hit.host) {
         atomic_fetch_or(&hit.pages[(m->tohost - hit.gpa) >> MMU_PAGE_BITS], PAGE_WATCH);
         for (unsigned i = 0; i < m->cfg.nvcpus; i++) {
             exec_code_page(s->vcpu[i]->x);
@@ -296,7 +293,8 @@ static int vcpus_make(Sim *s, Err *err)
     return rc;
 }
 
-int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err)
+/* What goes wrong half-way goes with sim_free. */
+static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *err)
 {
     const BoardDef *def = board_find(s->isa->name, s->cfg.is_virt);
     if (!def) {
@@ -305,24 +303,33 @@ int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err)
     if (s->machine) {
         return err_set(err, ERR_EXIST, "the simulator has a board");
     }
+    if (!cfg->nvcpus || cfg->nvcpus > def->max_vcpus) {
+        return err_set(err, ERR_LIMIT, "%u vcpus: expected 1 to %u", cfg->nvcpus, def->max_vcpus);
+    }
     SimMachine *m = s->machine = x_alloc(sizeof *m);
     m->cfg = *cfg;
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
         m->timer_ns[i] = UINT64_MAX;
     }
     BoardHost host = {.ctx = s, .line = on_line, .now_ns = on_now, .output = on_output, .finish = on_finish};
-    if (!cfg->nvcpus || cfg->nvcpus > def->max_vcpus) {
-        m->cfg.nvcpus = 0;
-        return err_set(err, ERR_LIMIT, "%u vcpus: expected 1 to %u", cfg->nvcpus, def->max_vcpus);
-    }
     int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
     rc = rc ? rc : board_new(def, cfg->nvcpus, &host, &m->board, err);
-    rc = rc ? rc : ram_make(s, err);
+    rc = !rc && !has_ram ? ram_make(s, err) : rc;
     rc = rc ? rc : board_attach(m->board, s->space, err);
     if (!rc && cfg->has_firmware && s->cfg.is_virt) {
         m->sbi = firmware_new(s, cfg->nvcpus);
     }
-    return rc; /* what was made goes with sim_free */
+    return rc;
+}
+
+int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err)
+{
+    return machine_make(s, cfg, false, err);
+}
+
+int sim_board_twin(Sim *t, const SimBoardConfig *cfg, Err *err)
+{
+    return machine_make(t, cfg, true, err);
 }
 
 void sim_board_free(Sim *s)
@@ -390,7 +397,9 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
     rc = rc ? rc : fdt_place(s, &what, &fdt, err);
     rc = rc ? rc : vcpus_boot(s, image.entry, fdt, err);
     if (!rc) {
-        watch_tohost(s, &image);
+        m->has_tohost = image.has_symbol[BOOT_TOHOST];
+        m->tohost = image.symbol[BOOT_TOHOST];
+        sim_board_watch(s);
     }
     return rc;
 }
@@ -431,14 +440,15 @@ static void finish_fill(Sim *s, SimExit *out)
     out->value = m->finish_code;
 }
 
-/* One vcpu to the end of the round. true: a stop for the caller. */
-static bool vcpu_turn(SimVcpu *v, uint64_t end_ns, SimExit *out)
+/* One vcpu to the end of the round. true: a stop for the caller. *left: instructions of the whole run. */
+static bool vcpu_turn(SimVcpu *v, uint64_t end_ns, uint64_t *left, SimExit *out)
 {
     SimMachine *m = v->s->machine;
     while (!v->is_parked && exec_clock_ns(v->x) < end_ns) {
-        m->now_ns = m->round_ns;
+        uint64_t before = exec_insns(v->x);
         v->serves_board = true;
-        ExecStop stop = exec_run(v->x, &(ExecRun){.insns = UINT64_MAX, .until_ns = end_ns});
+        ExecStop stop = exec_run(v->x, &(ExecRun){.insns = *left, .until_ns = end_ns});
+        *left -= *left == UINT64_MAX ? 0 : exec_insns(v->x) - before;
         if (v->is_suspended && !exec_is_waiting(v->x)) {
             v->is_suspended = false;
             sbi_resumed(m->sbi, v->id);
@@ -494,10 +504,9 @@ int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, Sim
     if (!m || !quantum) {
         return err_set(err, ERR_STATE, "running all vcpus needs a board and a quantum");
     }
-    uint64_t end = until->insns > UINT64_MAX - m->round_ns ? UINT64_MAX : m->round_ns + until->insns;
-    for (;;) {
+    for (uint64_t left = until->insns;;) {
         for (; m->turn < m->cfg.nvcpus; m->turn++) {
-            if (vcpu_turn(s->vcpu[m->turn], m->round_ns + quantum, out)) {
+            if (vcpu_turn(s->vcpu[m->turn], m->round_ns + quantum, &left, out)) {
                 *who = (uint8_t)m->turn;
                 return 0;
             }
@@ -505,11 +514,11 @@ int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, Sim
         m->turn = 0;
         m->round_ns += quantum;
         uint64_t at = idle_until(s);
-        skip_to(s, at < end ? at : end == UINT64_MAX ? m->round_ns : end, quantum);
-        if (m->round_ns >= end || at == UINT64_MAX) {
+        if (at == UINT64_MAX) {
             *who = 0;
-            sim_exit_fill(s->vcpu[0], at == UINT64_MAX ? EXEC_WAIT : EXEC_BUDGET, out);
+            sim_exit_fill(s->vcpu[0], EXEC_WAIT, out);
             return 0;
         }
+        skip_to(s, at, quantum);
     }
 }

@@ -40,7 +40,7 @@ typedef struct SimMachine { /* what sim_board made */
     int finish_kind;
     uint32_t finish_code;
     /* the round that is going on */
-    uint64_t round_ns, now_ns;
+    uint64_t round_ns;
     unsigned turn;
 } SimMachine;
 
@@ -63,5 +63,8 @@ void sim_board_tick(SimVcpu *v);
 bool sim_board_is_watched(const Sim *s, uint64_t gpa, uint64_t n);
 void sim_board_watched(SimVcpu *v);
 void sim_board_free(Sim *s);
+void sim_board_watch(Sim *s);                                    /* marks the page of tohost */
+int sim_board_twin(Sim *t, const SimBoardConfig *cfg, Err *err); /* a machine around RAM that is there (fork) */
+void sim_space_set(Sim *s, Space *space);                        /* takes it, instead of the one that a new Sim has */
 void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out);
 #endif

@@ -81,7 +81,7 @@ struct BeVcpu {
     uint64_t insns;
     atomic_bool kicked, is_running;
     atomic_uint nkicks;
-    int wake[2]; /* a pipe, as write() is allowed in a signal handler */
+    int wake; /* an eventfd, as write() is allowed in a signal handler */
 };
 
 bool is_broken(const BeVm *vm, int rule);
@@ -108,6 +108,7 @@ void mem_free_all(BeVm *vm);
 int fake_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err);
 int fake_reply(BeVcpu *v, const Reply *r, Err *err);
 void fake_kick(BeVcpu *v);
+bool fake_is_brief(BeVcpu *v);
 
 /* vcpu.c */
 extern const VcpuOps fake_vcpu_ops;

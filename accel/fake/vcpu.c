@@ -2,8 +2,8 @@
 #include "accel/fake/impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* ---- registers ---- */
@@ -110,23 +110,23 @@ static int no_reply_due(const BeVcpu *v, const char *op, Err *err)
 }
 
 /* ---- life ---- */
-static int open_pipe(int fd[2], Err *err)
+static int open_wake(int *fd, Err *err)
 {
-    return pipe2(fd, O_NONBLOCK | O_CLOEXEC) ? err_native(err, ERR_LIMIT, errno, "fake: a pipe for kicks") : 0;
+    *fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return *fd < 0 ? err_native(err, ERR_LIMIT, errno, "fake: a descriptor for kicks") : 0;
 }
 
 static int be_create(BeVm *vm, const VcpuConfig *cfg, BeVcpu **out, Err *err)
 {
-    int wake[2];
+    int wake;
     int rc = fake_fails(vm, "vcpu.create", err);
-    rc = rc ? rc : open_pipe(wake, err);
+    rc = rc ? rc : open_wake(&wake, err);
     if (!rc) {
         BeVcpu *v = x_alloc(sizeof *v);
         v->vm = vm;
         v->cfg = *cfg;
         v->owner = pthread_self();
-        v->wake[0] = wake[0];
-        v->wake[1] = wake[1];
+        v->wake = wake;
         v->regs = x_calloc(vm->nregs, sizeof v->regs[0]);
         regs_reset(v);
         pthread_mutex_lock(&vm->lock);
@@ -150,8 +150,7 @@ static void be_destroy(BeVcpu *v)
     pthread_mutex_lock(&vm->lock);
     vm->vcpu0 = vm->vcpu0 == v ? NULL : vm->vcpu0;
     pthread_mutex_unlock(&vm->lock);
-    close(v->wake[0]);
-    close(v->wake[1]);
+    close(v->wake);
     fake_script_free(&v->script);
     mem_free(v->regs);
     mem_free(v);
@@ -252,4 +251,5 @@ const VcpuOps fake_vcpu_ops = {
     .reg_list = be_reg_list,
     .inject = be_inject,
     .breaks = be_breaks,
+    .is_brief = fake_is_brief,
 };

@@ -198,7 +198,8 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
 void kvm_arch_pc(BeVcpu *v, const RunArgs *args, VmExit *exit)
 {
     bool is_access = exit->kind == EXIT_mmio_read || exit->kind == EXIT_mmio_write;
-    if (is_access && args->want & HAS_pc_before) { /* the kernel moves sepc when it completes the access */
+    bool is_call = exit->kind == EXIT_hypercall;
+    if ((is_access || is_call) && args->want & HAS_pc_before) { /* the kernel moves sepc when it completes them */
         exit->pc_before = kvm_onereg_u64(v, core_id(CORE_PC));
         exit->valid |= HAS_pc_before;
     }

@@ -21,13 +21,13 @@ static _Thread_local pid_t current_tid; /* 0 = not asked yet */
 
 static void immediate_exit_set(struct kvm_run *run, uint8_t value)
 {
-    __atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&run->immediate_exit, value, __ATOMIC_RELAXED); /* what orders it is said where it is used */
 }
 
 static void on_wake(int signal)
 {
     (void)signal;
-    struct kvm_run *run = atomic_load(&current_run);
+    struct kvm_run *run = atomic_load_explicit(&current_run, memory_order_relaxed); /* of this very thread */
     if (run) {
         immediate_exit_set(run, 1);
     }
@@ -172,10 +172,11 @@ static Entered enter(BeVcpu *v, bool is_settling, uint64_t deadline_ns, int *err
 {
     BeVm *vm = v->vm;
     own(v);
-    atomic_store(&current_run, v->run);
+    atomic_store_explicit(&current_run, v->run, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* only a handler on this thread looks at it */
     immediate_exit_set(v->run, is_settling);
-    /* Whoever wants us out from here on sees is_inside, or we see what they set before: both orders
-     * are covered. */
+    /* Whoever wants us out from here on sees is_inside, and with it the line above; or we see what they set before: both
+     * orders are covered. */
     while (atomic_store(&v->is_inside, true), atomic_load(&vm->is_gated)) {
         atomic_store(&v->is_inside, false);
         gate_wait(vm);
@@ -185,8 +186,10 @@ static Entered enter(BeVcpu *v, bool is_settling, uint64_t deadline_ns, int *err
     }
     int rc = ioctl(v->fd, KVM_RUN, 0);
     *error = rc < 0 ? errno : 0;
-    atomic_store(&v->is_inside, false);
-    atomic_store(&current_run, NULL);
+    /* A closer of the gate that still sees is_inside looks again: so no fence is paid for between these two. */
+    atomic_store_explicit(&v->is_inside, false, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&current_run, NULL, memory_order_relaxed);
     if (atomic_load(&vm->is_gated)) {
         gate_wait(vm);
     }

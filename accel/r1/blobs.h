@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * blobs.h - the guest code of r1.c, for the architecture that it is compiled for.
+ * blobs.h - the guest code of r1.c, for the architecture that it is compiled for; with R1_SIM_RISCV64 for riscv64 on any host,
+ * in machine code, as a simulator runs it.
  * Before each blob: arg0 = a hole, arg1 = data, arg2 = the case's own address, the other argument
  * registers 0. The same accesses in the same order on every architecture. A blob ends with DONE, a
  * store of 13 to arg0 + 0x400, and loops. blob_at and blob_after (LABELs) are the instruction that
@@ -10,7 +11,7 @@
 #include <stdint.h>
 
 #define LABEL(name) ".globl r1_" #name "\nr1_" #name ":\n"
-#if defined(__riscv)
+#if defined(__riscv) && !defined(R1_SIM_RISCV64)
 #define BLOB_MODE ".option push\n.option norvc\n.option norelax\n"
 #define BLOB_END  ".option pop\n"
 #else
@@ -23,7 +24,31 @@
             ".popsection\n")
 #define MARKS(name) extern const uint8_t r1_##name##_at[], r1_##name##_after[]
 
-#if defined(__x86_64__)
+#if defined(R1_SIM_RISCV64)
+/* The instructions of the riscv64 blobs below, as `conf asm --guest riscv64` encodes them with .option norvc. */
+#define W(n)        ".4byte 0x" #n "\n"
+#define R1_GUEST    GUEST_riscv64
+#define DONE        W(00d00293) W(40552023) W(0000006f)
+#define STORES      W(00b50023) W(00b51023) W(00b52023) W(00b53023)
+#define LOADS       W(00053603) W(00054683) W(00055703) W(00056783)
+#define SIGNED      W(00050603) W(00051683) W(00052703)
+#define LOAD4       W(00056603)
+#define STORE4      W(00b52023)
+#define LOAD_SLOT   W(00066683)
+#define STORE_SLOT  W(00b62023)
+#define RELOAD_SLOT W(00066703)
+#define SPLIT       W(000012b7) W(ffc2829b) W(00a282b3) W(0002b603) W(00b2b023)
+#define NOP         W(00000013)
+#define IDLE        W(10500073)
+#define LOOP        W(0000006f)
+#define CALL                                                                                                           \
+    W(00050913)                                                                                                        \
+    W(090008b7)                                                                                                        \
+    W(12300813) W(00100513) W(00200593) W(00300613) W(00400693) W(00500713) W(00600793) W(00000073)
+#define CALL_DONE W(40a92023) W(0000006f)
+#define CALL_NR   0x0900000000000123
+#define WAIT_FLAG W(00062683) W(fe068ee3)
+#elif defined(__x86_64__)
 #define R1_GUEST    GUEST_x86_64
 #define DONE        "movl $13, 0x400(%rdi)\n1: jmp 1b\n"
 #define STORES      "mov %sil, (%rdi)\nmov %si, (%rdi)\nmov %esi, (%rdi)\nmov %rsi, (%rdi)\n"
@@ -112,7 +137,7 @@ MARKS(halt);
 extern const uint8_t r1_call_after[], r1_step_1[], r1_step_2[], r1_step_3[], r1_step_4[], r1_step_5[];
 
 /* x86 alone; on other architectures the capability is missing and the code is not run. */
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(R1_SIM_RISCV64)
 BLOB(string, "cld\nmov $0x70, %edx\nmov $0x80003000, %esi\nmov $3, %ecx\nrep outsb\nmov $0x80003100, %edi\n"
              "mov $4, %ecx\nrep insw\nmov $0x10000000, %edi\n" DONE);
 BLOB(msr, "mov $0x12345, %ecx\nrdmsr\nmov %eax, %r8d\nmov $7, %eax\nxor %edx, %edx\nwrmsr\nmov "

@@ -5,8 +5,9 @@
  *
  * One program over accel.h with guest code of the architecture that it is compiled for. Prints the
  * canonical trace of each case, which must be the same on every backend and architecture, or "case
- * X: skipped: capability Y: reason". On the backend `fake` each case plays a script instead. ci/r1
- * runs it everywhere and compares. Exit status: 0, or 1 if a call failed that should not, 2 usage,
+ * X: skipped: capability Y: reason". On the backend `fake` each case plays a script instead. The
+ * program r1-riscv64 has riscv64 guest code on every host, for simulators. ci/r1 runs both
+ * everywhere and compares. Exit status: 0, or 1 if a call failed that should not, 2 usage,
  * 125 if the backend is not there. */
 #include "accel/accel.h"
 #include "accel/r1/blobs.h"
@@ -113,7 +114,7 @@ static void say_pc(Rig *r, const char *what, uint64_t at, uint64_t after)
     }
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(R1_SIM_RISCV64)
 /* 64-bit flat ring 0, the lower 4 GiB mapped one to one; page tables, GDT and IDT at the end of
  * RAM. */
 static int enter_mode(Rig *r, Vcpu *v)

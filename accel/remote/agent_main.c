@@ -14,11 +14,11 @@ enum { LAST_SECONDS = 2 };
 
 static void usage(FILE *out)
 {
-    fputs("usage: conf-agent [--help | --version]\n"
+    fputs("usage: conf-agent [--place NAME | --help | --version]\n"
           "Serves the virtual-CPU backends of this machine: frames of docs/wire.md come on "
           "standard input and go to\n"
           "standard output, as from `conf run --backend \"remote:ssh host conf-agent\"`. Ends when "
-          "its input ends.\n"
+          "its input ends. Results are labelled BACKEND@NAME (without a name, @remote).\n"
           "backends here:",
           out);
     size_t n;
@@ -45,7 +45,7 @@ static void on_end(void)
     alarm(LAST_SECONDS);
 }
 
-static int serve(void)
+static int serve(const char *place)
 {
     /* A backend that prints must not tear a frame: what it prints goes to stderr. */
     int wire = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -54,7 +54,7 @@ static int serve(void)
         return STATUS_FAILED;
     }
     Err err = {0};
-    ServeArgs args = {.find = backend_find, .fd_in = STDIN_FILENO, .fd_out = wire, .on_end = on_end};
+    ServeArgs args = {.find = backend_find, .fd_in = STDIN_FILENO, .fd_out = wire, .place = place, .on_end = on_end};
     if (server_run(&args, &err)) {
         fprintf(stderr, "conf-agent: %s\n", err.text);
         return STATUS_FAILED;
@@ -65,7 +65,10 @@ static int serve(void)
 int main(int argc, char **argv)
 {
     if (argc == 1) {
-        return serve();
+        return serve(NULL);
+    }
+    if (argc == 3 && !strcmp(argv[1], "--place")) {
+        return serve(argv[2]);
     }
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         puts("conf-agent " CONF_VERSION);

@@ -5,6 +5,7 @@
 #include "sim/base/test.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +14,9 @@
 static pid_t agent_start(int *fd_in, int *fd_out)
 {
     int up[2], down[2];
-    CHECK(!pipe(up) && !pipe(down));
+    if (!CHECK(!pipe(up)) || !CHECK(!pipe(down))) {
+        abort();
+    }
     pid_t pid = fork();
     if (pid == 0) {
         dup2(up[0], STDIN_FILENO);

@@ -11,6 +11,8 @@ struct BeVm {
     RemoteLink *link;
     uint32_t handle, page_bytes;
     atomic_uint ncreated; /* vcpus, also those that are gone; several threads may create one */
+    atomic_uint nrams;
+    atomic_bool is_lazy; /* until it settles: what has no answer but "done" is put off */
 };
 struct BeVcpu {
     RemoteLink *link;
@@ -44,6 +46,12 @@ static int plain_call(RemoteLink *l, Request *r, uint32_t *bad, Err *err)
     return rc;
 }
 
+/* The same for an operation on a VM or its vcpu that may be put off. */
+static int late_call(BeVm *vm, Request *r, uint32_t *bad, Err *err)
+{
+    return atomic_load(&vm->is_lazy) ? link_put_off(vm->link, r, &(Late){0}, err) : plain_call(vm->link, r, bad, err);
+}
+
 /* A request whose reply is one number of nbytes. */
 static int number_call(RemoteLink *l, Request *r, size_t nbytes, uint64_t *out, Err *err)
 {
@@ -64,18 +72,17 @@ static int bulk_call(RemoteLink *l, Request *r, Buf *out, Err *err)
     WireMsg m;
     int rc = link_call(l, r, &m, NULL, err);
     if (!rc) {
-        uint8_t *bytes = NULL;
-        size_t n = 0;
+        WireBulk bulk;
         Cursor c = cursor_of(m.payload, m.n);
-        rc = wire_get_bulk(&c, WIRE_BULK_MAX, &bytes, &n);
+        rc = wire_get_bulk(&c, WIRE_BULK_MAX, &bulk);
         if (rc == -ERR_NOMEM) {
             rc = err_set(err, ERR_NOMEM, "no memory for the reply to %s", wire_name(r->type));
         } else if (rc || !wire_done(&c)) {
             rc = link_bad_reply(l, &m, err);
-        } else {
-            buf_bytes(out, bytes, n);
+        } else if (out) {
+            buf_bytes(out, bulk.bytes, bulk.n);
         }
-        mem_free(bytes);
+        mem_free(bulk.made);
     }
     wire_msg_free(&m);
     return rc;
@@ -107,7 +114,7 @@ static int bulk_limit(const char *what, size_t n, Err *err)
 static const char *get_arena_str(RemoteLink *l, Cursor *c)
 {
     char *s = wire_get_str(c, WIRE_TEXT_MAX);
-    const char *kept = s ? arena_strdup(l->arena, s) : NULL;
+    const char *kept = s ? arena_strdup(l->known->arena, s) : NULL;
     mem_free(s);
     return kept;
 }
@@ -144,7 +151,7 @@ static bool get_caps(RemoteLink *l, Cursor *c, Caps *caps)
     if (nctls > cursor_left(c)) {
         return false;
     }
-    const char **ctls = arena_alloc(l->arena, (nctls + 1) * sizeof *ctls);
+    const char **ctls = arena_alloc(l->known->arena, (nctls + 1) * sizeof *ctls);
     for (size_t i = 0; i < nctls && cursor_ok(c); i++) {
         const char *name = get_arena_str(l, c);
         ctls[i] = name ? name : "";
@@ -160,32 +167,43 @@ static int far_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
     if (guest < 1 || guest >= GUEST_COUNT) {
         return err_set(err, ERR_INVAL, "no guest %d", (int)guest);
     }
+    RemoteKnown *k = l->known;
     pthread_mutex_lock(&l->lock);
-    bool has_caps = l->has_caps[guest] && !l->is_dead;
+    bool has_caps = k->has_open[guest] && !l->is_dead, has_asked = l->has_asked[guest];
     if (has_caps) { /* strings that were given out stay valid: the first answer is kept */
-        *caps = l->caps[guest];
+        *caps = k->caps[guest];
     }
+    l->has_asked[guest] = true;
     pthread_mutex_unlock(&l->lock);
-    if (has_caps) {
+    if (has_caps && has_asked) {
         return 0;
     }
     Request r = request(WIRE_OPEN, 0);
     buf_le(&r.payload, (uint64_t)guest, 1);
+    if (has_caps) {
+        return link_put_off(l, &r, &(Late){.expected = &k->open[guest]}, err);
+    }
     WireMsg m;
     int rc = link_call(l, &r, &m, NULL, err);
     if (!rc) {
         Cursor c = cursor_of(m.payload, m.n);
         pthread_mutex_lock(&l->lock);
         bool ok = get_caps(l, &c, caps);
-        if (ok && !l->has_caps[guest]) {
-            l->caps[guest] = *caps;
-            l->has_caps[guest] = true;
+        if (ok && !k->has_open[guest]) {
+            k->caps[guest] = *caps;
+            k->has_open[guest] = true;
+            buf_bytes(&k->open[guest], m.payload, m.n);
         }
         pthread_mutex_unlock(&l->lock);
         rc = ok ? 0 : link_bad_reply(l, &m, err);
     }
     wire_msg_free(&m);
     return rc;
+}
+
+static uint32_t handle_new(RemoteLink *l)
+{
+    return atomic_fetch_add(&l->next_handle, 1) + 1;
 }
 
 /* ---- VmOps ---- */
@@ -197,37 +215,45 @@ static int far_vm_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err 
     if (rc) {
         return rc;
     }
-    Request r = request(WIRE_VM_CREATE, 0);
+    BeVm *vm = x_alloc(sizeof *vm);
+    *vm = (BeVm){.link = l, .handle = handle_new(l), .page_bytes = caps.page_bytes};
+    atomic_init(&vm->is_lazy, cfg->is_lazy);
+    Request r = request(WIRE_VM_CREATE, vm->handle);
     const uint8_t small[] = {(uint8_t)cfg->guest, (uint8_t)cfg->env, (uint8_t)cfg->irqchip, (uint8_t)cfg->firmware};
     buf_bytes(&r.payload, small, sizeof small);
     PUT_WORDS(&r.payload, cfg->max_vcpus, cfg->max_ram_bytes);
     wire_put_str(&r.payload, cfg->cpu);
     wire_put_str(&r.payload, cfg->options);
-    uint64_t handle = 0;
-    rc = number_call(l, &r, 4, &handle, err);
+    rc = late_call(vm, &r, NULL, err);
     if (rc) {
+        mem_free(vm);
         return rc;
     }
-    BeVm *vm = x_alloc(sizeof *vm);
-    *vm = (BeVm){.link = l, .handle = (uint32_t)handle, .page_bytes = caps.page_bytes};
     *out = vm;
     return 0;
+}
+
+static int far_vm_settle(BeVm *vm, Err *err)
+{
+    atomic_store(&vm->is_lazy, false);
+    return link_settle(vm->link, err);
 }
 
 static void far_vm_destroy(BeVm *vm)
 {
     Request r = request(WIRE_VM_DESTROY, vm->handle);
-    link_post(vm->link, &r); /* whatever comes of it is the server's; a dead link has nothing left to destroy */
+    link_post(vm->link, &r, false); /* whatever comes of it is the server's; a dead link has nothing left to destroy */
     mem_free(vm);
 }
 
 static int far_vm_ram_create(BeVm *vm, uint64_t size, RamId *out, Err *err)
 {
     Request r = request(WIRE_RAM_CREATE, vm->handle);
+    RamId ram = atomic_fetch_add(&vm->nrams, 1);
+    buf_le(&r.payload, ram, 4);
     buf_le(&r.payload, size, 8);
-    uint64_t ram = 0;
-    int rc = number_call(vm->link, &r, 4, &ram, err);
-    *out = rc ? *out : (RamId)ram;
+    int rc = late_call(vm, &r, NULL, err);
+    *out = rc ? *out : ram;
     return rc;
 }
 
@@ -237,7 +263,7 @@ static int far_vm_map(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offse
     PUT_WORDS(&r.payload, at.addr, size, offset);
     buf_le(&r.payload, ram, 4);
     buf_le(&r.payload, flags, 4);
-    return plain_call(vm->link, &r, NULL, err);
+    return late_call(vm, &r, NULL, err);
 }
 
 static int far_vm_unmap(BeVm *vm, Gpa at, uint64_t size, Err *err)
@@ -271,7 +297,7 @@ static int far_vm_mem_write(BeVm *vm, Gpa at, const void *buf, size_t n, Err *er
     Request r = request(WIRE_MEM_WRITE, vm->handle);
     buf_le(&r.payload, at.addr, 8);
     wire_put_bulk(&r.payload, buf, n);
-    return plain_call(vm->link, &r, NULL, err);
+    return late_call(vm, &r, NULL, err);
 }
 
 static int far_vm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
@@ -310,7 +336,7 @@ static int far_vm_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi,
     buf_le(&r.payload, (uint64_t)k, 1);
     PUT_WORDS(&r.payload, lo, hi);
     buf_le(&r.payload, on, 1);
-    return plain_call(vm->link, &r, NULL, err);
+    return late_call(vm, &r, NULL, err);
 }
 
 static int far_vm_clock(BeVm *vm, bool set, uint64_t *guest_ns, Err *err)
@@ -347,6 +373,9 @@ static int far_vm_ctl(BeVm *vm, BeVcpu *v, const char *name, const void *in, siz
     Request r = request(WIRE_CTL, v ? v->handle : vm->handle);
     wire_put_str(&r.payload, name);
     wire_put_bulk(&r.payload, in, nin);
+    if (!out && atomic_load(&vm->is_lazy)) {
+        return link_put_off(vm->link, &r, &(Late){.is_any = true}, err);
+    }
     return bulk_call(vm->link, &r, out, err);
 }
 
@@ -364,20 +393,21 @@ static int far_vcpu_create(BeVm *vm, const VcpuConfig *cfg, BeVcpu **out, Err *e
     if (slot < 0) {
         return slot;
     }
+    uint32_t handle = handle_new(vm->link);
     Request r = request(WIRE_VCPU_CREATE, vm->handle);
+    buf_le(&r.payload, handle, 4);
     buf_le(&r.payload, cfg->id, 1);
     buf_le(&r.payload, cfg->is_secondary, 1);
     PUT_WORDS(&r.payload, cfg->hw_id, cfg->arg);
-    uint64_t handle = 0;
-    int rc = number_call(vm->link, &r, 4, &handle, err);
+    int rc = late_call(vm, &r, NULL, err);
     if (rc) {
         link_slot_free(vm->link, (unsigned)slot);
         return rc;
     }
-    link_slot_set(vm->link, (unsigned)slot, (uint32_t)handle);
+    link_slot_set_late(vm->link, (unsigned)slot, handle);
     atomic_fetch_add(&vm->ncreated, 1);
     BeVcpu *v = x_alloc(sizeof *v);
-    *v = (BeVcpu){.link = vm->link, .vm = vm, .handle = (uint32_t)handle, .slot = (unsigned)slot};
+    *v = (BeVcpu){.link = vm->link, .vm = vm, .handle = handle, .slot = (unsigned)slot};
     *out = v;
     return 0;
 }
@@ -386,7 +416,7 @@ static void far_vcpu_destroy(BeVcpu *v)
 {
     Request r = request(WIRE_VCPU_DESTROY, v->handle);
     if (atomic_load(&v->vm->ncreated) == 1) {
-        link_post(v->link, &r); /* the server does this and a VM_DESTROY that follows one after the other */
+        link_post(v->link, &r, true); /* the server does this and a VM_DESTROY that follows one after the other */
     } else {
         Err ignored;
         int rc = plain_call(v->link, &r, NULL, &ignored);
@@ -402,7 +432,7 @@ static int far_vcpu_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
     PUT_WORDS(&r.payload, s->entry.addr, s->stage2.addr);
     buf_le(&r.payload, (s->has_stage2 ? 1u : 0) | (s->passthrough_interrupt ? 2u : 0) | (s->passthrough_timer ? 4u : 0),
            1);
-    return plain_call(v->link, &r, NULL, err);
+    return late_call(v->vm, &r, NULL, err);
 }
 
 static int far_vcpu_bind(BeVcpu *v, Err *err)
@@ -511,7 +541,7 @@ static int far_vcpu_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, 
         buf_bytes(&r.payload, io[i].bytes, REG_SIZE(io[i].id));
     }
     uint32_t index = UINT32_MAX;
-    rc = plain_call(v->link, &r, &index, err);
+    rc = late_call(v->vm, &r, &index, err);
     if (rc && bad && index < n) {
         *bad = index;
     }
@@ -584,6 +614,7 @@ static const VmOps vm_ops = {
     .restore = far_vm_restore,
     .ctl = far_vm_ctl,
     .power = far_vm_power,
+    .settle = far_vm_settle,
 };
 static const VcpuOps vcpu_ops = {
     .size_bytes = sizeof(VcpuOps),
@@ -636,12 +667,20 @@ static void fill_tables(RemoteLink *l, uint64_t has)
 static int take_hello(RemoteLink *l, const WireMsg *m, Err *err)
 {
     Cursor c = cursor_of(m->payload, m->n);
+    if (!l->known->arena) {
+        l->known->arena = arena_new();
+    }
     uint32_t magic = (uint32_t)cursor_le(&c, 4);
     unsigned version = (unsigned)cursor_le(&c, 2);
     uint32_t max_frame = (uint32_t)cursor_le(&c, 4);
     bool is_double = wire_get_bool(&c);
     uint64_t has = cursor_le(&c, 8);
-    l->backend.name = get_arena_str(l, &c);
+    char *name = wire_get_str(&c, WIRE_TEXT_MAX);
+    if (name && !l->known->shown) {
+        l->known->shown = arena_strdup(l->known->arena, name);
+    }
+    mem_free(name);
+    l->backend.name = l->known->shown;
     if (!wire_done(&c) || magic != WIRE_MAGIC || !l->backend.name || max_frame < WIRE_FRAME_MIN) {
         return link_bad_reply(l, m, err);
     }
@@ -659,30 +698,78 @@ static int take_hello(RemoteLink *l, const WireMsg *m, Err *err)
     return 0;
 }
 
-int remote_connect(int fd_in, int fd_out, const char *name, uint64_t timeout_ns, RemoteLink **out, Err *err)
+static Request hello(const char *name)
 {
-    RemoteLink *l = link_new(fd_in, fd_out, err);
-    if (!l) {
-        return -ERR_IO;
-    }
-    uint64_t limit = atomic_exchange(&l->limit_ns, timeout_ns);
     Request r = request(WIRE_HELLO, 0);
     buf_le(&r.payload, WIRE_MAGIC, 4);
     buf_le(&r.payload, WIRE_VERSION, 2);
     buf_le(&r.payload, WIRE_VERSION, 2);
     buf_le(&r.payload, WIRE_FRAME_MAX, 4);
     wire_put_str(&r.payload, name);
+    return r;
+}
+
+/* Frees the link when it fails. */
+static int say_hello(RemoteLink *l, const char *name, uint64_t timeout_ns, Err *err)
+{
+    uint64_t limit = atomic_exchange(&l->limit_ns, timeout_ns);
+    Request r = hello(name);
     WireMsg m;
     int rc = link_call(l, &r, &m, NULL, err);
     rc = rc ? rc : take_hello(l, &m, err);
+    if (!rc && l->known != &l->own) {
+        buf_bytes(&l->known->hello, m.payload, m.n);
+    }
     wire_msg_free(&m);
     if (rc) {
         link_free(l);
         return rc;
     }
     atomic_store(&l->limit_ns, limit);
+    return 0;
+}
+
+int remote_connect(int fd_in, int fd_out, const char *name, uint64_t timeout_ns, RemoteLink **out, Err *err)
+{
+    RemoteLink *l = link_new(fd_in, fd_out, err);
+    if (!l) {
+        return -ERR_IO;
+    }
+    int rc = say_hello(l, name, timeout_ns, err);
+    *out = rc ? *out : l;
+    return rc;
+}
+
+int remote_connect_known(int fd, RemoteKnown *known, uint64_t timeout_ns, RemoteLink **out, Err *err)
+{
+    RemoteLink *l = link_new_socket(fd);
+    l->known = known;
+    if (!known->hello.n) {
+        int rc = say_hello(l, known->name, timeout_ns, err);
+        *out = rc ? *out : l;
+        return rc;
+    }
+    WireMsg m = {.payload = (uint8_t *)known->hello.data, .n = known->hello.n};
+    Request r = hello(known->name);
+    int rc = link_put_off(l, &r, &(Late){.expected = &known->hello}, err);
+    rc = rc ? rc : take_hello(l, &m, err);
+    if (rc) {
+        link_free(l);
+        return rc;
+    }
     *out = l;
     return 0;
+}
+
+void remote_known_free(RemoteKnown *k)
+{
+    for (int g = 0; g < GUEST_COUNT; g++) {
+        buf_free(&k->open[g]);
+    }
+    buf_free(&k->hello);
+    mem_free(k->name);
+    arena_free(k->arena);
+    *k = (RemoteKnown){0};
 }
 
 const Backend *remote_backend(const RemoteLink *link)

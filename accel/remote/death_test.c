@@ -111,14 +111,15 @@ TEST(remote_death, a_server_refuses_a_bad_hello)
         const char *name;
         int code, rc;
     } cases[] = {
-        {WIRE_MAGIC, 1, 1, 4096, "stub", 0, 0},
-        {WIRE_MAGIC, 2, 9, 4096, "stub", ERR_VERSION, 0},
+        {WIRE_MAGIC, 2, 2, 4096, "stub", 0, 0},
+        {WIRE_MAGIC, 1, 1, 4096, "stub", ERR_VERSION, 0},
+        {WIRE_MAGIC, 3, 9, 4096, "stub", ERR_VERSION, 0},
         {WIRE_MAGIC, 0, 0, 4096, "stub", ERR_VERSION, 0},
         {WIRE_MAGIC, 0, 9, 4096, "stub", 0, 0},
-        {WIRE_MAGIC, 1, 1, 4096, "kv", ERR_NOENT, 0},
-        {WIRE_MAGIC + 1, 1, 1, 4096, "stub", ERR_PROTO, -ERR_PROTO},
-        {WIRE_MAGIC, 1, 1, 100, "stub", ERR_PROTO, -ERR_PROTO},
-        {WIRE_MAGIC, 1, 1, 4096, NULL, ERR_PROTO, -ERR_PROTO},
+        {WIRE_MAGIC, 2, 2, 4096, "kv", ERR_NOENT, 0},
+        {WIRE_MAGIC + 1, 2, 2, 4096, "stub", ERR_PROTO, -ERR_PROTO},
+        {WIRE_MAGIC, 2, 2, 100, "stub", ERR_PROTO, -ERR_PROTO},
+        {WIRE_MAGIC, 2, 2, 4096, NULL, ERR_PROTO, -ERR_PROTO},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         Raw r;
@@ -131,7 +132,7 @@ TEST(remote_death, a_server_refuses_a_bad_hello)
 
 TEST(remote_death, a_server_ends_with_a_client_that_stops_anywhere)
 {
-    Buf h = hello(WIRE_MAGIC, 1, 1, 4096, "stub");
+    Buf h = hello(WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 4096, "stub");
     uint8_t head[WIRE_HEADER];
     wire_head_put(head, &(WireHead){.type = WIRE_HELLO, .seq = 1, .length = (uint32_t)h.n});
     Buf all = {0};
@@ -153,7 +154,7 @@ TEST(remote_death, a_server_ends_with_a_client_that_stops_anywhere)
 static void raw_ready(Raw *r)
 {
     raw_open(r);
-    Buf b = hello(WIRE_MAGIC, 1, 1, 4096, "stub");
+    Buf b = hello(WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 4096, "stub");
     CHECK_INT(raw_error(r, WIRE_HELLO, 0, &b), 0);
     buf_le(&b, GUEST_x86_64, 1);
     CHECK_INT(raw_error(r, WIRE_OPEN, 0, &b), 0);
@@ -171,25 +172,29 @@ static Buf vm_config(unsigned guest, unsigned env)
     return b;
 }
 
-static uint32_t raw_handle(Raw *r, WireType type, uint32_t object, Buf *payload)
+enum { VM = 71, VCPU = 5 }; /* numbers that a client may choose */
+
+static void raw_vm(Raw *r)
 {
-    WireMsg m = {0};
-    CHECK_INT(raw_ask(r, type, object, payload, &m), type << 8 | WIRE_IS_REPLY);
-    Cursor c = cursor_of(m.payload, m.n);
-    uint32_t handle = (uint32_t)cursor_le(&c, 4);
-    wire_msg_free(&m);
-    buf_free(payload);
-    return handle;
+    Buf b = vm_config(GUEST_x86_64, 0);
+    CHECK_INT(raw_error(r, WIRE_VM_CREATE, VM, &b), 0);
 }
 
-static uint32_t raw_vcpu(Raw *r, uint32_t vm, unsigned id)
+static Buf vcpu_config(uint32_t handle, unsigned id)
 {
     Buf b = {0};
+    buf_le(&b, handle, 4);
     buf_le(&b, id, 1);
     buf_le(&b, 0, 1);
     buf_le(&b, 0, 8);
     buf_le(&b, 0, 8);
-    return raw_handle(r, WIRE_VCPU_CREATE, vm, &b);
+    return b;
+}
+
+static void raw_vcpu(Raw *r, unsigned id)
+{
+    Buf b = vcpu_config(VCPU, id);
+    CHECK_INT(raw_error(r, WIRE_VCPU_CREATE, VM, &b), 0);
 }
 
 TEST(remote_death, a_server_answers_what_is_well_formed_but_wrong)
@@ -197,21 +202,37 @@ TEST(remote_death, a_server_answers_what_is_well_formed_but_wrong)
     Raw r;
     Buf b = {0};
     raw_ready(&r);
-    b = hello(WIRE_MAGIC, 1, 1, 4096, "stub");
+    b = hello(WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 4096, "stub");
     CHECK_INT(raw_error(&r, WIRE_HELLO, 0, &b), ERR_STATE);
     b = vm_config(GUEST_riscv64, 0);
-    CHECK_INT(raw_error(&r, WIRE_VM_CREATE, 0, &b), ERR_STATE); /* not opened */
-    CHECK_INT(raw_error(&r, WIRE_RUN, 1, &b), ERR_NOENT);
-    CHECK_INT(raw_error(&r, WIRE_VM_DESTROY, 1, &b), ERR_NOENT);
+    CHECK_INT(raw_error(&r, WIRE_VM_CREATE, VM, &b), ERR_STATE); /* not opened */
+    CHECK_INT(raw_error(&r, WIRE_RUN, VM, &b), ERR_NOENT);
+    CHECK_INT(raw_error(&r, WIRE_VM_DESTROY, VM, &b), ERR_NOENT);
     b = vm_config(GUEST_x86_64, 0);
-    uint32_t vm = raw_handle(&r, WIRE_VM_CREATE, 0, &b);
-    uint32_t v = raw_vcpu(&r, vm, 0);
-    CHECK_INT(raw_error(&r, WIRE_VM_DESTROY, vm, &b), ERR_BUSY);
-    CHECK_INT(raw_error(&r, WIRE_BIND, v, &b), ERR_UNSUPPORTED);
-    CHECK_INT(raw_error(&r, WIRE_BIND, vm, &b), ERR_NOENT);
+    CHECK_INT(raw_error(&r, WIRE_VM_CREATE, 0, &b), ERR_EXIST);
+    raw_vm(&r);
+    raw_vcpu(&r, 0);
+    b = vm_config(GUEST_x86_64, 0);
+    CHECK_INT(raw_error(&r, WIRE_VM_CREATE, VCPU, &b), ERR_EXIST); /* one space of numbers */
+    b = vcpu_config(VM, 1);
+    CHECK_INT(raw_error(&r, WIRE_VCPU_CREATE, VM, &b), ERR_EXIST);
+    b = vcpu_config(0, 1);
+    CHECK_INT(raw_error(&r, WIRE_VCPU_CREATE, VM, &b), ERR_EXIST);
+    for (int i = 0; i < 2; i++) {
+        buf_le(&b, 9, 4);
+        buf_le(&b, 65536, 8);
+        CHECK_INT(raw_error(&r, WIRE_RAM_CREATE, VM, &b), i ? ERR_EXIST : 0);
+    }
+    for (uint32_t i = 0; i < 4; i++) { /* the last two words: ram 8, flags R */
+        buf_le(&b, i == 3 ? 8 | (uint64_t)1 << 32 : 65536, 8);
+    }
+    CHECK_INT(raw_error(&r, WIRE_MAP, VM, &b), ERR_NOENT);
+    CHECK_INT(raw_error(&r, WIRE_VM_DESTROY, VM, &b), ERR_BUSY);
+    CHECK_INT(raw_error(&r, WIRE_BIND, VCPU, &b), ERR_UNSUPPORTED);
+    CHECK_INT(raw_error(&r, WIRE_BIND, VM, &b), ERR_NOENT);
     buf_le(&b, 4096, 8);
     buf_le(&b, 1, 8);
-    CHECK_INT(raw_error(&r, WIRE_UNMAP, vm, &b), ERR_UNSUPPORTED);
+    CHECK_INT(raw_error(&r, WIRE_UNMAP, VM, &b), ERR_UNSUPPORTED);
     raw_send(&r, &(WireHead){.type = WIRE_KICK, .object = 12345}, NULL); /* to nobody */
     for (int i = 0; i < 600; i++) {
         buf_le(&b, REG_ID(GUEST_x86_64, 15, REG_NATIVE, i), 8);
@@ -220,7 +241,7 @@ TEST(remote_death, a_server_answers_what_is_well_formed_but_wrong)
     buf_le(&list, 600, 4);
     buf_bytes(&list, b.data, b.n); /* 600 registers of 32 KiB */
     buf_free(&b);
-    CHECK(raw_error(&r, WIRE_GET_REGS, v, &list) == ERR_LIMIT);
+    CHECK(raw_error(&r, WIRE_GET_REGS, VCPU, &list) == ERR_LIMIT);
     raw_close(&r, 0); /* with a VM and a vcpu still there */
 }
 
@@ -239,14 +260,13 @@ TEST(remote_death, a_server_ends_on_payloads_that_do_not_parse)
         WireType type = is_short ? types[i] : surplus[i - ARRAY_LEN(types)];
         Raw r;
         raw_ready(&r);
-        Buf b = vm_config(GUEST_x86_64, 0);
-        uint32_t vm = raw_handle(&r, WIRE_VM_CREATE, 0, &b);
-        uint32_t v = raw_vcpu(&r, vm, 1);
+        raw_vm(&r);
+        raw_vcpu(&r, 1);
         Buf payload = {0};
         if (!is_short || type == WIRE_SET_REGS) {
             buf_le(&payload, 0x11111111, 4);
         }
-        CHECK_INT(raw_error(&r, type, type > WIRE_VCPU_CREATE ? v : vm, &payload), ERR_PROTO);
+        CHECK_INT(raw_error(&r, type, type > WIRE_VCPU_CREATE ? VCPU : VM, &payload), ERR_PROTO);
         raw_close(&r, -ERR_PROTO);
         CHECK_HAS(r.err.text, wire_name(type));
     }
@@ -259,6 +279,9 @@ TEST(remote_death, a_server_ends_on_frames_out_of_place)
         {.type = WIRE_RUN, .flags = WIRE_IS_REPLY, .seq = 9},
         {.type = 77, .seq = 9},
         {.type = WIRE_RUN, .length = UINT32_MAX, .seq = 9},
+        {.type = WIRE_HELLO, .flags = WIRE_CHAIN, .seq = 9},
+        {.type = WIRE_RUN, .flags = WIRE_CHAIN, .seq = 9},
+        {.type = WIRE_VM_DESTROY, .flags = WIRE_CHAIN},
     };
     for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
         Raw r;
@@ -281,32 +304,127 @@ TEST(remote_death, a_server_ends_on_frames_out_of_place)
     raw_close(&r, -ERR_PROTO);
 }
 
+static void chain(Buf *b, Raw *r, WireType type, uint32_t object, Buf *payload)
+{
+    WireHead h = {.type = (uint16_t)type, .flags = WIRE_CHAIN, .seq = ++r->seq, .object = object};
+    wire_put_message(b, &h, payload, 4096);
+    buf_free(payload);
+}
+
+/* The error codes of the next n replies, which must be to the requests from seq `first` on, one after the other. */
+static void chain_answers(Raw *r, uint32_t first, const int *codes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        WireMsg m = {0};
+        Err e = {0};
+        bool is_eof;
+        uint32_t bad;
+        int rc = 0;
+        while (rc >= 0 && (rc = wire_in_next(&r->in, &m, &e)) == 0) {
+            rc = wire_in_fill(&r->in, &is_eof, &e);
+            rc = rc > 0 ? 0 : rc;
+        }
+        CHECK_INT(rc, 1);
+        CHECK_INT(m.head.seq, first + i);
+        if (m.head.flags & WIRE_IS_ERROR) {
+            Cursor c = cursor_of(m.payload, m.n);
+            wire_get_err(&c, &e, &bad);
+        }
+        CHECK_INT(e.code, codes[i]);
+        wire_msg_free(&m);
+    }
+}
+
+TEST(remote_death, a_chain_is_done_in_order_until_one_fails)
+{
+    Raw r;
+    Buf b = {0}, p = {0};
+    raw_ready(&r);
+    uint32_t first = r.seq + 1;
+    p = vm_config(GUEST_x86_64, 0);
+    chain(&b, &r, WIRE_VM_CREATE, VM, &p);
+    for (unsigned i = 0; i < 3; i++) { /* on threads of their own, yet one after the other */
+        p = vcpu_config(VCPU + i, i);
+        chain(&b, &r, WIRE_VCPU_CREATE, VM, &p);
+        buf_le(&p, 0, 8);
+        buf_le(&p, 0, 8);
+        buf_le(&p, 0, 1);
+        chain(&b, &r, WIRE_SETUP, VCPU + i, &p);
+    }
+    chain(&b, &r, WIRE_BIND, VCPU, &p); /* which the stub has not */
+    p = vcpu_config(VCPU + 9, 9);
+    chain(&b, &r, WIRE_VCPU_CREATE, VM, &p);
+    chain(&b, &r, WIRE_VCPU_DESTROY, VCPU, &p);
+    CHECK(write(r.fd, b.data, b.n) == (ssize_t)b.n);
+    const int codes[] = {0, 0, 0, 0, 0, 0, 0, ERR_UNSUPPORTED, ERR_STATE, ERR_STATE};
+    chain_answers(&r, first, codes, ARRAY_LEN(codes));
+    CHECK_INT(atomic_load(&stub_vcpus), 3);
+    CHECK_INT(raw_error(&r, WIRE_UNBIND, VCPU + 9, &p), ERR_NOENT); /* no part of a chain: it ends there */
+    buf_clear(&b);
+    first = r.seq + 1;
+    p = vcpu_config(VCPU + 9, 9);
+    chain(&b, &r, WIRE_VCPU_CREATE, VM, &p);
+    CHECK(write(r.fd, b.data, b.n) == (ssize_t)b.n);
+    chain_answers(&r, first, (const int[]){0}, 1);
+    buf_free(&b);
+    raw_close(&r, 0);
+}
+
+/* A hang is seen although nothing was answered yet; a reply that is held comes before that of a run. */
+TEST(remote_death, replies_to_a_chain_do_not_wait_for_a_run)
+{
+    Raw r;
+    Buf b = {0}, p = {0};
+    raw_ready(&r);
+    raw_vm(&r);
+    raw_vcpu(&r, 0);
+    uint32_t first = r.seq + 1;
+    buf_le(&p, 0, 8);
+    buf_le(&p, 0, 8);
+    buf_le(&p, 0, 1);
+    chain(&b, &r, WIRE_SETUP, VCPU, &p);
+    buf_le(&p, 1, 4);
+    buf_le(&p, STUB_REG(0), 8);
+    buf_le(&p, STUB_SPIN, 8);
+    chain(&b, &r, WIRE_SET_REGS, VCPU, &p);
+    buf_le(&p, UINT64_MAX, 8);
+    buf_le(&p, UINT64_MAX, 8);
+    buf_le(&p, 0, 1);
+    buf_le(&p, 0, 4);
+    wire_put_message(&b, &(WireHead){.type = WIRE_RUN, .seq = 1000, .object = VCPU}, &p, 4096);
+    CHECK(write(r.fd, b.data, b.n) == (ssize_t)b.n);
+    chain_answers(&r, first, (const int[]){0, 0}, 2);
+    buf_free(&b);
+    buf_free(&p);
+    raw_close(&r, 0);
+}
+
 TEST(remote_death, a_second_request_for_a_running_vcpu_is_busy)
 {
     Raw r;
     raw_ready(&r);
-    Buf b = vm_config(GUEST_x86_64, 0);
-    uint32_t vm = raw_handle(&r, WIRE_VM_CREATE, 0, &b);
-    uint32_t v = raw_vcpu(&r, vm, 0);
+    Buf b = {0};
+    raw_vm(&r);
+    raw_vcpu(&r, 0);
     buf_le(&b, 0, 8);
     buf_le(&b, 0, 8);
     buf_le(&b, 0, 1);
-    CHECK_INT(raw_error(&r, WIRE_SETUP, v, &b), 0);
+    CHECK_INT(raw_error(&r, WIRE_SETUP, VCPU, &b), 0);
     buf_le(&b, 1, 4);
     buf_le(&b, STUB_REG(0), 8);
     buf_le(&b, STUB_SPIN, 8);
-    CHECK_INT(raw_error(&r, WIRE_SET_REGS, v, &b), 0);
+    CHECK_INT(raw_error(&r, WIRE_SET_REGS, VCPU, &b), 0);
     buf_le(&b, UINT64_MAX, 8);
     buf_le(&b, UINT64_MAX, 8);
     buf_le(&b, 0, 1);
     buf_le(&b, 0, 4);
-    raw_send(&r, &(WireHead){.type = WIRE_RUN, .seq = 1000, .object = v, .length = (uint32_t)b.n}, b.data);
+    raw_send(&r, &(WireHead){.type = WIRE_RUN, .seq = 1000, .object = VCPU, .length = (uint32_t)b.n}, b.data);
     buf_free(&b);
-    CHECK_INT(raw_error(&r, WIRE_REG_LIST, v, &b), ERR_BUSY);
-    CHECK_INT(raw_error(&r, WIRE_VCPU_DESTROY, v, &b), ERR_BUSY);
+    CHECK_INT(raw_error(&r, WIRE_REG_LIST, VCPU, &b), ERR_BUSY);
+    CHECK_INT(raw_error(&r, WIRE_VCPU_DESTROY, VCPU, &b), ERR_BUSY);
     buf_le(&b, 0, 8);
     buf_le(&b, 16, 8);
-    CHECK_INT(raw_error(&r, WIRE_MEM_READ, vm, &b), ERR_FAULT); /* the VM is served meanwhile */
+    CHECK_INT(raw_error(&r, WIRE_MEM_READ, VM, &b), ERR_FAULT); /* the VM is served meanwhile */
     raw_close(&r, 0);                                           /* the run is kicked by our end */
 }
 
@@ -373,7 +491,7 @@ TEST(remote_death, a_client_refuses_a_bad_server)
     CHECK_INT(client_meets(&(Script){b.data, b.n, true}, &e), -ERR_PROTO);
     CHECK_HAS(e.text, "answers no request");
     buf_free(&b);
-    b = hello_reply(WIRE_MAGIC, 2, 0);
+    b = hello_reply(WIRE_MAGIC, WIRE_VERSION + 1, 0);
     CHECK_INT(client_meets(&(Script){b.data, b.n, true}, &e), -ERR_VERSION);
     buf_free(&b);
     b = hello_reply(1, WIRE_VERSION, 0);

@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     bool has_exited, was_signaled;
     int exit_status, signal;
+    int start_error; /* errno of the fork: it never was, and the link ended at once */
     uint64_t max_rss_bytes, cpu_ns;
 } WorkerEnd;
 /* Call on the main thread while there is no other: the server dies with the thread that started it. */

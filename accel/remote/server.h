@@ -24,6 +24,7 @@ typedef const Backend *(*RemoteFind)(const char *name); /* backend_find, or a te
 typedef struct {
     RemoteFind find;
     int fd_in, fd_out;
+    const char *place; /* shown after the name of a backend, "kvm@place"; NULL = none */
     /* For the threads beside the first, which may be tied to fewer; NULL = as the first. */
     const cpu_set_t *cpus;
     /* Ends the process in place of an orderly return, if not NULL: there is nothing left to destroy
@@ -37,9 +38,14 @@ MUST_USE int server_run(const ServeArgs *args, Err *err);
 MUST_USE int worker_server_start_for(RemoteFind find, WorkerServer **out, Err *err);
 
 typedef struct Server Server;
+typedef struct { /* the client's number of a ram, and the backend's */
+    uint32_t handle;
+    RamId id;
+} RamSlot;
 typedef struct VmSlot {
     struct VmSlot *next;
     uint32_t handle;
+    VEC(RamSlot) rams; /* under lock */
     GuestId guest;
     unsigned nvcpus; /* under Server.lock */
     BeVm *be;
@@ -53,6 +59,7 @@ typedef struct VcpuSlot {
     BeVcpu *be;
     struct Thread *owner;
     bool is_busy;  /* a request is with its owner; under Server.lock */
+    bool is_going; /* and it is VCPU_DESTROY */
     bool is_setup; /* these two: the owner's */
     ReplyKind due;
 } VcpuSlot;
@@ -72,9 +79,12 @@ struct Server {
     uint32_t page_bytes[GUEST_COUNT]; /* 0: not opened */
     WireIn in;
     WireOut out;
-    int wake[2], timer;
+    Buf held;           /* replies to chained requests, until no more of these are at hand; under send_lock */
+    int wake[2], timer; /* -1 while there is only one thread */
     pthread_mutex_t lock, send_lock;
-    Thread main, watcher, *threads; /* threads: all but these two */
+    pthread_cond_t moved;             /* one of these two changed, or a vcpu is gone; under lock */
+    bool is_chain_busy, chain_failed; /* a chained request is with another thread; one was not done */
+    Thread main, watcher, *threads;   /* threads: all but these two */
     bool has_watcher;
     bool is_polling; /* the watcher waits for bytes, and the role may be taken from it */
     bool is_timer_set;
@@ -83,7 +93,6 @@ struct Server {
     VmSlot *vms;
     VcpuSlot *vcpus;
     unsigned nvms, nvcpus, nrunning;
-    uint32_t next_handle;
     bool is_over;
     int rc;
     Err why;
@@ -93,12 +102,15 @@ typedef struct {
     Server *s;
     VmSlot *vm;
     VcpuSlot *v;
+    uint32_t object; /* of the request */
     Cursor in;
     Buf out;      /* the reply's payload */
     uint32_t bad; /* register at fault */
     bool is_torn; /* the payload does not parse: ends the link */
 } Ctx;
 int server_do(Ctx *x, WireType type, Err *err);
+/* With the lock: a VM or vcpu of the client has that number already, or it is none. */
+bool server_has(const Server *s, uint32_t handle);
 /* On its owner: destroys the vcpu; the slot stays, empty. */
 void server_vcpu_drop(Server *s, VcpuSlot *v);
 #endif

@@ -19,15 +19,15 @@ static int lacks(const Ctx *x, const char *op, Err *err)
     return err_unsupported(err, x->s->backend->name, op, "the backend does not have this operation");
 }
 
-/* wire_get_bulk for a request. */
-static int get_bulk(Ctx *x, uint8_t **bytes, size_t *n, Err *err)
+/* wire_get_bulk for a request, of which it is the last field. */
+static int get_bulk(Ctx *x, WireBulk *bulk, Err *err)
 {
-    int rc = wire_get_bulk(&x->in, WIRE_BULK_MAX, bytes, n);
+    int rc = wire_get_bulk(&x->in, WIRE_BULK_MAX, bulk);
     if (rc == -ERR_NOMEM) {
         return err_set(err, ERR_NOMEM, "no memory for the bytes of the request");
     }
     if (rc || !wire_done(&x->in)) {
-        mem_free(*bytes);
+        mem_free(bulk->made);
         return torn(x);
     }
     return 0;
@@ -74,6 +74,17 @@ static uint64_t ops_of(const Backend *b)
     return has;
 }
 
+static void put_name(const Server *s, Buf *out)
+{
+    Buf name = {0};
+    buf_str(&name, s->backend->name);
+    if (s->args.place) {
+        buf_printf(&name, "@%s", s->args.place);
+    }
+    wire_put_str(out, buf_text(&name));
+    buf_free(&name);
+}
+
 static int do_hello(Ctx *x, Err *err)
 {
     Server *s = x->s;
@@ -99,7 +110,7 @@ static int do_hello(Ctx *x, Err *err)
         buf_le(&x->out, WIRE_FRAME_MAX, 4);
         buf_le(&x->out, s->backend->is_double, 1);
         buf_le(&x->out, ops_of(s->backend), 8);
-        wire_put_str(&x->out, s->backend->name);
+        put_name(s, &x->out);
     }
     mem_free(name);
     return rc;
@@ -148,6 +159,12 @@ static int vm_slot_new(Ctx *x, const VmConfig *cfg, Err *err)
     if (cfg->guest < 1 || cfg->guest >= GUEST_COUNT || !s->page_bytes[cfg->guest]) {
         return err_set(err, ERR_STATE, "the backend was not opened for guest %d", (int)cfg->guest);
     }
+    pthread_mutex_lock(&s->lock); /* only the reader makes objects, and that is this thread */
+    bool is_taken = server_has(s, x->object);
+    pthread_mutex_unlock(&s->lock);
+    if (is_taken) {
+        return err_set(err, ERR_EXIST, "VM_CREATE: %u is no new object", x->object);
+    }
     if (s->nvms >= WIRE_VMS_MAX) {
         return err_set(err, ERR_LIMIT, "no more than %d VMs over one link", WIRE_VMS_MAX);
     }
@@ -161,12 +178,11 @@ static int vm_slot_new(Ctx *x, const VmConfig *cfg, Err *err)
     vm->guest = cfg->guest;
     vm->be = be;
     pthread_mutex_lock(&s->lock);
-    vm->handle = ++s->next_handle;
+    vm->handle = x->object;
     vm->next = s->vms;
     s->vms = vm;
     s->nvms++;
     pthread_mutex_unlock(&s->lock);
-    buf_le(&x->out, vm->handle, 4);
     return 0;
 }
 
@@ -212,22 +228,38 @@ static int do_vm_destroy(Ctx *x, Err *err)
     s->backend->vm->destroy(x->vm->be);
     pthread_mutex_unlock(&x->vm->lock); /* taken by server_do */
     pthread_mutex_destroy(&x->vm->lock);
+    VEC_FREE(&x->vm->rams);
     mem_free(x->vm);
     x->vm = NULL;
     return 0;
 }
 
+static const RamSlot *ram_of(const VmSlot *vm, uint32_t handle)
+{
+    size_t i = 0;
+    while (i < vm->rams.n && vm->rams.items[i].handle != handle) {
+        i++;
+    }
+    return i < vm->rams.n ? &vm->rams.items[i] : NULL;
+}
+
 static int do_ram_create(Ctx *x, Err *err)
 {
+    RamSlot ram = {.handle = (uint32_t)cursor_le(&x->in, 4)};
     uint64_t size = cursor_le(&x->in, 8);
     if (!wire_done(&x->in)) {
         return torn(x);
     }
+    if (ram_of(x->vm, ram.handle)) {
+        return err_set(err, ERR_EXIST, "RAM_CREATE: the VM has a ram %u", ram.handle);
+    }
+    if (x->vm->rams.n >= WIRE_RAMS_MAX) {
+        return err_set(err, ERR_LIMIT, "no more than %d rams of a VM over a link", WIRE_RAMS_MAX);
+    }
     const VmOps *ops = x->s->backend->vm;
-    RamId ram = 0;
-    int rc = ops->ram_create ? ops->ram_create(x->vm->be, size, &ram, err) : lacks(x, "ram_create", err);
+    int rc = ops->ram_create ? ops->ram_create(x->vm->be, size, &ram.id, err) : lacks(x, "ram_create", err);
     if (!rc) {
-        buf_le(&x->out, ram, 4);
+        VEC_PUSH(&x->vm->rams, ram);
     }
     return rc;
 }
@@ -236,13 +268,17 @@ static int do_map(Ctx *x, Err *err)
 {
     Gpa at = {cursor_le(&x->in, 8)};
     uint64_t size = cursor_le(&x->in, 8), offset = cursor_le(&x->in, 8);
-    RamId ram = (RamId)cursor_le(&x->in, 4);
+    uint32_t handle = (uint32_t)cursor_le(&x->in, 4);
     uint32_t flags = (uint32_t)wire_get_max(&x->in, 4, MAP_R | MAP_W | MAP_X | MAP_LOG_DIRTY);
     if (!wire_done(&x->in)) {
         return torn(x);
     }
+    const RamSlot *ram = ram_of(x->vm, handle);
+    if (!ram) {
+        return err_set(err, ERR_NOENT, "MAP: the VM has no ram %u", handle);
+    }
     const VmOps *ops = x->s->backend->vm;
-    return ops->map ? ops->map(x->vm->be, at, size, ram, offset, flags, err) : lacks(x, "map", err);
+    return ops->map ? ops->map(x->vm->be, at, size, ram->id, offset, flags, err) : lacks(x, "map", err);
 }
 
 static int do_unmap(Ctx *x, Err *err)
@@ -282,15 +318,14 @@ static int do_mem_read(Ctx *x, Err *err)
 static int do_mem_write(Ctx *x, Err *err)
 {
     Gpa at = {cursor_le(&x->in, 8)};
-    uint8_t *bytes;
-    size_t n;
-    int rc = get_bulk(x, &bytes, &n, err);
+    WireBulk b;
+    int rc = get_bulk(x, &b, err);
     if (rc) {
         return rc;
     }
     const VmOps *ops = x->s->backend->vm;
-    rc = ops->mem_write ? ops->mem_write(x->vm->be, at, bytes, n, err) : lacks(x, "mem_write", err);
-    mem_free(bytes);
+    rc = ops->mem_write ? ops->mem_write(x->vm->be, at, b.bytes, b.n, err) : lacks(x, "mem_write", err);
+    mem_free(b.made);
     return rc;
 }
 
@@ -390,27 +425,25 @@ static int do_save(Ctx *x, Err *err)
 
 static int do_restore(Ctx *x, Err *err)
 {
-    uint8_t *bytes;
-    size_t n;
-    int rc = get_bulk(x, &bytes, &n, err);
+    WireBulk b;
+    int rc = get_bulk(x, &b, err);
     if (rc) {
         return rc;
     }
     const VmOps *ops = x->s->backend->vm;
-    rc = ops->restore ? ops->restore(x->vm->be, bytes, n, err) : lacks(x, "restore", err);
-    mem_free(bytes);
+    rc = ops->restore ? ops->restore(x->vm->be, b.bytes, b.n, err) : lacks(x, "restore", err);
+    mem_free(b.made);
     return rc;
 }
 
 static int do_ctl(Ctx *x, Err *err)
 {
     char *name = wire_get_str(&x->in, WIRE_NAME_MAX);
-    uint8_t *bytes = NULL;
-    size_t n;
-    int rc = get_bulk(x, &bytes, &n, err);
+    WireBulk b = {0};
+    int rc = get_bulk(x, &b, err);
     if (!rc && !name) {
         rc = torn(x);
-        mem_free(bytes);
+        mem_free(b.made);
     }
     if (rc) {
         mem_free(name);
@@ -418,7 +451,8 @@ static int do_ctl(Ctx *x, Err *err)
     }
     const VmOps *ops = x->s->backend->vm;
     Buf answer = {0};
-    rc = ops->ctl ? ops->ctl(x->vm->be, x->v ? x->v->be : NULL, name, bytes, n, &answer, err) : lacks(x, "ctl", err);
+    rc =
+        ops->ctl ? ops->ctl(x->vm->be, x->v ? x->v->be : NULL, name, b.bytes, b.n, &answer, err) : lacks(x, "ctl", err);
     if (!rc && answer.n > WIRE_BULK_MAX) {
         rc = err_set(err, ERR_LIMIT, "%s: an answer of %zu bytes is too long for a link", name, answer.n);
     }
@@ -426,7 +460,7 @@ static int do_ctl(Ctx *x, Err *err)
         wire_put_bulk(&x->out, answer.data, answer.n);
     }
     buf_free(&answer);
-    mem_free(bytes);
+    mem_free(b.made);
     mem_free(name);
     return rc;
 }
@@ -444,6 +478,7 @@ static int do_power(Ctx *x, Err *err)
 /* ---- VcpuOps, on the owner's thread ---- */
 static int do_vcpu_create(Ctx *x, Err *err)
 {
+    cursor_le(&x->in, 4); /* the handle: seen to by who made the slot */
     VcpuConfig cfg = {.id = (uint8_t)cursor_le(&x->in, 1)};
     cfg.is_secondary = wire_get_bool(&x->in);
     cfg.hw_id = cursor_le(&x->in, 8);
@@ -462,7 +497,6 @@ static int do_vcpu_create(Ctx *x, Err *err)
     pthread_mutex_lock(&x->s->lock);
     x->v->be = be;
     pthread_mutex_unlock(&x->s->lock);
-    buf_le(&x->out, x->v->handle, 4);
     return 0;
 }
 

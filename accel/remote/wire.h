@@ -17,7 +17,7 @@
 
 #define WIRE_MAGIC 0x666e6f63u /* "conf" */
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_HEADER = 16,
     WIRE_FRAME_MIN = 4096,                         /* no peer may ask for a smaller largest payload */
     WIRE_FRAME_MAX = 256 * 1024,                   /* what this implementation asks for */
@@ -29,6 +29,8 @@ enum {
     WIRE_NAME_MAX = 255,                           /* bytes of the name of a backend or a ctl */
     WIRE_TEXT_MAX = 4096,                          /* bytes of any other string */
     WIRE_VMS_MAX = 64,
+    WIRE_RAMS_MAX = 4096, /* of one VM */
+    WIRE_CHAIN_MAX = 64,  /* chained requests that this client has unanswered */
     WIRE_VCPUS_MAX = 512, /* of one link */
 };
 
@@ -47,7 +49,9 @@ typedef enum { WIRE_MAP(X) WIRE_TYPE_COUNT } WireType;
 #undef X
 const char *wire_name(unsigned type); /* "MEM_READ"; "?" if none */
 
-enum { WIRE_IS_REPLY = 1, WIRE_IS_ERROR = 2, WIRE_MORE = 4 }; /* flags of a frame */
+/* Flags of a frame. CHAIN, of a request: it comes after the one before it, and is not tried if that one, chained as well,
+ * failed or was not tried. */
+enum { WIRE_IS_REPLY = 1, WIRE_IS_ERROR = 2, WIRE_MORE = 4, WIRE_CHAIN = 8 };
 typedef struct {
     uint32_t length; /* bytes of payload after the header */
     uint16_t type, flags;
@@ -99,17 +103,28 @@ WireOut wire_out_of(int fd, int wake_fd);
  * SIGPIPE. Async-signal-safe. 0 or -ERR_IO, -ERR_TIMEOUT (then *native is errno): no Err, as a
  * signal handler must not format text. */
 int wire_out_frame(const WireOut *out, const WireHead *h, const void *payload, uint64_t deadline_ns, int *native);
+/* The same after `before`, whole frames that were held back. h may be NULL: only these. */
+int wire_out_after(const WireOut *out, const Buf *before, const WireHead *h, const void *payload, uint64_t deadline_ns,
+                   int *native);
+/* Appends a message to frames that are held back. h: all but length and MORE. */
+void wire_put_message(Buf *b, const WireHead *h, const Buf *payload, uint32_t max_frame);
 
 /* ---- values ---- */
 void wire_put_str(Buf *b, const char *s); /* NULL travels as such; longer than WIRE_TEXT_MAX is cut */
 /* NULL with an intact cursor: NULL travelled. The text is x_alloc'ed, without control characters.
  */
 char *wire_get_str(Cursor *c, size_t max);
-/* Bytes with their runs of zeros left out. */
+/* Bytes with their longer runs of zeros left out. */
 void wire_put_bulk(Buf *b, const void *bytes, size_t n);
 bool wire_get_bulk_into(Cursor *c, void *out, size_t n); /* false, and c short, unless it holds exactly n bytes */
-/* *out is mem_try'ed. 0, -ERR_PROTO (larger than max, or torn), -ERR_NOMEM. */
-int wire_get_bulk(Cursor *c, size_t max, uint8_t **out, size_t *n);
+/* 0, -ERR_PROTO (larger than max, or torn), -ERR_NOMEM. Where nothing was left out *bytes lies in the cursor's own bytes;
+ * otherwise it is *made, which was mem_try'ed (else NULL). */
+typedef struct {
+    const uint8_t *bytes;
+    size_t n;
+    uint8_t *made; /* mem_free */
+} WireBulk;
+int wire_get_bulk(Cursor *c, size_t max, WireBulk *out);
 void wire_put_err(Buf *b, const Err *e, uint32_t bad);
 void wire_get_err(Cursor *c, Err *e, uint32_t *bad); /* bad: index of the register at fault, UINT32_MAX if none */
 void wire_put_exit(Buf *b, const VmExit *e);

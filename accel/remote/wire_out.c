@@ -62,20 +62,12 @@ static int wait_room(const WireOut *out, uint64_t deadline_ns)
     }
     uint64_t left_ms = deadline_ns == UINT64_MAX ? INT_MAX : (deadline_ns - now) / 1000000 + 1;
     int rc = poll(p, 2, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
-    if (rc > 0 && p[1].revents) {
-        return -ERR_IO;
-    }
-    return 0;
+    bool is_gone = p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLOUT); /* a port that nobody has open */
+    return rc > 0 && (p[1].revents || is_gone) ? -ERR_IO : 0;
 }
 
-int wire_out_frame(const WireOut *out, const WireHead *h, const void *payload, uint64_t deadline_ns, int *native)
+static int write_all(const WireOut *out, struct iovec *at, int niov, uint64_t deadline_ns, int *native)
 {
-    uint8_t head[WIRE_HEADER];
-    wire_head_put(head, h);
-    struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof head},
-                           {.iov_base = (void *)(uintptr_t)payload, .iov_len = h->length}};
-    struct iovec *at = iov;
-    int niov = h->length ? 2 : 1;
     *native = 0;
     while (niov) {
         ssize_t n = write_some(out, at, niov);
@@ -104,4 +96,28 @@ int wire_out_frame(const WireOut *out, const WireHead *h, const void *payload, u
         }
     }
     return 0;
+}
+
+int wire_out_after(const WireOut *out, const Buf *before, const WireHead *h, const void *payload, uint64_t deadline_ns,
+                   int *native)
+{
+    uint8_t head[WIRE_HEADER];
+    struct iovec iov[3];
+    int n = 0;
+    if (before && before->n) {
+        iov[n++] = (struct iovec){.iov_base = before->data, .iov_len = before->n};
+    }
+    if (h) {
+        wire_head_put(head, h);
+        iov[n++] = (struct iovec){.iov_base = head, .iov_len = sizeof head};
+    }
+    if (h && h->length) {
+        iov[n++] = (struct iovec){.iov_base = (void *)(uintptr_t)payload, .iov_len = h->length};
+    }
+    return write_all(out, iov, n, deadline_ns, native);
+}
+
+int wire_out_frame(const WireOut *out, const WireHead *h, const void *payload, uint64_t deadline_ns, int *native)
+{
+    return wire_out_after(out, NULL, h, payload, deadline_ns, native);
 }

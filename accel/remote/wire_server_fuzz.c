@@ -2,7 +2,7 @@
  * The server, fed with bytes. An input is a list of {u8 type, u8 flags, u8 object, u16 n, n bytes},
  * framed here so that the parsers behind the framing are reached; a first byte of 0xff means that
  * the rest goes in as it is. HELLO, OPEN, a VM (object 1) with memory and a vcpu (object 2) come
- * first on their own. The backend is the tests' stub, which checks its arguments, with its harmful
+ * first on their own, some of them as a chain. The backend is the tests' stub, which checks its arguments, with its harmful
  * programs off. */
 #include "accel/remote/server.h"
 #include "accel/remote/stub_test.c" /* a fuzz target is one source file */
@@ -29,13 +29,14 @@ static void put_start(Buf *b)
     put(b, &(WireHead){.type = WIRE_HELLO, .seq = 1, .length = (uint32_t)p.n}, p.data);
     buf_free(&p);
     put(b, &(WireHead){.type = WIRE_OPEN, .seq = 2, .length = 1}, &(uint8_t){GUEST_x86_64});
-    static const uint8_t zeros[40], vm[24] = {GUEST_x86_64, [20] = 0xff, 0xff, 0xff, 0xff}, size[8] = {0, 0, 1};
+    static const uint8_t zeros[40], vm[24] = {GUEST_x86_64, [20] = 0xff, 0xff, 0xff, 0xff}, ram[12] = {7, [6] = 1};
+    static const uint8_t vcpu[22] = {2};
     static const uint8_t map[32] = {[10] = 1, [24] = 7, [28] = 7}; /* gpa 0, 64 KiB, ram 7, R W X */
-    put(b, &(WireHead){.type = WIRE_VM_CREATE, .seq = 3, .length = sizeof vm}, vm);
-    put(b, &(WireHead){.type = WIRE_RAM_CREATE, .seq = 4, .object = 1, .length = sizeof size}, size);
-    put(b, &(WireHead){.type = WIRE_MAP, .seq = 5, .object = 1, .length = sizeof map}, map);
-    put(b, &(WireHead){.type = WIRE_VCPU_CREATE, .seq = 6, .object = 1, .length = 18}, zeros);
-    put(b, &(WireHead){.type = WIRE_SETUP, .seq = 7, .object = 2, .length = 17}, zeros);
+    put(b, &(WireHead){.type = WIRE_VM_CREATE, .seq = 3, .object = 1, .length = sizeof vm}, vm);
+    put(b, &(WireHead){.type = WIRE_RAM_CREATE, .seq = 4, .object = 1, .length = sizeof ram}, ram);
+    put(b, &(WireHead){.type = WIRE_MAP, .flags = WIRE_CHAIN, .seq = 5, .object = 1, .length = sizeof map}, map);
+    put(b, &(WireHead){.type = WIRE_VCPU_CREATE, .flags = WIRE_CHAIN, .seq = 6, .object = 1, .length = 22}, vcpu);
+    put(b, &(WireHead){.type = WIRE_SETUP, .flags = WIRE_CHAIN, .seq = 7, .object = 2, .length = 17}, zeros);
 }
 
 static void put_list(Buf *b, Cursor *c)

@@ -6,6 +6,7 @@
  * Nobody stays behind: the server dies with the program that started it, a worker with the server
  * (PR_SET_PDEATHSIG), and both hold no descriptor of others, so that the end of one is seen by its
  * peer at once. */
+#include "accel/remote/link.h"
 #include "accel/remote/server.h"
 #include "sim/base/os.h"
 
@@ -14,6 +15,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,7 +28,8 @@ static const uint64_t CONNECT_NS = 10ull * 1000 * 1000 * 1000;
 
 struct WorkerServer {
     pid_t pid;
-    int ctl; /* our end of the socket pair */
+    int ctl;                  /* our end of the socket pair */
+    VEC(RemoteKnown *) peers; /* by name */
 };
 
 typedef enum { ASK_START, ASK_END } AskKind;
@@ -36,16 +39,13 @@ typedef struct {
     uint64_t grace_ns;
     cpu_set_t cpus; /* of the thread that asks */
 } Ask;
-typedef struct {
-    int error; /* errno of the fork; 0 = done */
-    WorkerEnd end;
-} Answer;
 
 /* ---- in the server process ---- */
 typedef struct {
     RemoteFind find;
     int ctl;
     pid_t worker;        /* 0 = none */
+    int start_error;     /* errno of the last fork */
     uint64_t size_bytes; /* of the address space that a worker starts with */
 } Forker;
 
@@ -91,15 +91,14 @@ static void fds_reset(int keep)
 
 static uint64_t size_now(void)
 {
-    unsigned long long pages = 0;
+    char line[64] = "";
     FILE *f = fopen("/proc/self/statm", "re");
     if (f) {
-        if (fscanf(f, "%llu", &pages) != 1) {
-            pages = 0;
-        }
+        bool ok = fgets(line, sizeof line, f) != NULL;
+        (void)ok; /* without a number there is no limit to add to */
         fclose(f);
     }
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return strtoull(line, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void limits_set(const WorkerLimits *limits, uint64_t size_bytes)
@@ -186,16 +185,16 @@ static void reap(Forker *f, uint64_t grace_ns, WorkerEnd *end)
     }
 }
 
-static void start(Forker *f, int fd, const Ask *ask, Answer *answer)
+static void start(Forker *f, int fd, const Ask *ask)
 {
     WorkerEnd end;
     reap(f, 0, &end); /* the last one, if nobody asked for its end */
     pid_t self = getpid();
-    pid_t pid = fork();
+    pid_t pid = _Fork(); /* no thread was ever here, so there is nothing that fork() would have to mend */
     if (pid == 0) {
         worker_main(f, fd, ask, self);
     }
-    answer->error = pid < 0 ? errno : 0;
+    f->start_error = pid < 0 ? errno : 0;
     f->worker = pid < 0 ? 0 : pid;
 }
 
@@ -234,16 +233,15 @@ static void forker_main(Forker *f, pid_t parent)
     Ask ask;
     int fd;
     while (ask_take(f->ctl, &ask, &fd)) {
-        Answer answer = {0};
-        if (ask.kind == ASK_START && fd >= 0) {
-            start(f, fd, &ask, &answer);
-        } else {
-            reap(f, ask.grace_ns, &answer.end);
-        }
-        if (fd >= 0) {
+        WorkerEnd end = {0};
+        if (ask.kind == ASK_START && fd >= 0) { /* has no answer: a link whose worker never was ends at once */
+            start(f, fd, &ask);
             close(fd);
+            continue;
         }
-        if (send(f->ctl, &answer, sizeof answer, MSG_NOSIGNAL) < 0) {
+        reap(f, ask.grace_ns, &end);
+        end.start_error = f->start_error;
+        if (send(f->ctl, &end, sizeof end, MSG_NOSIGNAL) < 0) {
             break;
         }
     }
@@ -286,6 +284,11 @@ void worker_server_stop(WorkerServer *s)
     close(s->ctl);
     while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) {
     }
+    for (size_t i = 0; i < s->peers.n; i++) {
+        remote_known_free(s->peers.items[i]);
+        mem_free(s->peers.items[i]);
+    }
+    VEC_FREE(&s->peers);
     mem_free(s);
 }
 
@@ -306,19 +309,38 @@ static bool ask_send(const WorkerServer *s, const Ask *ask, int fd)
     return sendmsg(s->ctl, &m, MSG_NOSIGNAL) == (ssize_t)sizeof *ask;
 }
 
-static bool answer_take(const WorkerServer *s, Answer *answer)
+static bool end_take(const WorkerServer *s, WorkerEnd *end)
 {
     ssize_t n;
     do {
-        n = recv(s->ctl, answer, sizeof *answer, 0);
+        n = recv(s->ctl, end, sizeof *end, 0);
     } while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof *answer;
+    return n == (ssize_t)sizeof *end;
+}
+
+static bool end_ask(const WorkerServer *s, uint64_t grace_ns, WorkerEnd *out)
+{
+    Ask ask = {.kind = ASK_END, .grace_ns = grace_ns};
+    return ask_send(s, &ask, -1) && end_take(s, out);
+}
+
+static RemoteKnown *peer_of(WorkerServer *s, const char *name)
+{
+    for (size_t i = 0; i < s->peers.n; i++) {
+        if (!strcmp(s->peers.items[i]->name, name)) {
+            return s->peers.items[i];
+        }
+    }
+    RemoteKnown *k = x_alloc(sizeof *k);
+    k->name = x_strdup(name);
+    VEC_PUSH(&s->peers, k);
+    return k;
 }
 
 int worker_start(WorkerServer *s, const char *name, const WorkerLimits *limits, RemoteLink **out, Err *err)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) {
         return err_native(err, ERR_HOST, errno, "socket pair of a worker");
     }
     Ask ask = {.kind = ASK_START};
@@ -326,20 +348,21 @@ int worker_start(WorkerServer *s, const char *name, const WorkerLimits *limits, 
         ask.limits = *limits;
     }
     sched_getaffinity(0, sizeof ask.cpus, &ask.cpus); /* if it fails the set is empty, and says nothing */
-    Answer answer;
-    bool ok = ask_send(s, &ask, pair[1]);
+    bool is_asked = ask_send(s, &ask, pair[1]);
     close(pair[1]);
+    if (!is_asked) {
+        close(pair[0]);
+        return err_set(err, ERR_IO, "the worker server is gone");
+    }
     /* Hello waits in the socket until the worker is there. If it never comes the socket is closed,
      * and the answer of the server says why. */
-    int rc = remote_connect(pair[0], pair[0], name, CONNECT_NS, out, err);
-    ok = ok && answer_take(s, &answer);
-    if (rc && (!ok || answer.error)) {
-        return ok ? err_native(err, ERR_HOST, answer.error, "fork of a worker")
-                  : err_set(err, ERR_IO, "the worker server is gone");
-    }
+    int rc = remote_connect_known(pair[0], peer_of(s, name), CONNECT_NS, out, err);
     if (rc) {
         WorkerEnd end;
-        worker_end(s, NULL, 0, &end);
+        bool is_there = end_ask(s, 0, &end);
+        rc = !is_there         ? err_set(err, ERR_IO, "the worker server is gone")
+             : end.start_error ? err_native(err, ERR_HOST, end.start_error, "fork of a worker")
+                               : rc;
     }
     return rc;
 }
@@ -347,10 +370,7 @@ int worker_start(WorkerServer *s, const char *name, const WorkerLimits *limits, 
 void worker_end(WorkerServer *s, RemoteLink *link, uint64_t grace_ns, WorkerEnd *out)
 {
     remote_close(link);
-    Ask ask = {.kind = ASK_END, .grace_ns = grace_ns};
-    Answer answer = {0};
-    if (!ask_send(s, &ask, -1) || !answer_take(s, &answer)) {
-        answer = (Answer){0}; /* the server was killed, and its worker with it: nothing is known of the end */
+    if (!end_ask(s, grace_ns, out)) {
+        *out = (WorkerEnd){0}; /* the server was killed, and its worker with it: nothing is known of the end */
     }
-    *out = answer.end;
 }

@@ -262,7 +262,9 @@ static unsigned count_fds(void)
     while (d && readdir(d)) {
         n++;
     }
-    closedir(d);
+    if (d) {
+        closedir(d);
+    }
     return n;
 }
 

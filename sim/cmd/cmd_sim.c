@@ -244,7 +244,7 @@ static int make(Command *c, Err *err)
 static void stats_add(const Sim *s, SimStats *sum)
 {
     SimVcpu *v;
-    for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu(s, (uint8_t)i)); i++) {
+    for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu_at(s, (uint8_t)i)); i++) {
         SimStats one;
         sim_stats(v, &one);
         sum->insns += one.insns;
@@ -272,7 +272,7 @@ static uint64_t busiest_insns(const Sim *s)
 {
     SimVcpu *v;
     uint64_t insns = 0;
-    for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu(s, (uint8_t)i)); i++) {
+    for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu_at(s, (uint8_t)i)); i++) {
         insns = most(insns, sim_insns(v));
     }
     return insns;
@@ -322,7 +322,7 @@ static int stopped(Command *c, uint8_t who, const SimExit *e, Err *err)
         return wait_for_input(c);
     case SIM_EXIT_mmio_read:
     case SIM_EXIT_mmio_write: /* nothing there: a bus error */
-        return sim_reply(sim_vcpu(c->s, who), 0, true, err) ? say(CONF_INTERNAL, err->text) : GOES_ON;
+        return sim_reply(sim_vcpu_at(c->s, who), 0, true, err) ? say(CONF_INTERNAL, err->text) : GOES_ON;
     case SIM_EXIT_system_down:
         return guest_status(e);
     case SIM_EXIT_system_reset:

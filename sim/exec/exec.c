@@ -29,6 +29,14 @@ void exec_clock_set(ExecVcpu *v, uint64_t ns)
     }
 }
 
+void exec_clock_move(ExecVcpu *v, uint64_t ns)
+{
+    v->skipped = ns - exec_insns(v); /* modulo 2^64: the clock may be behind the instructions */
+    if (v->isa->tick) {
+        v->isa->tick(v->f, ns);
+    }
+}
+
 bool exec_is_waiting(const ExecVcpu *v)
 {
     return v->is_waiting;
@@ -36,25 +44,28 @@ bool exec_is_waiting(const ExecVcpu *v)
 
 void exec_state_get(const ExecVcpu *v, ExecState *out)
 {
-    *out = (ExecState){
-        .insns = exec_insns(v), .skipped_ns = v->skipped, .lines = atomic_load(&v->lines), .is_waiting = v->is_waiting};
+    *out = (ExecState){.insns = exec_insns(v),
+                       .skipped_ns = v->skipped,
+                       .lines = atomic_load(&v->lines),
+                       .resv_addr = v->f->resv_addr,
+                       .resv_val = v->f->resv_val,
+                       .resv_size = v->f->resv_size,
+                       .is_waiting = v->is_waiting};
 }
 
-/* An edge is in the registers already; levels are driven into the frame. */
+/* What the frame knows of its lines is in its registers. */
 void exec_state_set(ExecVcpu *v, const ExecState *in)
 {
     v->f->budget = 0;
     v->f->insns_end = in->insns;
     v->skipped = in->skipped_ns;
     v->is_waiting = in->is_waiting;
+    v->f->resv_addr = in->resv_addr;
+    v->f->resv_val = in->resv_val;
+    v->f->resv_size = in->resv_size;
     atomic_store(&v->lines, in->lines);
     atomic_store(&v->pulses, 0);
-    v->lines_seen = in->lines;
-    for (unsigned i = 0; i < LINE_COUNT; i++) {
-        if (!v->isa->line_is_edge(v->f, (GuestLine)i)) {
-            v->isa->line(v->f, (GuestLine)i, in->lines >> i & 1);
-        }
-    }
+    atomic_store(&v->touched, 0);
 }
 
 /* ---- mode ---- */
@@ -108,6 +119,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
+        f->reply_gpa[f->nreplies] = gpa;
         f->reply[f->nreplies++] = *value;
         f->reply_next = f->nreplies;
     }
@@ -160,6 +172,7 @@ void exec_line(ExecVcpu *v, GuestLine line, bool level)
     } else {
         atomic_fetch_and(&v->lines, ~(1u << line));
     }
+    atomic_fetch_or(&v->touched, 1u << line);
     atomic_fetch_or(&v->posted, POST_LINES);
 }
 
@@ -167,6 +180,11 @@ void exec_pulse(ExecVcpu *v, GuestLine line)
 {
     atomic_fetch_or(&v->pulses, 1u << line);
     atomic_fetch_or(&v->posted, POST_LINES);
+}
+
+void exec_wake(ExecVcpu *v)
+{
+    v->is_waiting = false;
 }
 
 void exec_wait(ExecVcpu *v)
@@ -207,19 +225,19 @@ static void take_ranges(ExecVcpu *v)
     pthread_mutex_unlock(&v->post_lock);
 }
 
+/* Only what somebody has set: several lines may be one bit of the guest, and some bits the guest clears itself. */
 static void take_lines(ExecVcpu *v)
 {
-    uint32_t lines = atomic_load(&v->lines), pulses = atomic_exchange(&v->pulses, 0);
+    uint32_t touched = atomic_exchange(&v->touched, 0), lines = atomic_load(&v->lines);
+    uint32_t pulses = atomic_exchange(&v->pulses, 0);
     for (unsigned i = 0; i < LINE_COUNT; i++) {
-        bool is_up = lines >> i & 1;
+        if (touched >> i & 1) {
+            v->isa->line(v->f, (GuestLine)i, lines >> i & 1);
+        }
         if (pulses >> i & 1) {
             v->isa->line(v->f, (GuestLine)i, true);
         }
-        if ((lines ^ v->lines_seen) >> i & 1) {
-            v->isa->line(v->f, (GuestLine)i, is_up);
-        }
     }
-    v->lines_seen = lines;
 }
 
 /* What others asked for since the last look, but for the kick. */
@@ -443,7 +461,9 @@ static int slice_run(ExecVcpu *v)
         if (left == LEFT_EXIT) {
             exit_connect(v, b);
         }
-        jump_keep(v, b);
+        if (!exec_is_break(v, b->gva)) { /* to a breakpoint every way leads through here */
+            jump_keep(v, b);
+        }
         if (b->ninsns > (uint64_t)f->budget) { /* the optimiser has made one step of it: it cannot be left half-way */
             b = block_get(v, KIND_CUT, (uint32_t)f->budget, &trap);
             assert(b); /* the first byte has just been fetched; if one block can be made of it, so can a shorter one */
@@ -529,6 +549,9 @@ static int turn(ExecVcpu *v, const ExecRun *until)
 {
     Trap t = {0};
     uint64_t now = exec_clock_ns(v);
+    if (now >= until->until_ns) { /* what is due now is for the next run: so two runs are as one */
+        return EXEC_CLOCK;
+    }
     if (v->end_insns <= exec_insns(v)) {
         return EXEC_BUDGET;
     }
@@ -538,9 +561,6 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     if (v->isa->pending(v->f, &t)) {
         trap_take(v, &t);
         return GO_ON;
-    }
-    if (now >= until->until_ns) {
-        return EXEC_CLOCK;
     }
     if (v->is_waiting) {
         return idle(v, until->until_ns);
@@ -601,6 +621,7 @@ bool exec_is_replied(const ExecVcpu *v)
 void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault)
 {
     assert(v->is_external && v->f->nreplies < IR_MAX_REPLIES);
+    v->f->reply_gpa[v->f->nreplies] = v->access.gpa;
     v->f->reply[v->f->nreplies++] = value;
     v->f->reply_is_fault = is_fault;
     v->is_external = false;
@@ -620,9 +641,10 @@ bool exec_settle(ExecVcpu *v)
 void exec_forget(ExecVcpu *v)
 {
     instruction_done(v->f);
-    v->is_external = v->is_replied = v->is_waiting = false;
+    v->is_external = v->is_replied = v->is_waiting = v->is_ended = v->is_watch_hit = v->is_break_passed = false;
     atomic_store(&v->pulses, 0);
-    v->lines_seen = 0; /* a reset frame has every line low; those that are up come up again */
+    atomic_store(&v->touched,
+                 atomic_load(&v->lines)); /* of the wires, the new frame has seen none: those that are high */
     atomic_fetch_or(&v->posted, POST_LINES);
 }
 

@@ -83,6 +83,7 @@ void exec_forget(ExecVcpu *v); /* a reply due or given is abandoned (reset) */
 void exec_kick(ExecVcpu *v);                             /* THREAD-SAFE, async-signal-safe, sticky */
 void exec_line(ExecVcpu *v, GuestLine line, bool level); /* THREAD-SAFE */
 void exec_pulse(ExecVcpu *v, GuestLine line);            /* raises a line that the guest clears itself. THREAD-SAFE */
+void exec_wake(ExecVcpu *v);                             /* it waits no longer, whatever is pending */
 void exec_wait(ExecVcpu *v);                             /* idle until wakes(), as after wfi */
 void exec_end(ExecVcpu *v);                              /* from host call-backs: leave with EXEC_ENDED */
 /* After the frame was changed from outside (registers, reset, restore): mode, contexts and pending work are recomputed. */
@@ -96,10 +97,13 @@ bool exec_has_news(const ExecVcpu *v); /* somebody has posted something that it 
 uint64_t exec_insns(const ExecVcpu *v);
 uint64_t exec_clock_ns(const ExecVcpu *v);
 void exec_clock_set(ExecVcpu *v, uint64_t ns); /* forward only: idle time */
-bool exec_is_waiting(const ExecVcpu *v);       /* in wfi */
+void exec_clock_move(ExecVcpu *v,
+                     uint64_t ns);       /* forward or back, as a restore does; register timers are looked at anew */
+bool exec_is_waiting(const ExecVcpu *v); /* in wfi */
 typedef struct {
     uint64_t insns, skipped_ns;
-    uint32_t lines; /* bit GuestLine: level */
+    uint32_t lines;                          /* bit GuestLine: level */
+    uint64_t resv_addr, resv_val, resv_size; /* the reservation of lr */
     bool is_waiting;
 } ExecState; /* what a snapshot keeps beside the frame's registers */
 void exec_state_get(const ExecVcpu *v, ExecState *out);

@@ -72,7 +72,6 @@ struct ExecVcpu {
     uint64_t end_insns; /* of this run */
     uint64_t skipped;   /* of the clock: time in which nothing retired */
     uint64_t space_version;
-    uint32_t lines_seen;    /* the levels that the frame has */
     uint64_t useless_traps; /* since an instruction last retired */
     uint64_t last_trap_insns;
     uint64_t break_insns; /* the breakpoint was reported at this count: the next run goes over it */
@@ -85,7 +84,8 @@ struct ExecVcpu {
 
     /* from other threads */
     _Atomic uint32_t posted;
-    _Atomic uint32_t lines, pulses; /* bit GuestLine: level; raised since the last look */
+    _Atomic uint32_t lines, touched,
+        pulses; /* levels; those set since they were last passed on; raised for the guest to clear */
     pthread_mutex_t post_lock;
     struct {
         uint64_t gpa, n;

@@ -411,6 +411,20 @@ TEST(exec, a_breakpoint_stops_before_its_instruction_once_a_pass)
     rig_close(&r);
 }
 
+TEST(exec, a_breakpoint_is_met_by_indirect_jumps_too)
+{
+    Rig r;
+    rig_open(&r, 0, 0);
+    CODE(&r, ENTRY, TOY(addi, 1, 1, 1), TOY(jmpr, 0, 5, 0)); /* jumps to itself */
+    frame(&r)->r[5] = ENTRY;
+    CHECK(!exec_breaks(r.v, &(ExecBreak){.gva = ENTRY, .access = ACC_EXEC}, 1, NULL));
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_INT(run(&r, UINT64_MAX), EXEC_BREAK);
+        CHECK_INT(frame(&r)->r[1], i);
+    }
+    rig_close(&r);
+}
+
 TEST(exec, a_watchpoint_stops_after_the_access)
 {
     Rig r;

@@ -195,11 +195,6 @@ static bool toy_line_get(const Frame *f, GuestLine line)
 {
     return line == LINE_EXTERNAL && toy_const(f)->line;
 }
-static bool toy_line_is_edge(const Frame *f, GuestLine line)
-{
-    (void)f, (void)line;
-    return false;
-}
 static bool toy_pending(const Frame *f, Trap *out)
 {
     *out = (Trap){.cause = TOY_CAUSE_IRQ};
@@ -245,7 +240,6 @@ const GuestIsa guest_toy = {
     .take_trap = toy_take_trap,
     .line = toy_line,
     .line_get = toy_line_get,
-    .line_is_edge = toy_line_is_edge,
     .pending = toy_pending,
     .wakes = toy_wakes,
     .call_get = toy_call_get,

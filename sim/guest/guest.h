@@ -78,7 +78,6 @@ typedef struct GuestIsa {
     void (*take_trap)(Frame *f, const Trap *t); /* enters the handler: pc, cause, level, status */
     void (*line)(Frame *f, GuestLine line, bool level);
     bool (*line_get)(const Frame *f, GuestLine line);
-    bool (*line_is_edge)(const Frame *f, GuestLine line); /* raised from outside, cleared by the guest */
     /* The best interrupt deliverable now, honouring masks; false = none. Does not deliver: take_trap does. */
     bool (*pending)(const Frame *f, Trap *out);
     bool (*wakes)(const Frame *f); /* may an idle vcpu go on: wfi wakes on what is pending even if it is masked */

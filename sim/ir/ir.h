@@ -30,7 +30,8 @@
  *                  device raises interrupts, reads the clock and changes maps at an instruction boundary that is
  *                  the same in every engine and for every block length.
  *   EVENT_EXTERNAL the access must leave the simulator. The stop is BEFORE the instruction; the reply goes into
- *                  Frame.reply and the instruction is run again, taking its n-th external access from the n-th reply.
+ *                  Frame.reply and the instruction is run again, taking its n-th external access from the n-th reply,
+ *                  whatever is mapped there by now.
  *                  No engine saves temporaries; P1 makes the second run harmless.
  *   Ops of an instruction that is alone (or last, before a sync) carry MEM_ALONE: they may touch devices and code.
  * 6 BUDGET. Frame.budget counts down instructions to the next deadline (timer, end of run, poll of other threads). An
@@ -184,7 +185,7 @@ typedef struct Frame {
     uint64_t resv_addr, resv_val, resv_size; /* lr: 0 bytes = no reservation */
     uint64_t insns_end;                      /* instructions retired so far = insns_end - budget */
     uint32_t nreplies, reply_next;
-    uint64_t reply[IR_MAX_REPLIES];
+    uint64_t reply[IR_MAX_REPLIES], reply_gpa[IR_MAX_REPLIES];
     bool reply_is_fault;
     uint64_t temp[IR_NTEMPS];
 } Frame;

@@ -319,7 +319,11 @@ static void fold_term(const Forward *f, IrOp *o)
 {
     Value a = value_of(f, o->a);
     if (o->op == IR_jmpr && is_const(a)) {
-        *o = (IrOp){.op = IR_jmp, .aux = o->aux, .insn = o->insn, .imm = (int64_t)a.add};
+        uint64_t to = a.add + (uint64_t)o->imm;
+        *o = (IrOp){.op = IR_jmp,
+                    .aux = o->aux & ~JMP_EVEN,
+                    .insn = o->insn,
+                    .imm = (int64_t)(o->aux & JMP_EVEN ? to & ~1ull : to)};
         return;
     }
     copy_operands(f, o);

@@ -431,6 +431,12 @@ static bool io(Mmu *m, uint64_t gva, uint64_t gpa, unsigned size_bytes, Access a
     return false;
 }
 
+/* The map may have changed while the reply was due: the access was made all the same, and only once. */
+static bool is_replied(const Frame *f, uint64_t gpa)
+{
+    return f->reply_next < f->nreplies && f->reply_gpa[f->reply_next] == gpa;
+}
+
 /* The pieces of an access: one, or two when it crosses a page. */
 typedef struct {
     unsigned n, size[2];
@@ -476,7 +482,7 @@ uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
     uint64_t value = 0;
     for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
         uint64_t part = 0;
-        if (p.at[i].is_ram) {
+        if (p.at[i].is_ram && !is_replied(f, p.at[i].gpa)) {
             part = ram_get(p.at[i].host, p.size[i]);
         } else if (!io(m, p.gva[i], p.at[i].gpa, p.size[i], ACC_READ, aux, &part)) {
             return 0;
@@ -507,7 +513,7 @@ void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
     for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
         uint64_t part = value >> shift;
         part &= p.size[i] < 8 ? (1ull << (8 * p.size[i])) - 1 : ~0ull;
-        if (p.at[i].is_ram) {
+        if (p.at[i].is_ram && !is_replied(f, p.at[i].gpa)) {
             ram_put(p.at[i].host, p.size[i], part);
             mmu_ram_written(m, &p.at[i].hit, p.at[i].gpa, p.size[i]);
         } else if (!io(m, p.gva[i], p.at[i].gpa, p.size[i], ACC_WRITE, aux, &part)) {

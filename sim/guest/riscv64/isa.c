@@ -82,7 +82,6 @@ const GuestIsa guest_riscv64 = {
     .take_trap = riscv_take_trap,
     .line = riscv_line,
     .line_get = riscv_line_get,
-    .line_is_edge = riscv_line_is_edge,
     .pending = riscv_pending,
     .wakes = riscv_wakes,
     .deadline = riscv_deadline,

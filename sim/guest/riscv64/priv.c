@@ -142,7 +142,7 @@ static TrResult stop(Translate *t, StopReason reason)
 {
     Slot pc = ir_temp(t->ir);
     ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = pc, .imm = (int64_t)riscv_next_pc(t)});
-    ir_emit(t->ir, &(IrOp){.op = IR_stop, .aux = reason, .a = pc});
+    ir_emit(t->ir, &(IrOp){.op = IR_stop, .aux = reason, .a = pc, .imm = (int64_t)(riscv_next_pc(t) - t->pc)});
     return TR_END;
 }
 

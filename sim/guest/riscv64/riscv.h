@@ -171,7 +171,6 @@ uint64_t riscv_time(const RiscvFrame *r);
 void riscv_take_trap(Frame *f, const Trap *t);
 void riscv_line(Frame *f, GuestLine line, bool level);
 bool riscv_line_get(const Frame *f, GuestLine line);
-bool riscv_line_is_edge(const Frame *f, GuestLine line);
 bool riscv_pending(const Frame *f, Trap *out);
 bool riscv_wakes(const Frame *f);
 uint64_t riscv_deadline(const Frame *f);

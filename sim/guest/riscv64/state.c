@@ -164,11 +164,6 @@ bool riscv_line_get(const Frame *f, GuestLine line)
     return (bit == IRQ_SSI ? r->mip_soft : r->mip_lines) & bit;
 }
 
-bool riscv_line_is_edge(const Frame *f, GuestLine line)
-{
-    return CRISCV(f)->is_virt && line == LINE_SOFTWARE;
-}
-
 /* Priv 3.1.9: for M-mode first; then external, software, timer, the machine's before the supervisor's. */
 bool riscv_pending(const Frame *f, Trap *out)
 {

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/sim.h"
+
+#include "sim/base/mem.h"
+#include "sim/base/test.h"
+
+#include <string.h>
+
+enum { RAM = 0x80000000, RAM_BYTES = 1 << 20 };
+
+static Sim *bare(bool is_virt)
+{
+    Sim *s = NULL;
+    uint32_t ram;
+    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .is_virt = is_virt}, &s, NULL));
+    CHECK(!sim_ram_new(s, RAM_BYTES, &ram, NULL));
+    CHECK(!sim_map(s, RAM, RAM_BYTES, ram, 0, 7, NULL));
+    return s;
+}
+static SimVcpu *vcpu(Sim *s, uint8_t id)
+{
+    SimVcpu *v = NULL;
+    CHECK(!sim_vcpu_new(s, id, &v, NULL));
+    CHECK(!sim_vcpu_reset(v, &(SimReset){.hw_id = id, .entry = RAM}, NULL));
+    return v;
+}
+static void code(Sim *s, const uint32_t *words, size_t n)
+{
+    CHECK(!sim_mem_write(s, RAM, words, n * 4, NULL));
+}
+#define CODE(s, ...)                                                                                                   \
+    code(s, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+enum { LI_A0_5 = 0x00500513, ECALL = 0x73, WFI = 0x10500073, J_SELF = 0x6f, NOP = 0x13 };
+static uint64_t reg(SimVcpu *v, const char *name)
+{
+    uint64_t value = 0;
+    CHECK(!sim_reg_get(v, reg_find(GUEST_riscv64, name)->id, &value, NULL));
+    return value;
+}
+static SimExit run(SimVcpu *v, uint64_t insns)
+{
+    SimExit e = {0};
+    CHECK(!sim_run(v, &(SimRun){.insns = insns}, &e, NULL));
+    return e;
+}
+
+TEST(sim, a_guest_that_is_not_simulated_is_refused)
+{
+    Sim *s = NULL;
+    Err err = {0};
+    CHECK_INT(sim_new(&(SimConfig){.guest = "vax"}, &s, &err), -ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "vax");
+    CHECK(sim_new(&(SimConfig){.guest = "riscv64", .cpu = "rv64imax"}, &s, &err));
+    CHECK(err.text[0]);
+}
+
+TEST(sim, an_sbi_call_without_firmware_is_a_hypercall_exit)
+{
+    Sim *s = bare(true);
+    SimVcpu *v = vcpu(s, 0);
+    CODE(s, LI_A0_5, ECALL, NOP, J_SELF);
+    SimExit e = run(v, UINT64_MAX);
+    CHECK_INT(e.kind, SIM_EXIT_hypercall);
+    CHECK_INT(e.arg[0], 5);
+    CHECK_INT(e.pc_before, RAM + 4);
+    CHECK_INT(e.pc_after, RAM + 8);
+    CHECK_INT(e.insns, 2);
+    sim_call_return(v, (const uint64_t[]){42, 43}, 2);
+    CHECK_INT(reg(v, "a0"), 42);
+    CHECK_INT(reg(v, "a1"), 43);
+    sim_free(s);
+}
+
+TEST(sim, wfi_with_nothing_to_wake_it_is_a_halt)
+{
+    Sim *s = bare(true);
+    SimVcpu *v = vcpu(s, 0);
+    CODE(s, WFI, LI_A0_5, J_SELF);
+    CHECK_INT(run(v, UINT64_MAX).kind, SIM_EXIT_halt);
+    CHECK_INT(run(v, UINT64_MAX).kind, SIM_EXIT_halt);
+    uint64_t seie = 1 << 9;
+    CHECK(!sim_reg_set(v, reg_find(GUEST_riscv64, "sie")->id, &seie, NULL));
+    CHECK(!sim_vcpu_line(v, 2, true, NULL));
+    CHECK_INT(run(v, 1).kind, SIM_EXIT_budget); /* pending and enabled one by one wakes, though sstatus.SIE is off */
+    CHECK_INT(reg(v, "a0"), 5);
+    sim_free(s);
+}
+
+TEST(sim, a_snapshot_restores_everything_into_another_machine)
+{
+    Sim *a = bare(true), *b = bare(true);
+    SimVcpu *va = vcpu(a, 0), *vb = vcpu(b, 0);
+    CODE(a, LI_A0_5, NOP, J_SELF);
+    run(va, 2);
+    Buf image = {0};
+    CHECK(!sim_save(a, &image, NULL));
+    CHECK(!sim_restore(b, image.data, image.n, NULL));
+    CHECK_INT(sim_vcpu_hash(vb), sim_vcpu_hash(va));
+    CHECK_INT(sim_ram_hash(b), sim_ram_hash(a));
+    run(va, 100);
+    run(vb, 100);
+    CHECK_INT(sim_vcpu_hash(vb), sim_vcpu_hash(va));
+    buf_free(&image);
+    sim_free(a);
+    sim_free(b);
+}
+
+TEST(sim, a_refused_snapshot_changes_nothing)
+{
+    Sim *a = bare(true), *b = bare(true), *other = bare(false);
+    SimVcpu *va = vcpu(a, 0), *vb = vcpu(b, 0);
+    vcpu(other, 0);
+    CODE(a, LI_A0_5, J_SELF);
+    run(va, 2);
+    Buf image = {0};
+    Err err = {0};
+    CHECK(!sim_save(a, &image, NULL));
+    uint64_t before = sim_vcpu_hash(vb);
+    for (size_t i = 0; i < image.n; i += 1 + image.n / 97) {
+        image.data[i] ^= 0x40;
+        CHECK(sim_restore(b, image.data, image.n, &err) < 0);
+        CHECK(err.text[0]);
+        image.data[i] ^= 0x40;
+        CHECK(sim_restore(b, image.data, i, &err) < 0);
+    }
+    CHECK_INT(sim_vcpu_hash(vb), before);
+    CHECK_INT(sim_ram_hash(b), sim_ram_hash(other));
+    CHECK_INT(sim_restore(other, image.data, image.n, &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "another machine");
+    buf_free(&image);
+    sim_free(a);
+    sim_free(b);
+    sim_free(other);
+}
+
+TEST(sim, a_fork_and_its_origin_do_not_see_each_other)
+{
+    Sim *a = bare(true), *b = NULL;
+    SimVcpu *va = vcpu(a, 0);
+    CODE(a, LI_A0_5, J_SELF);
+    run(va, 1);
+    CHECK(!sim_fork(a, &b, NULL));
+    SimVcpu *vb = sim_vcpu_at(b, 0);
+    CHECK_INT(sim_vcpu_hash(vb), sim_vcpu_hash(va));
+    CODE(a, NOP, NOP, LI_A0_5);
+    uint32_t word = 0;
+    CHECK(!sim_mem_read(b, RAM + 4, &word, 4, NULL));
+    CHECK_INT(word, J_SELF);
+    word = WFI;
+    CHECK(!sim_mem_write(b, RAM + 4, &word, 4, NULL));
+    CHECK_INT(run(vb, 100).kind, SIM_EXIT_halt);
+    CHECK_INT(run(va, 1).kind, SIM_EXIT_budget);
+    CHECK_INT(reg(va, "pc"), RAM + 8);
+    sim_free(a);
+    CHECK_INT(run(vb, 100).kind, SIM_EXIT_halt);
+    sim_free(b);
+}
+
+TEST(sim, an_access_that_awaits_its_reply_cannot_be_saved_or_changed)
+{
+    Sim *s = bare(true);
+    SimVcpu *v = vcpu(s, 0);
+    CODE(s, 0x00053503 /* ld a0, 0(a0) */, J_SELF);
+    SimExit e = run(v, UINT64_MAX);
+    CHECK_INT(e.kind, SIM_EXIT_mmio_read);
+    CHECK(e.has_reg);
+    CHECK_INT(e.reg, reg_find(GUEST_riscv64, "a0")->id);
+    Buf image = {0};
+    uint64_t value = 1;
+    bool has_next = true;
+    CHECK_INT(sim_save(s, &image, NULL), -ERR_BUSY);
+    CHECK_INT(sim_reg_set(v, e.reg, &value, NULL), -ERR_BUSY);
+    CHECK_INT(sim_run(v, &(SimRun){.insns = 1}, &e, NULL), -ERR_BUSY);
+    CHECK(!sim_reply(v, 0x77, false, NULL));
+    CHECK(!sim_settle(v, &e, &has_next, NULL));
+    CHECK(!has_next);
+    CHECK_INT(reg(v, "a0"), 0x77);
+    CHECK(!sim_save(s, &image, NULL));
+    buf_free(&image);
+    sim_free(s);
+}
+
+TEST(sim, a_firmware_call_ends_the_machine)
+{
+    Sim *s = NULL;
+    SimExit e = {0};
+    uint8_t who;
+    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .is_virt = true}, &s, NULL));
+    CHECK(!sim_board(s, &(SimBoardConfig){.ram_bytes = 16 << 20, .nvcpus = 2, .has_firmware = true}, NULL));
+    CODE(s, ECALL, J_SELF);
+    CHECK(!sim_vcpu_reset(sim_vcpu_at(s, 0), &(SimReset){.entry = RAM}, NULL));
+    CHECK(!sim_vcpu_reset(sim_vcpu_at(s, 1), &(SimReset){.hw_id = 1, .entry = RAM, .is_parked = true}, NULL));
+    uint64_t srst = 0x53525354; /* "SRST", function 0, type 0: shut down */
+    CHECK(!sim_reg_set(sim_vcpu_at(s, 0), reg_find(GUEST_riscv64, "a7")->id, &srst, NULL));
+    CHECK(!sim_run_all(s, 1000, &(SimRun){.insns = UINT64_MAX}, &who, &e, NULL));
+    CHECK_INT(e.kind, SIM_EXIT_system_down);
+    CHECK_INT(e.addr, 0);
+    sim_free(s);
+}
