@@ -23,6 +23,7 @@ local may = {
     ["sim/boot"] = { "sim/machine", "sim/base" },
     ["sim/snapshot"] = { "sim/exec", "sim/guest", "sim/machine", "sim/ir", "sim/base" },
     ["sim/softfp"] = { "sim/base" },
+    ["sim/cmd"] = { "sim", "sim/base", "conformance" }, -- a part of the program, as lua/ is
     ["accel"] = { "sim/base", "sim/guest" },
     ["accel/fake"] = { "accel", "sim/base" },
     ["accel/sim"] = { "accel", "accel/r1", "sim", "sim/base" }, -- accel/r1: blobs, for the tests
@@ -36,7 +37,7 @@ local may = {
 }
 -- single files that wire modules together
 local wiring = {
-    ["conformance/main.c"] = { "lua" },
+    ["conformance/main.c"] = { "lua", "sim/cmd" },
     ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
     ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
 }

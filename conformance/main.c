@@ -5,6 +5,7 @@
 #include "conformance/run.h"
 #include "lua/conf_lua.h"
 #include "sim/base/mem.h"
+#include "sim/cmd/sim_cmd.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -41,6 +42,7 @@ static const struct {
     {"backends", cmd_backends, "what can run here, and why not"},
     {"asm", cmd_asm, "assemble guest code"},
     {"disasm", cmd_disasm, "disassemble guest code"},
+    {"sim", cmd_sim, "run a whole machine on the simulator"},
     {"repl", cmd_repl, "drive a virtual machine by hand"},
 };
 

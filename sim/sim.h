@@ -159,6 +159,8 @@ typedef struct {
 MUST_USE int sim_board_load(Sim *s, const SimBoot *boot,
                             Err *err); /* ELF or flat; device tree; resets the vcpus to it */
 const void *sim_board_fdt(const Sim *s, size_t *n);
+/* Guest time of the machine: where sim_run_all's next round begins. */
+uint64_t sim_board_now_ns(const Sim *s);
 /* One device access, for other backends' vcpus. false: no device there. */
 bool sim_board_claims(const Sim *s, uint64_t gpa);
 int sim_board_access(Sim *s, uint8_t vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);

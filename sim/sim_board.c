@@ -415,6 +415,11 @@ size_t sim_board_input(Sim *s, const void *bytes, size_t n)
     return s->machine ? board_input(s->machine->board, bytes, n) : 0;
 }
 
+uint64_t sim_board_now_ns(const Sim *s)
+{
+    return s->machine ? s->machine->round_ns : 0;
+}
+
 bool sim_board_claims(const Sim *s, uint64_t gpa)
 {
     return s->machine && board_claims(s->machine->board, gpa);

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cmd_sim.c - conf sim: a machine from an image, with its console here, until the guest ends it.
+ *
+ * TIME. The guest's is counted in instructions and never waits for the host's, but for one thing: while everybody in the
+ * machine idles and somebody may type, idle time lasts as long as it says, so that an idle guest costs no processor time
+ * and a shell's `sleep 1` is a second. The guest cannot tell. */
+#include "sim/cmd/sim_cmd.h"
+
+#include "conformance/cli.h"
+#include "conformance/cmd.h"
+#include "sim/base/mem.h"
+#include "sim/base/os.h"
+#include "sim/cmd/console.h"
+#include "sim/cmd/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char HELP[] = "usage: conf sim [OPTION]... --kernel FILE\n"
+                           "Runs a machine on the simulator; its console is here.\n"
+                           "\n"
+                           "      --kernel FILE  ELF, or as it is at the start of RAM\n"
+                           "      --initrd FILE  an initial RAM disk behind it\n"
+                           "      --append TEXT  the kernel's command line\n"
+                           "  -g, --guest G      riscv64 (default)\n"
+                           "      --engine E     interp (default)\n"
+                           "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
+                           "      --env E        machine: bare, starts in M mode; virt: in S mode, under\n"
+                           "                     SBI (default: virt for a Linux image, else machine)\n"
+                           "  -m, --memory S     RAM (default 128M)\n"
+                           "      --smp N        harts (default 1)\n"
+                           "      --insns N      end after N instructions' time, with status 124\n"
+                           "      --stats        counters at the end, on standard error\n"
+                           "  -h, --help\n"
+                           "On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys.\n"
+                           "Exit status: the guest's own (0 passed; a code; 1 failed without one),\n"
+                           "2 usage, 3 a bad image, 124 --insns, 141 nobody reads the console.\n";
+
+typedef enum {
+    O_KERNEL,
+    O_INITRD,
+    O_COMMAND_LINE,
+    O_GUEST,
+    O_ENGINE,
+    O_CPU,
+    O_ENV,
+    O_MEMORY,
+    O_SMP,
+    O_INSNS,
+    O_STATS,
+    O_HELP,
+    O_COUNT
+} OptionIndex;
+static const CliOption OPTIONS[O_COUNT] = {
+    [O_KERNEL] = {"kernel", 0, 'r'}, [O_INITRD] = {"initrd", 0, 'r'},   [O_COMMAND_LINE] = {"append", 0, 'r'},
+    [O_GUEST] = {"guest", 'g', 'r'}, [O_ENGINE] = {"engine", 0, 'r'},   [O_CPU] = {"cpu", 0, 'r'},
+    [O_ENV] = {"env", 0, 'r'},       [O_MEMORY] = {"memory", 'm', 'r'}, [O_SMP] = {"smp", 0, 'r'},
+    [O_INSNS] = {"insns", 0, 'r'},   [O_STATS] = {"stats", 0, 0},       [O_HELP] = {"help", 'h', 0},
+};
+static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
+static const char *const ENVS[] = {[ENV_VIRT] = "virt", [ENV_MACHINE] = "machine"};
+
+enum {
+    QUANTUM_ALONE_NS = 1000000, /* of one hart: nobody waits for it */
+    QUANTUM_NS = 10000,         /* of several: what one does to another is seen so much later at most */
+    SLICE_NS = 1000000,         /* how long the machine runs between two looks at the console */
+    SLICE_TYPED_NS = 90000,     /* the same, while input waits: a byte at 115200 baud */
+    SLICE_IDLE_NS = 10000000,   /* the same, while everybody idles: how often an idle guest wakes the host */
+    STATUS_MAX = 255,
+};
+
+typedef struct {
+    SimConfig sim;
+    SimBoardConfig board;
+    SimBoot boot;
+    uint64_t insns;
+    bool has_env, is_stats, is_help;
+    /* running */
+    Sim *s;
+    Console console;
+    uint64_t past_ns; /* guest time of the machines before the last reset */
+    uint64_t stop_ns; /* guest time of this one's last stop, which is within a round */
+    bool is_idle;     /* the last slice was idle from end to end */
+    uint64_t start_ns;
+    SimStats stats; /* of the machines before the last reset */
+} Command;
+
+/* ---- the command line ---- */
+static int parse_word(const char *option, const char *text, const char *const *words, size_t n, size_t *out, Err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(words[i], text)) {
+            *out = i;
+            return 0;
+        }
+    }
+    const char *near = cli_nearest(text, words, n);
+    if (near) {
+        return err_set(err, ERR_INVAL, "%s: unknown `%s`; did you mean `%s`?", option, text, near);
+    }
+    Buf known = {0};
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(&known, " %s", words[i]);
+    }
+    int rc = err_set(err, ERR_INVAL, "%s: unknown `%s`; known:%s", option, text, buf_text(&known));
+    buf_free(&known);
+    return rc;
+}
+
+static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *err)
+{
+    GuestId guest;
+    uint64_t n = 0;
+    size_t word = 0;
+    int rc = 0;
+    switch (option) {
+    case O_GUEST:
+        rc = cli_guest(arg, &guest, err);
+        c->sim.guest = arg;
+        return rc;
+    case O_ENGINE:
+        rc = parse_word("--engine", arg, ENGINES, ARRAY_LEN(ENGINES), &word, err);
+        c->sim.engine = (SimEngine)word;
+        return rc;
+    case O_ENV:
+        rc = parse_word("--env", arg, ENVS, ARRAY_LEN(ENVS), &word, err);
+        c->has_env = true;
+        c->sim.is_virt = word == ENV_VIRT;
+        return rc;
+    case O_MEMORY:
+        return cli_bytes("-m", arg, &c->board.ram_bytes, err);
+    case O_SMP:
+        rc = cli_number("--smp", arg, 1, UINT32_MAX, &n, err);
+        c->board.nvcpus = (uint32_t)n;
+        return rc;
+    case O_INSNS:
+        return cli_number("--insns", arg, 0, UINT64_MAX, &c->insns, err);
+    case O_KERNEL:
+    case O_INITRD:
+    case O_COMMAND_LINE:
+    case O_CPU:
+    case O_STATS:
+    case O_HELP:
+    case O_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static int parse_option(Command *c, OptionIndex option, const char *arg, Err *err)
+{
+    switch (option) {
+    case O_KERNEL:
+        c->boot.kernel = arg;
+        break;
+    case O_INITRD:
+        c->boot.initrd = arg;
+        break;
+    case O_COMMAND_LINE:
+        c->boot.append = arg;
+        break;
+    case O_CPU:
+        c->sim.cpu = arg;
+        break;
+    case O_STATS:
+        c->is_stats = true;
+        break;
+    case O_HELP:
+        c->is_help = true;
+        break;
+    case O_GUEST:
+    case O_ENGINE:
+    case O_ENV:
+    case O_MEMORY:
+    case O_SMP:
+    case O_INSNS:
+    case O_COUNT:
+        return parse_machine(c, option, arg, err);
+    }
+    return 0;
+}
+
+static int parse(Command *c, int argc, char **argv, Err *err)
+{
+    Cli cli = cli_of(OPTIONS, O_COUNT, argc, argv);
+    for (int i = cli_next(&cli, err); i != CLI_END; i = cli_next(&cli, err)) {
+        if (i == CLI_BAD) {
+            return -ERR_INVAL;
+        }
+        if (i == CLI_OPERAND) {
+            return err_set(err, ERR_INVAL, "`%s`: takes no operand; --kernel names the image", cli.arg);
+        }
+        int rc = parse_option(c, (OptionIndex)i, cli.arg, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return c->is_help || c->boot.kernel ? 0 : err_set(err, ERR_INVAL, "--kernel is missing");
+}
+
+/* Linux expects S mode under SBI. Its image says what it is: Linux, Documentation/arch/riscv/boot-image-header. */
+static bool is_linux_image(const char *path)
+{
+    enum { MAGIC2_AT = 0x38 };
+    char head[MAGIC2_AT + 4] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool is_linux =
+        fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head && !memcmp(head + MAGIC2_AT, "RSC\x05", 4);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_linux;
+}
+
+/* ---- the machine ---- */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int make(Command *c, Err *err)
+{
+    int rc = sim_new(&c->sim, &c->s, err);
+    rc = rc ? rc : sim_board(c->s, &c->board, err);
+    if (rc) {
+        return cli_usage("sim", err); /* what was asked for cannot be */
+    }
+    if (sim_board_load(c->s, &c->boot, err)) {
+        fprintf(stderr, "conf sim: %s\n", err->text);
+        return CONF_INVALID;
+    }
+    return CONF_OK;
+}
+
+static void stats_add(const Sim *s, SimStats *sum)
+{
+    SimVcpu *v;
+    for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu_at(s, (uint8_t)i)); i++) {
+        SimStats one;
+        sim_stats(v, &one);
+        sum->insns += one.insns;
+        sum->blocks += one.blocks;
+        sum->translations += one.translations;
+        sum->tlb_fills += one.tlb_fills;
+        sum->walks += one.walks;
+        sum->io += one.io;
+        sum->traps += one.traps;
+    }
+}
+
+static void end_machine(Command *c)
+{
+    if (c->s) {
+        stats_add(c->s, &c->stats);
+        c->past_ns += most(sim_board_now_ns(c->s), c->stop_ns);
+        c->stop_ns = 0;
+        sim_free(c->s);
+        c->s = NULL;
+    }
+}
+
+static uint64_t busiest_insns(const Sim *s)
+{
+    SimVcpu *v;
+    uint64_t insns = 0;
+    for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu_at(s, (uint8_t)i)); i++) {
+        insns = most(insns, sim_insns(v));
+    }
+    return insns;
+}
+
+static int say(int status, const char *text)
+{
+    fprintf(stderr, "conf sim: %s\n", text);
+    return status;
+}
+
+enum { GOES_ON = -1 }; /* instead of an exit status */
+
+/* Nobody in the machine will do anything until something comes from outside. */
+static int wait_for_input(Command *c)
+{
+    if (!console_can_wake(&c->console)) {
+        return say(CONF_FAILURES, "every hart waits for an interrupt, and nothing is left that could raise one");
+    }
+    console_serve(&c->console, c->s, UINT64_MAX);
+    return GOES_ON;
+}
+
+static int reboot(Command *c, Err *err)
+{
+    end_machine(c);
+    int status = make(c, err);
+    return status ? status : GOES_ON;
+}
+
+static int guest_status(const SimExit *e)
+{
+    if (!e->addr) {
+        return CONF_OK;
+    }
+    return !e->value ? CONF_FAILURES : e->value > STATUS_MAX ? STATUS_MAX : (int)e->value;
+}
+
+/* What the machine stopped for; GOES_ON, or the exit status. */
+static int stopped(Command *c, uint8_t who, const SimExit *e, Err *err)
+{
+    switch (e->kind) {
+    case SIM_EXIT_budget:
+    case SIM_EXIT_canceled:
+        return GOES_ON;
+    case SIM_EXIT_halt:
+        return wait_for_input(c);
+    case SIM_EXIT_mmio_read:
+    case SIM_EXIT_mmio_write: /* nothing there: a bus error */
+        return sim_reply(sim_vcpu_at(c->s, who), 0, true, err) ? say(CONF_INTERNAL, err->text) : GOES_ON;
+    case SIM_EXIT_system_down:
+        return guest_status(e);
+    case SIM_EXIT_system_reset:
+        return reboot(c, err);
+    case SIM_EXIT_hypercall:
+        return say(CONF_FAILURES, "the guest calls firmware that this machine does not have");
+    case SIM_EXIT_sysreg_read:
+    case SIM_EXIT_sysreg_write:
+    case SIM_EXIT_exception:
+    case SIM_EXIT_nested_page_fault:
+    case SIM_EXIT_debug:
+    case SIM_EXIT_shutdown:
+    case SIM_EXIT_cpu_up:
+    case SIM_EXIT_cpu_down:
+    case SIM_EXIT_COUNT:
+        break;
+    }
+    return say(CONF_INTERNAL, "the machine stopped for a reason that it should not have");
+}
+
+static int console_status(const Command *c)
+{
+    switch (c->console.state) {
+    case CONSOLE_OPEN:
+        break;
+    case CONSOLE_QUIT:
+        return CONF_OK;
+    case CONSOLE_CLOSED:
+        return SIM_EXIT_STATUS_PIPE;
+    case CONSOLE_LOST:
+        fprintf(stderr, "conf sim: standard output could not be written: %s\n", strerror(c->console.native));
+        return CONF_INTERNAL;
+    }
+    return GOES_ON;
+}
+
+/* Looks at the console; as long as the slice idled, if somebody may type. */
+static void serve_console(Command *c, uint64_t slept_ns)
+{
+    bool may_come = console_can_wake(&c->console) && !c->console.nin;
+    console_serve(&c->console, c->s, may_come ? slept_ns : 0);
+}
+
+/* Slices depend on the guest and on its input alone: where they end is part of what the guest sees when it idles. */
+static uint64_t slice_ns(const Command *c)
+{
+    return c->console.nin ? SLICE_TYPED_NS : c->is_idle ? SLICE_IDLE_NS : SLICE_NS;
+}
+
+/* A slice of the machine's time and a look at the console. */
+static int slice(Command *c, Err *err)
+{
+    uint8_t who = 0;
+    SimExit e;
+    uint64_t now = sim_board_now_ns(c->s), insns = busiest_insns(c->s);
+    uint64_t left = c->past_ns + now >= c->insns ? 0 : c->insns - c->past_ns - now;
+    if (!left) {
+        return say(SIM_EXIT_STATUS_LIMIT, "--insns are used up");
+    }
+    SimRun until = {.insns = least(slice_ns(c), left), .serve_board = true};
+    uint64_t quantum = least(c->board.nvcpus > 1 ? QUANTUM_NS : QUANTUM_ALONE_NS, until.insns);
+    if (sim_run_all(c->s, quantum, &until, &who, &e, err)) {
+        return say(CONF_INTERNAL, err->text);
+    }
+    console_flush(&c->console);
+    uint64_t passed = sim_board_now_ns(c->s) - now, worked = busiest_insns(c->s) - insns;
+    c->is_idle = passed && !worked;
+    c->stop_ns = e.clock_ns;
+    int status = stopped(c, who, &e, err);
+    if (status == GOES_ON) {
+        serve_console(c, e.kind == SIM_EXIT_budget && passed > worked ? passed - worked : 0);
+        status = console_status(c);
+    }
+    return status;
+}
+
+static void put_stats(const Command *c)
+{
+    double s = (double)(os_now_ns() - c->start_ns) / 1e9;
+    const SimStats *t = &c->stats;
+    fprintf(stderr,
+            "conf sim: %" PRIu64 " instructions in %.3f s (%.1f Mips), %.3f s guest time\n"
+            "conf sim: blocks entered %" PRIu64 ", translated %" PRIu64 "; TLB fills %" PRIu64 ", walks %" PRIu64
+            "; device accesses %" PRIu64 "; traps %" PRIu64 "\n",
+            t->insns, s, s > 0 ? (double)t->insns / s / 1e6 : 0, (double)c->past_ns / 1e9, t->blocks, t->translations,
+            t->tlb_fills, t->walks, t->io, t->traps);
+}
+
+static int run(Command *c, Err *err)
+{
+    c->start_ns = os_now_ns();
+    c->console.in = STDIN_FILENO;
+    c->console.out = STDOUT_FILENO;
+    c->board.ctx = &c->console;
+    c->board.output = console_output;
+    int status = make(c, err);
+    if (status) {
+        return status;
+    }
+    if (terminal_raw(STDIN_FILENO, &c->console.is_raw, err)) {
+        return say(CONF_INTERNAL, err->text);
+    }
+    for (status = GOES_ON; status == GOES_ON;) {
+        status = slice(c, err);
+    }
+    console_flush(&c->console); /* what was printed must have arrived, or success would be a lie */
+    int lost = console_status(c);
+    status = status == CONF_OK && lost > 0 ? lost : status;
+    terminal_restore();
+    end_machine(c);
+    if (c->is_stats) {
+        put_stats(c);
+    }
+    return status;
+}
+
+int cmd_sim(int argc, char **argv)
+{
+    Err err = {0};
+    Command c = {.sim = {.guest = "riscv64"},
+                 .board = {.ram_bytes = 128 << 20, .nvcpus = 1, .has_firmware = true},
+                 .insns = UINT64_MAX};
+    int status = CONF_OK;
+    if (parse(&c, argc, argv, &err)) {
+        return cli_usage("sim", &err);
+    }
+    if (c.is_help) {
+        fputs(HELP, stdout);
+        return CONF_OK;
+    }
+    c.sim.is_virt = c.has_env ? c.sim.is_virt : is_linux_image(c.boot.kernel);
+    status = run(&c, &err);
+    sim_free(c.s);
+    return status;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/base/mem.h"
+#include "sim/base/os.h"
+#include "sim/base/test.h"
+#include "sim/cmd/rig_test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PASS = 0x5555, FAIL = 0x3333, RESET = 0x7777, UART_UPPER = 0x10000, LSR = 5 };
+
+/* Runs, and holds the exit status and what it says against these. */
+static void check(const char *args, const Image *image, const char *input, int status, const char *out, const char *err)
+{
+    Buf said = {0}, why = {0};
+    CHECK_INT(job_run(args, image, input, &said, &why), status);
+    CHECK_STR(buf_text(&said), out);
+    if (err[0]) {
+        CHECK_HAS(buf_text(&why), err);
+    } else {
+        CHECK_STR(buf_text(&why), "");
+    }
+    buf_free(&said);
+    buf_free(&why);
+}
+
+static void check_code(Buf *code, const char *args, const char *input, int status, const char *out, const char *err)
+{
+    Image image = image_flat(code);
+    check(args, &image, input, status, out, err);
+    image_free(&image);
+    buf_free(code);
+}
+
+static void code_print(Buf *code, const char *text)
+{
+    CODE(code, lui(T0, UART_UPPER));
+    for (; *text; text++) {
+        CODE(code, addi(T1, X0, *text), store(0, T1, T0, 0));
+    }
+}
+
+/* Echoes until a q comes, then passes. Polls: never idles. The UART's FIFO is on. */
+static void code_echo(Buf *code)
+{
+    code_print(code, "ready\n");
+    CODE(code, addi(T1, X0, 1), store(0, T1, T0, 2));
+    CODE(code, addi(S0, X0, 'q'), load(4, T1, T0, LSR), slli(T1, T1, 63), branch(0, T1, X0, -8), load(4, T1, T0, 0),
+         branch(0, T1, S0, 12), store(0, T1, T0, 0), jump(-24));
+    code_finish(code, PASS);
+}
+
+/* Sleeps until a byte comes (PLIC 3, source 10 to context 0), and fails with it as the code. */
+static void code_sleep(Buf *code)
+{
+    code_print(code, "ready\n");
+    CODE(code, addi(T1, X0, 1), lui(T2, 0xc000), store(2, T1, T2, 40), addi(T1, X0, 0x400), lui(T2, 0xc002),
+         store(2, T1, T2, 0), addi(T1, X0, 1), store(0, T1, T0, 1), slli(T1, T1, 11), csr_set(0x304, T1));
+    CODE(code, load(4, T1, T0, LSR), slli(T1, T1, 63), branch(1, T1, X0, 12), WFI, jump(-16), load(4, T1, T0, 0),
+         slli(T1, T1, 16), lui(T2, 3), addi(T2, T2, 0x333), or_(T1, T1, T2), lui(T0, 0x100), store(2, T1, T0, 0), HERE);
+}
+
+TEST(cmd_sim, the_guest_says_the_exit_status)
+{
+    static const struct {
+        uint32_t word;
+        int status;
+    } ENDS[] = {{PASS, 0}, {FAIL, 1}, {FAIL | 5 << 16, 5}, {FAIL | 255 << 16, 255}, {FAIL | 300 << 16, 255}};
+    for (size_t i = 0; i < ARRAY_LEN(ENDS); i++) {
+        Buf code = {0};
+        code_finish(&code, ENDS[i].word);
+        check_code(&code, "sim --guest riscv64 --engine interp -m 64M --kernel IMAGE", "", ENDS[i].status, "", "");
+    }
+}
+
+TEST(cmd_sim, tohost_of_an_elf_file_ends_it_with_the_test_that_failed)
+{
+    for (int test = 0; test < 3; test++) {
+        Buf code = {0};
+        CODE(&code, lui(T0, 0x80001), slli(T0, T0, 32), 0x0202d293 /* srli t0, t0, 32 */, addi(T1, X0, test * 2 + 1),
+             store(3, T1, T0, 0), HERE);
+        Image image = image_elf(&code);
+        check("sim --kernel IMAGE", &image, "", test, "", "");
+        image_free(&image);
+        buf_free(&code);
+    }
+}
+
+TEST(cmd_sim, the_console_is_standard_output_whole_lines_or_not)
+{
+    Buf code = {0};
+    code_print(&code, "one\ntwo");
+    code_finish(&code, PASS);
+    check_code(&code, "sim --kernel IMAGE", "", 0, "one\ntwo", "");
+}
+
+TEST(cmd_sim, standard_input_is_typed)
+{
+    Buf code = {0};
+    code_echo(&code);
+    check_code(&code, "sim --kernel IMAGE", "ab\x01xq", 0, "ready\nab\x01x", ""); /* Ctrl-A is nothing special */
+}
+
+TEST(cmd_sim, more_input_than_the_machine_takes_at_once_arrives_whole)
+{
+    Buf code = {0}, input = {0}, want = {0};
+    code_echo(&code);
+    buf_str(&want, "ready\n");
+    for (int i = 0; i < 1100; i++) {
+        buf_printf(&input, "%d ", i);
+    }
+    buf_str(&want, buf_text(&input));
+    buf_char(&input, 'q');
+    check_code(&code, "sim --kernel IMAGE", buf_text(&input), 0, buf_text(&want), "");
+    buf_free(&input);
+    buf_free(&want);
+}
+
+TEST(cmd_sim, an_idle_guest_waits_for_input_without_working)
+{
+    Buf code = {0}, out = {0};
+    code_sleep(&code);
+    Image image = image_flat(&code);
+    Job j = job_start("sim --kernel IMAGE", &image);
+    char line[8] = {0};
+    CHECK_INT(read(j.out, line, 6), 6);
+    CHECK_STR(line, "ready\n");
+    usleep(300000);
+    clockid_t clock;
+    struct timespec before, after;
+    CHECK(!clock_getcpuclockid(j.pid, &clock) && !clock_gettime(clock, &before));
+    usleep(300000);
+    CHECK(!clock_gettime(clock, &after));
+    CHECK_INT(after.tv_sec - before.tv_sec, 0);
+    CHECK((after.tv_nsec - before.tv_nsec) < 1000000);
+    CHECK_INT(write(j.in, "A", 1), 1);
+    CHECK_INT(job_end(&j, &out, NULL), 'A');
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&out);
+}
+
+TEST(cmd_sim, an_idle_guest_that_nothing_can_wake_has_failed)
+{
+    Buf code = {0};
+    CODE(&code, WFI, jump(-4));
+    check_code(&code, "sim --smp 2 --kernel IMAGE", "", 1, "", "every hart waits for an interrupt");
+    code_sleep(&code);
+    check_code(&code, "sim --kernel IMAGE", "", 1, "ready\n", "nothing is left that could raise one");
+}
+
+TEST(cmd_sim, a_bound_on_instructions_is_exact_and_has_its_own_status)
+{
+    Buf code = {0};
+    CODE(&code, HERE);
+    check_code(&code, "sim --insns 1234567 --stats --kernel IMAGE", "", 124, "", "sim: 1234567 instructions in");
+}
+
+TEST(cmd_sim, a_reset_starts_the_machine_again_and_counts_on)
+{
+    Buf code = {0};
+    code_print(&code, "x");
+    code_finish(&code, RESET);
+    check_code(&code, "sim --insns 60 --stats --kernel IMAGE", "", 124, "xxxxxxxxx",
+               "sim: 60 instructions"); /* 7 each */
+}
+
+TEST(cmd_sim, nothing_at_an_address_is_a_fault_of_the_guest)
+{
+    Buf code = {0};
+    CODE(&code, 0x00000297 /* auipc t0, 0 */, addi(T0, T0, 20), csr_set(0x305, T0), load(2, T1, X0, 0x100), HERE,
+         csr_get(T1, 0x342), slli(T1, T1, 16), lui(T2, 3), addi(T2, T2, 0x333), or_(T1, T1, T2), lui(T0, 0x100),
+         store(2, T1, T0, 0), HERE);
+    check_code(&code, "sim --kernel IMAGE", "", 5, "", ""); /* Priv 3.1.15: load access fault */
+}
+
+TEST(cmd_sim, under_sbi_the_guest_begins_in_s_mode)
+{
+    Buf code = {0};
+    CODE(&code, 0x00000297, addi(T0, T0, 20), csr_set(0x105, T0), csr_get(T1, 0x300), HERE); /* mstatus: illegal */
+    code_finish(&code, PASS);
+    check_code(&code, "sim --env virt --kernel IMAGE", "", 0, "", "");
+    CODE(&code, lui(17, 0x53525), addi(17, 17, 0x354), addi(16, X0, 0), addi(10, X0, 0), addi(11, X0, 0), 0x73, HERE);
+    check_code(&code, "sim --env virt --kernel IMAGE", "", 0, "", ""); /* SBI 10: system reset, shutdown */
+}
+
+TEST(cmd_sim, wrong_usage_says_what_was_meant)
+{
+    Buf none = {0};
+    static const struct {
+        const char *args, *err;
+    } WRONG[] = {
+        {"sim", "--kernel is missing"},
+        {"sim --kernal x", "did you mean --kernel?"},
+        {"sim --kernel x --engine intrep", "did you mean `interp`?"},
+        {"sim --kernel x --engine jit", "known: interp"},
+        {"sim --kernel x --env machin", "did you mean `machine`?"},
+        {"sim --kernel x --guest riscv46", "did you mean `riscv64`?"},
+        {"sim --kernel x -m lots", "-m: `lots`"},
+        {"sim --kernel x --smp 0", "--smp: `0`"},
+        {"sim --kernel x --smp 1000", "1000 vcpus: expected 1 to"},
+        {"sim --kernel x --insns many", "--insns: `many`"},
+        {"sim --kernel x --cpu rv64q", "Try `conf sim --help`"},
+        {"sim x", "takes no operand; --kernel names the image"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(WRONG); i++) {
+        check_code(&none, WRONG[i].args, "", 2, "", WRONG[i].err);
+    }
+    check_code(&none, "sim --kernel /nonexistent", "", 3, "", "conf sim: /nonexistent");
+}
+
+TEST(cmd_sim, help_is_narrow)
+{
+    Buf out = {0};
+    CHECK_INT(job_run("sim --help", &(Image){0}, "", &out, NULL), 0);
+    CHECK_HAS(buf_text(&out), "usage: conf sim");
+    for (char *at = out.data, *line; (line = strsep(&at, "\n"));) {
+        CHECK(strlen(line) <= 80);
+    }
+    buf_free(&out);
+}
+
+TEST(cmd_sim, output_that_is_lost_is_no_success)
+{
+    Buf code = {0};
+    code_print(&code, "word");
+    code_finish(&code, PASS);
+    Image image = image_flat(&code);
+    int full = open("/dev/full", O_WRONLY);
+    Tty t;
+    bool is_same = false;
+    tty_start(&t, "sim --kernel IMAGE", &image, full);
+    CHECK_INT(tty_end(&t, &is_same), 70);
+    CHECK(is_same);
+    close(full);
+    image_free(&image);
+    buf_free(&code);
+}
+
+TEST(cmd_sim, a_reader_who_has_gone_ends_it)
+{
+    Buf code = {0};
+    code_echo(&code);
+    Image image = image_flat(&code);
+    Job j = job_start("sim --kernel IMAGE", &image);
+    char line[8] = {0};
+    CHECK_INT(read(j.out, line, 6), 6);
+    close(j.out);
+    j.out = open("/dev/null", O_RDONLY);
+    CHECK_INT(write(j.in, "a\n", 2), 2);
+    Buf why = {0};
+    CHECK_INT(job_end(&j, NULL, &why), 141);
+    CHECK_STR(buf_text(&why), "");
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&why);
+}
+
+/* ---- the terminal ---- */
+static void begin(Tty *t, Image *image)
+{
+    Buf code = {0};
+    code_echo(&code);
+    *image = image_flat(&code);
+    buf_free(&code);
+    tty_start(t, "sim --kernel IMAGE", image, -1);
+    CHECK(tty_await(t, "ready\r\n")); /* and a line feed begins a line */
+    CHECK(tty_await_echo(t, false));
+}
+
+static void check_end(Tty *t, Image *image, int status)
+{
+    bool is_same = false;
+    CHECK_INT(tty_end(t, &is_same), status);
+    CHECK(is_same);
+    image_free(image);
+}
+
+TEST(terminal, is_raw_while_it_runs_and_restored_when_the_guest_ends)
+{
+    Tty t;
+    Image image;
+    begin(&t, &image);
+    tty_type(&t, "ab\x03\x1a\x01\x01", 6); /* Ctrl-C, Ctrl-Z and Ctrl-A go to the guest */
+    CHECK(tty_await(&t, "ab\x03\x1a\x01"));
+    tty_type(&t, "\x01h", 2);
+    CHECK(tty_await(&t, "Ctrl-A x: end"));
+    tty_type(&t, "q", 1);
+    check_end(&t, &image, 0);
+}
+
+TEST(terminal, is_restored_after_the_escape_key)
+{
+    Tty t;
+    Image image;
+    begin(&t, &image);
+    tty_type(&t, "\x01x", 2);
+    check_end(&t, &image, 0);
+}
+
+TEST(terminal, is_restored_by_every_signal_that_ends_it)
+{
+    static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGABRT};
+    for (size_t i = 0; i < ARRAY_LEN(SIGNALS); i++) {
+        Tty t;
+        Image image;
+        begin(&t, &image);
+        CHECK_INT(kill(t.job, SIGNALS[i]), 0);
+        check_end(&t, &image, 1000 + SIGNALS[i]);
+    }
+}
+
+TEST(terminal, is_restored_while_stopped_and_raw_again_after)
+{
+    Tty t;
+    Image image;
+    begin(&t, &image);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(kill(t.job, SIGTSTP), 0);
+        tty_await_stop(&t);
+        CHECK(tty_await_echo(&t, true));
+        tty_continue(&t);
+        CHECK(tty_await_echo(&t, false));
+    }
+    tty_type(&t, "z", 1);
+    CHECK(tty_await(&t, "z"));
+    CHECK_INT(kill(t.job, SIGTERM), 0);
+    check_end(&t, &image, 1000 + SIGTERM);
+}
+
+TEST(terminal, is_raw_again_after_a_stop_that_cannot_be_caught)
+{
+    Tty t;
+    Image image;
+    begin(&t, &image);
+    CHECK_INT(kill(t.job, SIGSTOP), 0);
+    tty_await_stop(&t);
+    tty_continue(&t);
+    tty_type(&t, "q", 1);
+    check_end(&t, &image, 0);
+}
