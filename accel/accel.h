@@ -148,6 +148,9 @@ typedef struct {
     uint32_t page_bytes, max_vcpus, max_regions, vec_bytes;
     const char *const *ctls; /* names that ctl() accepts, NULL-terminated: "kvm.coalesced_mmio"; NULL = none */
 } Caps;
+/* CAP_virtual_time: this register is the vcpu's own guest time in nanoseconds, to be read and set. A backend without it:
+ * time is the instructions retired. */
+#define REG_CLOCK(guest) REG_ID(guest, 3, REG_NATIVE, 0)
 const char *cap_name(Cap cap);
 int cap_find(const char *name);             /* -1 if none */
 const char *cap_level_name(CapLevel level); /* n/a none partial full */
@@ -317,12 +320,59 @@ typedef struct { /* on the thread that caused the event; must not call back into
      * once, in order per vcpu. `during` states are reported too (Ready -> Running, then Running -> Ready). */
     void (*on_op)(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, int rc);
 } Observer;
-/* Devices as vm.c sees them; the simulator's machine library builds them, for every backend. */
+/* What a Vm gives its board while it is attached. line, pulse, start and fence reach a vcpu before its next instruction,
+ * wherever it runs, and wake it. now_ns and finish: on the thread of the vcpu on whose behalf the board works; the others
+ * are THREAD-SAFE. None calls the board back. A vcpu that is not there takes nothing. */
+typedef struct BoardBus {
+    Vm *vm;
+    void (*line)(Vm *vm, uint8_t vcpu, uint32_t number, bool level); /* EV_LINE's number, below 32; held at the level */
+    void (*pulse)(Vm *vm, uint8_t vcpu, uint32_t number); /* pending once more, until the guest itself takes it back */
+    /* The guest's time of that vcpu: where CAP_virtual_time is there the backend's (REG_CLOCK), else of the host since
+     * vm_open. */
+    uint64_t (*now_ns)(Vm *vm, uint8_t vcpu);
+    /* The guest ends the machine: its vcpu's run returns EXIT_system_down or system_reset with the reason. */
+    void (*finish)(Vm *vm, uint8_t vcpu, bool is_reset, uint64_t reason);
+    void (*start)(Vm *vm, uint8_t vcpu, uint64_t entry, uint64_t arg); /* set up anew, as a cpu_up that was accepted */
+    void (*fence)(Vm *vm, uint8_t vcpu); /* it forgets translations and fetched code, before the call returns */
+    bool (*is_ram)(Vm *vm, uint64_t gpa, uint64_t n);
+    int (*mem_read)(Vm *vm, Gpa at, void *buf, size_t n, Err *err); /* vm_mem_read, vm_mem_write */
+    int (*mem_write)(Vm *vm, Gpa at, const void *buf, size_t n, Err *err);
+} BoardBus;
+/* What becomes of a vcpu that called the firmware. */
+typedef enum {
+    CALL_RETURN,     /* ret[i] into arg<i>; goes on */
+    CALL_STOP,       /* stops until BoardBus.start */
+    CALL_SUSPEND,    /* as RETURN, then idles; `resumed` when it goes on */
+    CALL_SUSPEND_TO, /* idles; then `resumed`, and begins at entry as after BoardBus.start */
+    CALL_FINISHED    /* the machine ends; finish() was called */
+} CallAction;
+typedef struct {
+    CallAction action;
+    unsigned nret;
+    uint64_t ret[2], entry, arg;
+} CallAnswer;
+/* Devices as vm.c sees them; the simulator's machine library builds them, for every backend (board.h). Only claims and
+ * access are required. Every function may be called from any vcpu's thread. Vcpus of a VM with `attach` idle inside
+ * of vcpu_serve and vm_run: EXIT_halt and EXIT_idle are not seen, as they are not where a kernel serves time and
+ * interrupts. */
 typedef struct Board {
     void *ctx;
     const char *spec; /* from which a remote agent builds the same board on its side; NULL = cannot */
+    /* Takes no lock and changes nothing. */
     bool (*claims)(void *ctx, ExitKind kind, uint64_t addr, bool *is_traced);
+    /* r->is_fault: bus error; read as 0 and ignored where the platform has no CAP_reply_fault. */
     int (*access)(void *ctx, uint8_t vcpu, const VmExit *e, Reply *r, Err *err);
+    void (*attach)(void *ctx, const BoardBus *bus); /* by vm_open; NULL by vm_close. One Vm at a time. */
+    /* The guest's time at which `tick` is due for the vcpu; UINT64_MAX = none. */
+    uint64_t (*deadline)(void *ctx, uint8_t vcpu);
+    void (*tick)(void *ctx, uint8_t vcpu);
+    /* FW_BOARD: is the exit (hypercall, cpu_up, cpu_down) a call of this firmware? As claims. Without these two the starts
+     * and stops of secondary vcpus are served by the loop itself, and nothing else is. hw_id must be id. */
+    bool (*takes)(void *ctx, const VmExit *e);
+    void (*call)(void *ctx, uint8_t vcpu, const VmExit *e, CallAnswer *out);
+    void (*resumed)(void *ctx, uint8_t vcpu);
+    void (*save)(void *ctx, Buf *out);               /* by vm_save, appends; both or none */
+    int (*restore)(void *ctx, Cursor *in, Err *err); /* by vm_restore, all or nothing; after the vcpus */
 } Board;
 
 /* A Vm and its Vcpus. Every function that takes an Err accepts NULL. Functions marked THREAD-SAFE may be called from any
@@ -364,6 +414,9 @@ MUST_USE int vcpu_unbind(Vcpu *v, Err *err);
 /* Runs until an exit; every exit comes back raw, but for windows that the event queue asked for itself. THREAD-SAFE with
  * pause, halt, kick, interrupt, state. Called while another thread runs the vcpu (virtualcpu: allowed): EXIT_nothing. */
 MUST_USE int vcpu_run(Vcpu *v, const RunArgs *args, VmExit *exit, Err *err);
+/* As vcpu_run, but goes on over all that the board and its firmware answer (traced as completed), and over idling until
+ * something wakes the vcpu (Board). For vcpus that each have a thread; vm_run is for all of them on one. */
+MUST_USE int vcpu_serve(Vcpu *v, const RunArgs *args, VmExit *exit, Err *err);
 MUST_USE int vcpu_reply(Vcpu *v, const Reply *r, Err *err); /* -ERR_STATE: no reply is due */
 bool vcpu_reply_due(const Vcpu *v);
 void vcpu_kick(Vcpu *v);                     /* THREAD-SAFE, async-signal-safe */
@@ -396,7 +449,8 @@ typedef struct {
 void vcpu_stats(const Vcpu *v, VcpuStats *out); /* THREAD-SAFE */
 /* The loop. Completes what the board claims (width merge, sign extension in exit.c), returns the first exit that it does
  * not, unbinds on every path (axvcpu). Round-robin: all vcpus in turn, quantum_insns each, or one exit each where the
- * backend cannot count. */
+ * backend cannot count. With a board that has `attach`, EXIT_halt is returned when everybody idles and no deadline of the
+ * board will wake anybody. */
 typedef struct {
     RunArgs until;
     uint64_t quantum_insns;

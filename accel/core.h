@@ -29,6 +29,18 @@ typedef struct Waiter {
 
 typedef enum { INSIDE_NONE, INSIDE_RUN, INSIDE_OP } Inside;
 
+/* What the board has for a vcpu, which takes it on its own thread, at its next entry (bus.c). A level is a level: only
+ * the last one counts, so that there is no queue to overflow. */
+typedef struct {
+    uint32_t level, changed, pulses; /* a bit per line; level stays */
+    bool has_start, has_fence;
+    uint64_t entry, arg;
+} Mail;
+typedef struct {
+    bool is_set, is_reset;
+    uint64_t reason;
+} Finish;
+
 struct Vcpu {
     Vm *vm;
     VcpuConfig cfg;
@@ -36,6 +48,8 @@ struct Vcpu {
     atomic_uint kickers;  /* threads and signal handlers inside be's kick() */
     atomic_bool user_kick;
     atomic_ulong nkicks;
+    atomic_bool has_mail;   /* written under lock */
+    atomic_bool is_started; /* takes part in vm_run: the BSP, or a secondary that a cpu_up named */
     _Atomic uint8_t state;
     atomic_bool reply_due;
     pthread_mutex_t lock;
@@ -46,6 +60,7 @@ struct Vcpu {
     Waiter *waiters;
     Event queue[MAX_EVENTS];
     unsigned nqueue;
+    Mail mail;
     VcpuStats stats;
     /* the thread that is inside */
     pthread_t owner;
@@ -54,7 +69,11 @@ struct Vcpu {
     Gpa entry, stage2;
     VcpuSetup setup;
     uint64_t seq, insns; /* of the last exit: numbers from 1; retired as the backend counts */
-    bool is_started;     /* takes part in vm_run: the BSP, or a secondary that a cpu_up named */
+    uint64_t skipped_ns; /* guest time that went by in idling, where the backend has no clock */
+    bool is_bound;       /* the entry under way ends where the board's time is due, before the caller's own limit */
+    bool is_stop_asked;  /* the last EXIT_canceled is the caller's */
+    bool is_suspended;   /* by the firmware, until it goes on */
+    Finish finish;
 };
 
 typedef struct {
@@ -65,6 +84,7 @@ typedef struct {
 
 struct Vm {
     const Backend *backend;
+    uint64_t opened_ns; /* of the host */
     BeVm *be;
     VmConfig cfg;
     Caps caps;
@@ -124,6 +144,18 @@ void vcpu_free(Vcpu *v);    /* by vm_close: gives the platform's vcpu back if st
 void vcpu_retire_backend(Vcpu *v);
 int vcpu_setup_now(Vcpu *v, const VcpuSetup *s, Err *err);
 int events_check(const Vcpu *v, const Event *e, Err *err);
+
+/* bus.c: the board's side. */
+void bus_attach(Vm *vm);
+/* On the owner, inside run(), before the entry. */
+int mail_take(Vcpu *v, Err *err);
+/* On the owner, between runs. */
+uint64_t guest_ns(Vcpu *v);
+int guest_ns_set(Vcpu *v, uint64_t ns, Err *err);
+bool vm_is_mapped(Vm *vm, uint64_t at, uint64_t n);
+void vcpu_wake(Vcpu *v); /* under lock: a halted one is ready */
+/* run.c: an exit that the loop makes is numbered and shown as if it came from the backend. */
+void exit_made(Vcpu *v, VmExit *e);
 
 /* vcpu_run with a say in what the observer sees: filter (may be NULL) may mark the exit as completed and returns
  * whether to report it. */

@@ -73,7 +73,7 @@ static int run_admit(Vcpu *v, Run *r, Err *err)
         op_report(v, LIFE_run, state, state, rc);
     } else {
         inside_take(v, INSIDE_RUN);
-        r->is_quiet = !v->nqueue && pthread_equal(v->owner, pthread_self());
+        r->is_quiet = !v->nqueue && !atomic_load(&v->has_mail) && pthread_equal(v->owner, pthread_self());
         if (r->is_quiet) { /* nothing is left that could fail before the entry: no need to take the lock again */
             r->is_entered = true;
             state_apply(v, LIFE_run, o->cell->during, 0);
@@ -90,6 +90,10 @@ static int events_inject(Vcpu *v, Run *r, Err *err)
     const Vm *vm = v->vm;
     int rc = 0;
     r->is_window_ours = false;
+    if (atomic_load(&v->has_mail)) {
+        r->nstale = 0;
+        rc = mail_take(v, err);
+    }
     pthread_mutex_lock(&v->lock);
     while (v->nqueue && !rc) {
         Event e = v->queue[0];
@@ -154,7 +158,12 @@ static bool is_swallowed(Vcpu *v, Run *r, const VmExit *e)
     if (e->kind == EXIT_irq_window) {
         return r->is_window_ours && !r->wanted->irq_window && ++r->nstale <= MAX_STALE;
     }
-    if (e->kind != EXIT_canceled || atomic_exchange(&v->user_kick, false) || is_asked_to_stop(v)) {
+    v->is_stop_asked = false;
+    if (e->kind != EXIT_canceled) {
+        return false;
+    }
+    v->is_stop_asked = atomic_exchange(&v->user_kick, false) || is_asked_to_stop(v);
+    if (v->is_stop_asked) {
         return false;
     }
     if (r->wanted->deadline_ns != UINT64_MAX && os_now_ns() >= r->wanted->deadline_ns) {
@@ -282,6 +291,19 @@ static void run_end_state(Vcpu *v, const Run *r, LifeOutcome out, int rc)
     uint8_t to = now == expected ? r->o.cell->to[out] : LIFE_STAY;
     state_apply(v, op, to == LIFE_STAY ? now : to, rc);
     waiters_answer(v, op);
+}
+
+void exit_made(Vcpu *v, VmExit *e)
+{
+    const Observer *obs = &v->vm->observer;
+    exit_normalise(v, e);
+    pthread_mutex_lock(&v->lock);
+    e->seq = ++v->seq;
+    v->stats.exits[e->kind]++;
+    if (obs->on_exit) {
+        obs->on_exit(obs->ctx, e);
+    }
+    pthread_mutex_unlock(&v->lock);
 }
 
 static void run_end(Vcpu *v, const Run *r, LifeOutcome out, VmExit *exit, int rc)

@@ -226,6 +226,10 @@ static int config_check(const Vm *vm, const VcpuConfig *cfg, Err *err)
     if (vm->vcpus[cfg->id]) {
         return err_set(err, ERR_EXIST, "vcpu %u exists already", cfg->id);
     }
+    if (vm->cfg.board && vm->cfg.board->call && cfg->hw_id != cfg->id) {
+        return err_set(err, ERR_INVAL, "vcpu %u has hardware id %llu: the firmware of a board knows vcpus by their id",
+                       cfg->id, (unsigned long long)cfg->hw_id);
+    }
     uint64_t max = vm->cfg.max_vcpus ? vm->cfg.max_vcpus : vm->caps.max_vcpus;
     if (vm->nvcpus >= max) {
         return err_set(err, ERR_LIMIT, "no more than %llu vcpus", (unsigned long long)max);
@@ -251,7 +255,7 @@ int vcpu_new(Vm *vm, const VcpuConfig *cfg, Vcpu **out, Err *err)
         v->vm = vm;
         v->cfg = *cfg;
         v->owner = pthread_self();
-        v->is_started = !cfg->is_secondary;
+        atomic_init(&v->is_started, !cfg->is_secondary);
         atomic_init(&v->be, be);
         atomic_init(&v->state, vm->model->initial);
         pthread_mutex_init(&v->lock, NULL);
@@ -346,7 +350,12 @@ int vcpu_setup_now(Vcpu *v, const VcpuSetup *s, Err *err)
         v->setup = *s;
         v->is_setup = v->has_entry = true;
         v->entry = s->entry;
+        v->is_suspended = false;
         atomic_store(&v->reply_due, false);
+        pthread_mutex_lock(&v->lock);
+        v->mail.changed |= v->mail.level; /* a wire that is up stays so, whatever the vcpu forgets */
+        atomic_store(&v->has_mail, atomic_load(&v->has_mail) || v->mail.changed);
+        pthread_mutex_unlock(&v->lock);
     }
     return rc;
 }

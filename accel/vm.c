@@ -2,6 +2,7 @@
  * A Vm: opening with a check of the backend's tables, memory and its rules, the way down to VmOps, closing. The loop
  * over exits is in loop.c. */
 #include "accel/core.h"
+#include "sim/base/os.h"
 
 #include <string.h>
 
@@ -179,6 +180,8 @@ int vm_open(const Backend *b, const VmConfig *cfg, const LifeModel *m, const Obs
     pthread_mutex_init(&vm->ops, NULL);
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->left, NULL);
+    vm->opened_ns = os_now_ns();
+    bus_attach(vm);
     *out = vm;
     return 0;
 }
@@ -201,6 +204,9 @@ void vm_close(Vm *vm)
         pthread_cond_wait(&vm->left, &vm->lock);
     }
     pthread_mutex_unlock(&vm->lock);
+    if (vm->cfg.board && vm->cfg.board->attach) {
+        vm->cfg.board->attach(vm->cfg.board->ctx, NULL);
+    }
     for (int i = 0; i < MAX_VCPUS; i++) {
         Vcpu *v = atomic_load(&vm->vcpus[i]);
         if (v) {
@@ -430,6 +436,14 @@ static int cover_check(const Vm *vm, uint64_t at, uint64_t n, Err *err)
                    (unsigned long long)at, (unsigned long long)next);
 }
 
+bool vm_is_mapped(Vm *vm, uint64_t at, uint64_t n)
+{
+    pthread_mutex_lock(&vm->ops);
+    bool is_mapped = n && !cover_check(vm, at, n, NULL);
+    pthread_mutex_unlock(&vm->ops);
+    return is_mapped;
+}
+
 int vm_mem_read(Vm *vm, Gpa at, void *buf, size_t n, Err *err)
 {
     int rc = ops_begin(vm, CAP_map, err);
@@ -500,25 +514,75 @@ int vm_clock(Vm *vm, bool set, uint64_t *guest_ns, Err *err)
     return rc ? rc : ops_end(vm, vm->backend->vm->clock(vm->be, set, guest_ns, err));
 }
 
-int vm_save(Vm *vm, Buf *out, Err *err)
+/* The board's state is a chunk of its own before the backend's: {u32 tag, u32 len, bytes}. */
+#define TAG_BOARD 0x44524f42u /* "BORD" */
+
+/* Before the VM's operations are taken: a board at work may be waiting for them. */
+static void board_chunk_make(const Board *b, Buf *chunk)
 {
-    int rc = vm->backend->vm->save ? ops_begin(vm, CAP_save, err) : not_there(vm, "save", err);
-    if (rc) {
-        return rc;
-    }
+    Buf state = {0};
+    b->save(b->ctx, &state);
+    buf_le(chunk, TAG_BOARD, 4);
+    buf_le(chunk, state.n, 4);
+    buf_bytes(chunk, state.data, state.n);
+    buf_free(&state);
+}
+
+static int save_into(Vm *vm, const Buf *board, Buf *out, Err *err)
+{
     size_t before = out->n;
-    rc = vm->backend->vm->save(vm->be, out, err);
+    buf_bytes(out, board->data, board->n);
+    int rc = vm->backend->vm->save ? vm->backend->vm->save(vm->be, out, err) : 0;
     if (rc && out->data) {
         out->n = before;
         out->data[before] = 0;
     }
-    return ops_end(vm, rc);
+    return rc;
 }
 
+int vm_save(Vm *vm, Buf *out, Err *err)
+{
+    const Board *b = vm->cfg.board && vm->cfg.board->save ? vm->cfg.board : NULL;
+    Buf chunk = {0};
+    if (b) {
+        board_chunk_make(b, &chunk);
+    }
+    int rc = vm->backend->vm->save || b ? ops_begin(vm, CAP_save, err) : not_there(vm, "save", err);
+    if (!rc) {
+        rc = ops_end(vm, save_into(vm, &chunk, out, err));
+    }
+    buf_free(&chunk);
+    return rc;
+}
+
+/* Takes the board's chunk off the front. */
+static int board_chunk_get(Cursor *in, Cursor *state, Err *err)
+{
+    uint64_t tag = cursor_le(in, 4), len = cursor_le(in, 4);
+    const uint8_t *bytes = cursor_ok(in) && tag == TAG_BOARD ? cursor_bytes(in, len) : NULL;
+    if (!bytes) {
+        return err_set(err, ERR_INVAL, "restore: no state of a board, which this vm has");
+    }
+    *state = cursor_of(bytes, len);
+    return 0;
+}
+
+/* The board last: it is all or nothing by itself, and sets lines of vcpus that are there. */
 int vm_restore(Vm *vm, const void *bytes, size_t n, Err *err)
 {
-    int rc = vm->backend->vm->restore ? ops_begin(vm, CAP_save, err) : not_there(vm, "save", err);
-    return rc ? rc : ops_end(vm, vm->backend->vm->restore(vm->be, bytes, n, err));
+    const Board *b = vm->cfg.board && vm->cfg.board->restore ? vm->cfg.board : NULL;
+    int rc = vm->backend->vm->restore || b ? ops_begin(vm, CAP_save, err) : not_there(vm, "save", err);
+    if (rc) {
+        return rc;
+    }
+    Cursor in = cursor_of(bytes, n), state = {0};
+    rc = b ? board_chunk_get(&in, &state, err) : 0;
+    const uint8_t *rest = (const uint8_t *)bytes + (n - cursor_left(&in));
+    if (!rc && vm->backend->vm->restore) {
+        rc = vm->backend->vm->restore(vm->be, rest, cursor_left(&in), err);
+    }
+    rc = ops_end(vm, rc);
+    return rc || !b ? rc : b->restore(b->ctx, &state, err);
 }
 
 static bool has_ctl(const Caps *caps, const char *name)

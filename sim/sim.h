@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sim.h - the reference simulator as a library. The only header of sim/ (beside base/ and guest/regs.h) that others include.
  *
- * Called by accel/sim (as a backend) and by `conf sim` (a whole machine by hand). Knows nothing of scenarios, lifecycles,
+ * Called by accel/sim (as a backend, and for the board of any backend's guest) and by `conf sim` (a whole machine by hand). Knows nothing of scenarios, lifecycles,
  * YAML, Lua, or of other backends.
  *
  * A Sim owns its memory, vcpus, devices and code; sim_free ends all of them. No globals: any number of Sims per process.
@@ -161,9 +161,73 @@ MUST_USE int sim_board_load(Sim *s, const SimBoot *boot,
 const void *sim_board_fdt(const Sim *s, size_t *n);
 /* Guest time of the machine: where sim_run_all's next round begins. */
 uint64_t sim_board_now_ns(const Sim *s);
-/* One device access, for other backends' vcpus. false: no device there. */
-bool sim_board_claims(const Sim *s, uint64_t gpa);
-int sim_board_access(Sim *s, uint8_t vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+
+/* ---- a board that stands alone: devices and firmware for vcpus that are not a Sim's ----
+ * The same devices at the same addresses as sim_board makes, and the same firmware. The owner of the vcpus says what an
+ * access or a call was, and gets the answer; what the board does to vcpus it does by the call-backs.
+ * THREADS. All functions but new, free and restore are THREAD-SAFE. Call-backs come on the thread of the caller, with a
+ * lock of the board held: they must not call the board. */
+typedef struct SimBoard SimBoard;
+typedef struct {
+    void *ctx;
+    /* line: 0 software, 1 timer, 2 external, 3 external of the lower level (guest.h's GuestLine), held at a level. */
+    void (*line)(void *ctx, unsigned vcpu, unsigned line, bool level);
+    uint64_t (*now_ns)(void *ctx, unsigned vcpu); /* guest clock of the vcpu on whose behalf the board works */
+    void (*output)(void *ctx, const void *bytes, size_t n);
+    void (*finish)(void *ctx, unsigned vcpu, bool is_reset, bool is_failure); /* the guest ends the machine */
+    /* Of the firmware only. */
+    void (*pulse)(void *ctx, unsigned vcpu, unsigned line); /* pending once more; the guest itself takes it back */
+    void (*start)(void *ctx, unsigned vcpu, uint64_t entry, uint64_t arg); /* SBI 9.1; riscv64: a0 = hart, a1 = arg */
+    void (*fence)(void *ctx, unsigned vcpu); /* before it goes on, the vcpu forgets translations and fetched code */
+    bool (*is_ram)(void *ctx, uint64_t gpa, uint64_t n);
+    bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
+    bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
+} SimBoardHost;
+typedef struct {
+    const char *guest; /* "riscv64" */
+    bool is_virt;      /* as SimConfig's */
+    bool has_firmware; /* is_virt only */
+    uint32_t nvcpus;   /* their ids are 0..nvcpus - 1 and their hw_ids the same */
+} SimBoardPlan;
+/* -ERR_UNSUPPORTED: that guest has no board. host is copied. */
+MUST_USE int simboard_new(const SimBoardPlan *plan, const SimBoardHost *host, SimBoard **out, Err *err);
+void simboard_free(SimBoard *b); /* NULL is fine */
+/* Base address of the first device of a type ("uart16550"); false: that board has none. Any thread, no board needed. */
+bool simboard_find(const char *guest, bool is_virt, const char *device, uint64_t *base);
+/* Is there a device? Takes no lock. *drives_lines: it is an interrupt controller or a timer of the vcpus. */
+bool simboard_claims(const SimBoard *b, uint64_t gpa, bool *drives_lines);
+/* 0, or -ERR_FAULT: bus error. */
+int simboard_access(SimBoard *b, unsigned vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+size_t simboard_input(SimBoard *b, const void *bytes, size_t n); /* to the console; returns how many were taken */
+/* Guest clock at which simboard_tick is due for the vcpu; UINT64_MAX = none. Any call may change it. */
+uint64_t simboard_deadline(SimBoard *b, unsigned vcpu);
+void simboard_tick(SimBoard *b, unsigned vcpu);
+/* Of riscv64: an SBI call by a7, a6 and a0..a5. */
+typedef struct {
+    uint64_t ext, fid, arg[6];
+} SimBoardCall;
+typedef enum {
+    SIM_CALL_RETURN,     /* ret[0..nret - 1] into the ISA's return registers; goes on */
+    SIM_CALL_STOP,       /* stops until `start` */
+    SIM_CALL_SUSPEND,    /* as RETURN, then idles; simboard_resumed when it goes on */
+    SIM_CALL_SUSPEND_TO, /* idles; then simboard_resumed, and begins at entry with arg as after `start` */
+    SIM_CALL_OFF,        /* the machine ends; is_failure: the guest says that it failed */
+    SIM_CALL_RESET
+} SimCallAction;
+typedef struct {
+    SimCallAction action;
+    bool is_failure;
+    unsigned nret;
+    uint64_t ret[2], entry, arg;
+} SimBoardReply;
+/* Is the call the firmware's? Not: vendors' and experimental extensions (SBI 3.4), which hypervisors hand out as well. */
+bool simboard_takes(const SimBoard *b, uint64_t ext);
+void simboard_call(SimBoard *b, unsigned vcpu, const SimBoardCall *call, SimBoardReply *out);
+void simboard_resumed(SimBoard *b, unsigned vcpu);
+/* Restore into a board of the same plan fails with nothing changed; it sets the lines that devices hold: after the
+ * vcpus were restored. */
+void simboard_save(SimBoard *b, Buf *out);
+MUST_USE int simboard_restore(SimBoard *b, Cursor *in, Err *err);
 
 /* ---- watching ---- */
 typedef struct {

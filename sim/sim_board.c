@@ -420,16 +420,6 @@ uint64_t sim_board_now_ns(const Sim *s)
     return s->machine ? s->machine->round_ns : 0;
 }
 
-bool sim_board_claims(const Sim *s, uint64_t gpa)
-{
-    return s->machine && board_claims(s->machine->board, gpa);
-}
-
-int sim_board_access(Sim *s, uint8_t vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value)
-{
-    return s->machine ? board_access(s->machine->board, vcpu, gpa, size_bytes, is_write, value) : -ERR_FAULT;
-}
-
 /* ---- all vcpus in turn ---- */
 static void finish_fill(Sim *s, SimExit *out)
 {

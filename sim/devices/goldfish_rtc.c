@@ -49,11 +49,11 @@ static void rtc_reset(Device *d)
 static uint64_t rtc_deadline(const Device *d, unsigned vcpu)
 {
     const Rtc *r = d->state;
-    uint64_t now = rtc_now(d), now_ns = d->host->now_ns(d->host->ctx);
     (void)vcpu;
-    if (!r->is_armed) {
+    if (!r->is_armed) { /* asked before every entry: the clock may be far away */
         return UINT64_MAX;
     }
+    uint64_t now = rtc_now(d), now_ns = d->host->now_ns(d->host->ctx);
     uint64_t left = r->alarm_ns > now ? r->alarm_ns - now : 0;
     return left > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + left;
 }

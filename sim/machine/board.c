@@ -208,16 +208,17 @@ static const Slot *slot_at(const Board *b, uint64_t gpa)
     return NULL;
 }
 
-bool board_claims(const Board *b, uint64_t gpa)
+const BoardRow *board_claims(const Board *b, uint64_t gpa)
 {
-    return slot_at(b, gpa) != NULL;
+    const Slot *slot = slot_at(b, gpa);
+    return slot ? &b->def->rows[slot - b->slots] : NULL;
 }
 
 int board_access(Board *b, unsigned vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value)
 {
     const Slot *slot = slot_at(b, gpa);
     return slot && vcpu < b->nvcpus
-               ? slot_access(slot, vcpu, gpa - b->def->rows[slot->device->index].base, size_bytes, is_write, value)
+               ? slot_access(slot, vcpu, gpa - b->def->rows[slot - b->slots].base, size_bytes, is_write, value)
                : -ERR_FAULT;
 }
 

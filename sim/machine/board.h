@@ -67,8 +67,8 @@ size_t board_input(Board *b, const void *bytes, size_t n);
 size_t board_console_take(Board *b, void *bytes, size_t cap);
 void board_console_write(Board *b, const void *bytes, size_t n);
 
-/* By address, for vcpus that do not use the Space. false: no device there. */
-bool board_claims(const Board *b, uint64_t gpa);
+/* By address, for vcpus that do not use the Space. NULL: no device there. Takes no lock: the rows are constant. */
+const BoardRow *board_claims(const Board *b, uint64_t gpa);
 /* 0, or -ERR_FAULT: bus error (no device, or no such register). */
 int board_access(Board *b, unsigned vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
 

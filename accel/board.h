@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * board.h - boards for the guests of any backend: the simulator's devices and firmware behind accel.h's Board. The only
+ * header by which those above the waist get at sim/.
+ *
+ * A board is described by a text, so that it can be built anywhere: "riscv64,virt,vcpus=2" - guest, environment (virt or
+ * machine), vcpus, whose ids are 0..n-1. On riscv64 it has QEMU's `virt` memory map: 16550 UART (console), PLIC, finisher,
+ * Goldfish RTC, under `machine` a CLINT; under `virt` an SBI 2.0 firmware for VmConfig.firmware FW_BOARD.
+ *
+ * THREADS. input is THREAD-SAFE. The output call-back comes on the thread of the vcpu that wrote, with locks of the board
+ * held: it must not call the board, but may kick vcpus. */
+#ifndef ACCEL_BOARD_H
+#define ACCEL_BOARD_H
+
+#include "accel/accel.h"
+
+typedef struct {
+    void *ctx;
+    void (*output)(void *ctx, const void *bytes, size_t n); /* of the console; NULL = dropped */
+} BoardConsole;
+/* -ERR_INVAL: not a description of a board; -ERR_UNSUPPORTED: that guest has none. spec and console are copied. The result
+ * is given back after the Vm it served was closed. */
+MUST_USE int machine_board_new(const char *spec, const BoardConsole *console, Board **out, Err *err);
+void machine_board_free(Board *b); /* NULL is fine */
+size_t machine_board_input(Board *b, const void *bytes,
+                           size_t n); /* typed at the console; returns how many were taken */
+/* Address of a device by its word: uart, irqchip, power (the finisher), rtc, timer and ipi (the CLINT). False: the board
+ * has none, or it has no address (firmware calls). No board is needed. */
+bool machine_board_find(GuestId guest, Env env, const char *word, uint64_t *base);
+bool machine_board_exists(GuestId guest, Env env);
+#endif
