@@ -9,6 +9,7 @@ local may = {
         "sim/base", "sim/ir", "sim/machine", "sim/softmmu", "sim/interp", "sim/exec", "sim/guest", "sim/devices", "sim/boot",
         "sim/snapshot", "sim/firmware",
     },
+    ["sim/bench"] = { "sim", "sim/base" },
     ["sim/softfp"] = { "sim/base" },
     ["sim/ir"] = { "sim/base", "sim/softfp" },
     ["sim/machine"] = { "sim/base" },

@@ -57,7 +57,7 @@ static bool has_peers(void *ctx, ExecVcpu *x)
 static void on_code_page(void *ctx, ExecVcpu *x)
 {
     const Sim *s = ((SimVcpu *)ctx)->s;
-    for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
+    for (unsigned i = 0; has_peers(ctx, x) && i < SIM_MAX_VCPUS; i++) {
         if (s->vcpu[i] && s->vcpu[i]->x != x) {
             exec_code_page(s->vcpu[i]->x);
         }
@@ -76,7 +76,9 @@ static void code_written(const Sim *s, const ExecVcpu *writer, uint64_t gpa, uin
 static void on_code_written(void *ctx, ExecVcpu *x, uint64_t gpa, uint64_t n)
 {
     SimVcpu *v = ctx;
-    code_written(v->s, x, gpa, n);
+    if (has_peers(ctx, x)) {
+        code_written(v->s, x, gpa, n);
+    }
     if (sim_board_is_watched(v->s, gpa, n)) {
         sim_board_watched(v);
     }

@@ -56,13 +56,20 @@ static void page_add(ExecVcpu *v, Block *b, unsigned which, uint64_t gpa, _Atomi
     PageBlocks *p = page_get(v, gpa, flags);
     b->page_next[which] = p->blocks;
     p->blocks = b;
+    p->stores = 0;
 }
 
-static void page_watch(ExecVcpu *v, _Atomic uint8_t *flags)
+static void page_watch(ExecVcpu *v, const Fetch *at)
 {
-    if (!(atomic_fetch_or_explicit(flags, PAGE_CODE, memory_order_acq_rel) & PAGE_CODE)) {
-        mmu_flush_writes(v->mmu);
+    uint8_t flags = atomic_fetch_or(at->page, PAGE_CODE);
+    if (flags & PAGE_CODE || !(flags & PAGE_STORED)) {
+        return;
+    }
+    mmu_flush_writes_to(v->mmu, at->host);
+    if (v->host.has_peers(v->host.ctx, v)) {
         v->host.code_page(v->host.ctx, v);
+    } else {
+        atomic_fetch_and(at->page, (uint8_t)~PAGE_STORED);
     }
 }
 
@@ -171,10 +178,11 @@ static bool holds(const Block *b, uint64_t first, uint64_t last)
            (b->nbytes2 && b->gpa2 <= last && b->gpa2 + b->nbytes2 - 1 >= first);
 }
 
-/* A page without code is a page like any other again; with other vcpus about, only they know of theirs. */
+/* A page that is written again and again without code in it is a page like any other; with other vcpus about, only they know
+ * of theirs. Not at once: code that is changed is mostly run next, and then it would be watched again. */
 static void page_release(ExecVcpu *v, PageBlocks *p)
 {
-    if (!p->blocks && !v->host.has_peers(v->host.ctx, v)) {
+    if (!p->blocks && ++p->stores > STORES_TO_RELEASE && !v->host.has_peers(v->host.ctx, v)) {
         atomic_fetch_and_explicit(p->flags, (uint8_t)~PAGE_CODE, memory_order_acq_rel);
     }
 }
@@ -410,13 +418,13 @@ static void *code_make(ExecVcpu *v, Block *b)
     return code;
 }
 
-static void block_list(ExecVcpu *v, Block *b, _Atomic uint8_t *page, _Atomic uint8_t *page2)
+static void block_list(ExecVcpu *v, Block *b, const Fetch *first, const Fetch *second)
 {
-    page_add(v, b, 0, b->gpa, page);
-    page_watch(v, page); /* again: making room for the code may have released the page */
+    page_add(v, b, 0, b->gpa, first->page);
+    page_watch(v, first); /* again: making room for the code may have released the page */
     if (is_in_two_lists(b)) {
-        page_add(v, b, 1, b->gpa2, page2);
-        page_watch(v, page2);
+        page_add(v, b, 1, b->gpa2, second->page);
+        page_watch(v, second);
     }
     Block **head = &v->hash[hash_of(b->gpa, b->gva, b->mode_key)];
     b->hash_next = *head;
@@ -428,13 +436,13 @@ static Block *block_make(ExecVcpu *v, BlockKind kind, uint32_t max_insns, const 
     Maker k = {.v = v, .first = *at, .max_insns = kind == KIND_NORMAL ? insns_cap(v) : max_insns};
     Trap trap;
     ir_begin(&k.build, &v->ir, v->ops, v->f->pc, v->f->mode_key);
-    page_watch(v, at->page); /* before the bytes are read, so that no store goes unnoticed */
+    page_watch(v, at); /* before the bytes are read, so that no store goes unnoticed */
     if (!translate_block(&k, kind, &trap)) {
         v->f->trap = trap;
         return NULL;
     }
     if (k.has_second) {
-        page_watch(v, k.second.page);
+        page_watch(v, &k.second);
     }
     Block *b = block_alloc(v);
     void *code = code_make(v, b);
@@ -452,7 +460,7 @@ static Block *block_make(ExecVcpu *v, BlockKind kind, uint32_t max_insns, const 
         b->gpa2 = k.second.gpa;
         b->nbytes2 = b->nbytes - at->n;
     }
-    block_list(v, b, at->page, k.second.page);
+    block_list(v, b, at, &k.second);
     v->stats.translations++;
     return b;
 }

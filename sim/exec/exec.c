@@ -132,6 +132,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
         return is_fault ? IO_FAULT : IO_DONE;
     }
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
+    v->is_deadline_void = true;
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
         f->reply_gpa[f->nreplies] = gpa;
@@ -375,6 +376,7 @@ static int stop_left(ExecVcpu *v)
         v->is_waiting = true;
         return GO_ON;
     case STOP_HYPERCALL:
+        v->is_deadline_void = true;
         return v->host.call(v->host.ctx, v) ? (mode_refresh(v), GO_ON) : EXEC_CALL;
     case STOP_BREAK:
         v->access = (ExecAccess){.is_exec = true, .gva = v->f->pc};
@@ -461,35 +463,56 @@ static void jump_keep(ExecVcpu *v, const Block *b)
     v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
 }
 
+/* The code at pc by way of the jump cache, which knows no lengths: if it is too long for the budget it comes back at once. */
+static void *code_known(const Frame *f)
+{
+    const JumpEntry *e = &f->jump[JUMP_INDEX(f->pc)];
+    return e->pc == f->pc ? e->code : NULL;
+}
+
+/* The code at pc, found or made, cut to the budget; left: why the block before was left. NULL: *trap is the fetch's. */
+static void *code_get(ExecVcpu *v, Left left, Trap *trap)
+{
+    Block *b = block_get(v, KIND_NORMAL, 0, trap);
+    if (!b) {
+        return NULL;
+    }
+    if (left == LEFT_EXIT) {
+        exit_connect(v, b);
+    }
+    if (!exec_is_break(v, b->gva)) { /* to a breakpoint every way leads through here */
+        jump_keep(v, b);
+    }
+    if (b->ninsns > (uint64_t)v->f->budget) { /* the optimiser has made one step of it: it cannot be left half-way */
+        b = block_get(v, KIND_CUT, (uint32_t)v->f->budget, trap);
+        assert(b); /* the first byte has just been fetched; if one block can be made of it, so can a shorter one */
+    }
+    return b->code;
+}
+
 /* Runs until the budget is used up, or something happens that the outer loop must look at. */
 static int slice_run(ExecVcpu *v)
 {
     Frame *f = v->f;
     Left left = LEFT_BUDGET; /* of the block before */
+    void *code = code_known(f);
     while (f->budget > 0) {
         Trap trap;
-        Block *b = block_get(v, KIND_NORMAL, 0, &trap);
-        if (!b) {
+        bool is_known = code;
+        if (!code && !(code = code_get(v, left, &trap))) {
             trap_take(v, &trap);
             return GO_ON;
         }
-        if (left == LEFT_EXIT) {
-            exit_connect(v, b);
-        }
-        if (!exec_is_break(v, b->gva)) { /* to a breakpoint every way leads through here */
-            jump_keep(v, b);
-        }
-        if (b->ninsns > (uint64_t)f->budget) { /* the optimiser has made one step of it: it cannot be left half-way */
-            b = block_get(v, KIND_CUT, (uint32_t)f->budget, &trap);
-            assert(b); /* the first byte has just been fetched; if one block can be made of it, so can a shorter one */
-        }
+        int64_t budget = f->budget;
         v->stats.blocks++;
-        left = v->cfg.engine->enter(v->engine, b->code, f);
+        left = v->cfg.engine->enter(v->engine, code, f);
+        code = NULL;
         if (left == LEFT_EVENT && f->event == EVENT_ALONE) {
             mark_if_asked(v);
             return single_run(v);
         }
-        if ((left != LEFT_EXIT && left != LEFT_INDIRECT) || exec_is_break(v, f->pc)) {
+        bool is_too_long = is_known && left == LEFT_BUDGET && f->budget == budget;
+        if ((left != LEFT_EXIT && left != LEFT_INDIRECT && !is_too_long) || exec_is_break(v, f->pc)) {
             return left_handle(v, left);
         }
     }
@@ -502,21 +525,39 @@ bool exec_has_news(const ExecVcpu *v)
     return atomic_load(&v->posted);
 }
 
-uint64_t exec_deadline(ExecVcpu *v)
+static uint64_t min_u64(uint64_t a, uint64_t b)
 {
-    uint64_t guest = v->isa->deadline ? v->isa->deadline(v->f) : UINT64_MAX;
-    uint64_t host = v->host.deadline(v->host.ctx, v);
-    return guest < host ? guest : host;
+    return a < b ? a : b;
 }
 
-static void timers_fire(ExecVcpu *v)
+/* Within a run, only what this vcpu asks of its host moves the host's deadline. */
+static uint64_t host_deadline(ExecVcpu *v)
 {
-    uint64_t now = exec_clock_ns(v);
-    if (v->isa->deadline && v->isa->deadline(v->f) <= now) {
+    if (v->is_deadline_void) {
+        v->is_deadline_void = false;
+        v->host_deadline = v->host.deadline(v->host.ctx, v);
+    }
+    return v->host_deadline;
+}
+
+static uint64_t guest_deadline(const ExecVcpu *v)
+{
+    return v->isa->deadline ? v->isa->deadline(v->f) : UINT64_MAX;
+}
+
+uint64_t exec_deadline(ExecVcpu *v)
+{
+    return min_u64(guest_deadline(v), v->host.deadline(v->host.ctx, v));
+}
+
+static void timers_fire(ExecVcpu *v, uint64_t now)
+{
+    if (guest_deadline(v) <= now) {
         v->isa->tick(v->f, now);
     }
-    if (v->host.deadline(v->host.ctx, v) <= now) {
+    if (host_deadline(v) <= now) {
         v->host.tick(v->host.ctx, v);
+        v->is_deadline_void = true;
         take_posted(v);
     }
 }
@@ -528,7 +569,7 @@ static int idle(ExecVcpu *v, uint64_t until_ns)
         v->is_waiting = false;
         return GO_ON;
     }
-    uint64_t at = exec_deadline(v);
+    uint64_t at = min_u64(guest_deadline(v), host_deadline(v));
     if (at >= until_ns) {
         return EXEC_WAIT;
     }
@@ -547,14 +588,8 @@ static bool is_stopped_by_break(ExecVcpu *v)
     return true;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
+static void budget_set(ExecVcpu *v, uint64_t insns, uint64_t rest)
 {
-    return a < b ? a : b;
-}
-
-static void budget_set(ExecVcpu *v, uint64_t rest)
-{
-    uint64_t insns = exec_insns(v);
     v->f->budget = (int64_t)min_u64(rest, EXEC_SLICE_INSNS);
     v->f->insns_end = insns + (uint64_t)v->f->budget;
 }
@@ -562,16 +597,18 @@ static void budget_set(ExecVcpu *v, uint64_t rest)
 /* One turn: what is due now, else a slice. */
 static int turn(ExecVcpu *v, const ExecRun *until)
 {
-    Trap t = {0};
-    uint64_t now = exec_clock_ns(v);
+    Trap t;
+    uint64_t insns = exec_insns(v), now = insns + v->skipped;
     if (now >= until->until_ns) { /* what is due now is for the next run: so two runs are as one */
         return EXEC_CLOCK;
     }
-    if (v->end_insns <= exec_insns(v)) {
+    if (v->end_insns <= insns) {
         return EXEC_BUDGET;
     }
-    if (exec_deadline(v) <= now) {
-        timers_fire(v);
+    uint64_t deadline = min_u64(guest_deadline(v), host_deadline(v));
+    if (deadline <= now) {
+        timers_fire(v, now);
+        deadline = min_u64(guest_deadline(v), host_deadline(v));
     }
     if (v->isa->pending(v->f, &t)) {
         trap_take(v, &t);
@@ -583,8 +620,8 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     if (v->nbreaks && is_stopped_by_break(v)) {
         return EXEC_BREAK;
     }
-    uint64_t rest = min_u64(v->end_insns - exec_insns(v), min_u64(exec_deadline(v), until->until_ns) - now);
-    budget_set(v, until->is_step ? 1 : rest);
+    uint64_t rest = min_u64(v->end_insns - insns, min_u64(deadline, until->until_ns) - now);
+    budget_set(v, insns, until->is_step ? 1 : rest);
     return slice_run(v);
 }
 
@@ -593,6 +630,7 @@ ExecStop exec_run(ExecVcpu *v, const ExecRun *until)
     assert(!v->is_external); /* the caller has replied */
     uint64_t insns = exec_insns(v), traps = v->stats.traps;
     int stop = GO_ON;
+    v->is_deadline_void = true;
     v->end_insns = until->insns > UINT64_MAX - insns ? UINT64_MAX : insns + until->insns;
     take_posted(v);
     if (v->is_replied) {

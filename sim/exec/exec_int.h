@@ -15,6 +15,7 @@ enum {
     BLOCK_POOL = 256, /* blocks an allocation */
     MAX_POSTED_RANGES = 16,
     JUMP_TABLES = 8,
+    STORES_TO_RELEASE = 64,
 };
 
 typedef enum {
@@ -45,6 +46,7 @@ typedef struct PageBlocks {
     uint64_t page; /* gpa >> 12 */
     _Atomic uint8_t *flags;
     Block *blocks;
+    unsigned stores; /* looked at since a block was last added */
     struct PageBlocks *next;
 } PageBlocks;
 
@@ -79,8 +81,10 @@ struct ExecVcpu {
     uint64_t space_version;
     uint64_t useless_traps; /* since an instruction last retired */
     uint64_t last_trap_insns;
-    uint64_t break_insns; /* the breakpoint was reported at this count: the next run goes over it */
-    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed, has_far_links;
+    uint64_t host_deadline; /* as last asked, unless is_deadline_void */
+    uint64_t break_insns;   /* the breakpoint was reported at this count: the next run goes over it */
+    bool is_waiting, want_mark, is_ended, is_external, is_replied, is_watch_hit, is_break_passed, has_far_links,
+        is_deadline_void;
     ExecAccess access;
     ExecBreak breaks[EXEC_MAX_BREAKS];
     MmuWatch watches[EXEC_MAX_BREAKS];

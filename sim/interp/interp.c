@@ -26,31 +26,39 @@ typedef struct Head {
     Op op[];
 } Head;
 typedef struct {
-    Head head;
-    Op op[1];
-} Stub;
-typedef struct {
     uint16_t op, aux, insn, handler; /* handler: of the op alone */
 } OpMeta;                            /* what only slow paths need */
 typedef struct {
-    Op *site[IR_MAX_EXITS]; /* whose imm is the exit's Head */
-    Stub stub[IR_MAX_EXITS];
-    OpMeta *meta; /* by op */
-    uint16_t insn_at[IR_BLOCK_MAX_INSNS];
-    unsigned nexits;
+    Op *site;  /* whose imm is the Head that the exit goes to */
+    Head stub; /* back to the dispatcher */
+    Op stub_op;
+} Exit;
+/* A piece of code memory: Code, its ops, an OpMeta for each, its Exits, the offset of each instruction. */
+typedef struct Code {
+    OpMeta *meta;
+    Exit *exits;
+    uint16_t *insn_at;
+    uint32_t nexits, size_bytes;
     const IrGuest *guest;
     void *tag;
-    Head head; /* its ops follow */
+    Head head;
 } Code;
 static Code *code_of(Head *h)
 {
     return (Code *)(void *)((char *)h - offsetof(Code, head));
 }
 
+/* Sizes are multiples of CODE_GRAIN; what is released is kept by size, for the next of that size: code that is written again
+ * and again, and made again, stays in the same place. */
+enum { CODE_GRAIN = 64, CODE_SIZES = 512 };
+typedef struct Piece {
+    struct Piece *next;
+} Piece;
 typedef struct {
     const IrGuest *guest;
     uint8_t *memory; /* CODE_BYTES, touched as it is used */
     size_t used, nlive;
+    Piece *released[CODE_SIZES];
 } Interp;
 
 /* ---- handlers: one per form that the loop tells apart ---- */
@@ -71,6 +79,10 @@ typedef struct {
 #define OTHERS(X)                                                                                                      \
     X(ld_any)                                                                                                          \
     X(st_any)                                                                                                          \
+    X(ld64x2)                                                                                                          \
+    X(ld64x4)                                                                                                          \
+    X(st64x2)                                                                                                          \
+    X(st64x4)                                                                                                          \
     X(atomic) X(fence) X(fp) X(call) X(jmp) X(jmpr) X(trap) X(stop) X(sync) X(syncr) X(leave) X(leave_far)
 
 typedef enum {
@@ -92,11 +104,14 @@ typedef enum {
 #define X(name, ...) H_##name,
     LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
-#define PAIR(first, second) H_##first##__##second,
-#include "sim/interp/pairs.def"
-#undef PAIR
+#define RUN2(first, how, second)              H_##first##_##how##_##second,
+#define RUN3(first, how, second, how3, third) H_##first##_##how##_##second##_##how3##_##third,
+#include "sim/interp/runs.def"
+#undef RUN2
+#undef RUN3
         H_COUNT
 } Handler;
+typedef enum { HOW_N, HOW_P, HOW_O, HOW_V, HOW_COUNT } How; /* runs.def */
 
 /* handlers[h]: filled by a call of the loop without code, as labels are visible inside it only. */
 static Left interp_loop(Head *head, Frame *f, const void *const **handlers);
@@ -171,14 +186,24 @@ static Handler lower(const IrOp *op)
     return plain[op->op];
 }
 
-static Handler pair_of(Handler first, Handler second)
+/* The handler of a run and one more op; 0: there is none (which is movi's number, and no run's). */
+static Handler run_longer(Handler run, How how, Handler next)
 {
-    static const uint16_t pairs[H_leave_far + 1][H_leave_far + 1] = {
-#define PAIR(first, second) [H_##first][H_##second] = H_##first##__##second,
-#include "sim/interp/pairs.def"
-#undef PAIR
-    };
-    return (Handler)pairs[first][second];
+#define KEY(run, how, next) ((run)*HOW_COUNT * H_COUNT + (how)*H_COUNT + (next))
+    switch ((int)KEY(run, how, next)) {
+#define RUN2(first, how, second)                                                                                       \
+    case KEY(H_##first, HOW_##how, H_##second):                                                                        \
+        return H_##first##_##how##_##second;
+#define RUN3(first, how, second, how3, third)                                                                          \
+    case KEY(H_##first##_##how##_##second, HOW_##how3, H_##third):                                                     \
+        return H_##first##_##how##_##second##_##how3##_##third;
+#include "sim/interp/runs.def"
+#undef RUN2
+#undef RUN3
+    default:
+        return 0;
+    }
+#undef KEY
 }
 
 static void *interp_create(const IrGuest *g)
@@ -196,33 +221,69 @@ static void interp_destroy(void *engine)
     mem_free(in);
 }
 
-static Code *code_new(Interp *in, const IrBlock *b, void *tag)
+static size_t exits_count(const IrBlock *b)
 {
-    size_t size = sizeof(Code) + b->nops * (sizeof(Op) + sizeof(OpMeta));
-    size = (size + 15) & ~(size_t)15;
+    size_t n = 0;
+    for (uint32_t i = 0; i < b->nops; i++) {
+        n += b->op[i].op == IR_brcond || b->op[i].op == IR_jmp;
+    }
+    return n;
+}
+
+static void *memory_get(Interp *in, size_t size)
+{
+    size_t grains = size / CODE_GRAIN;
+    if (grains < CODE_SIZES && in->released[grains]) {
+        Piece *p = in->released[grains];
+        in->released[grains] = p->next;
+        return p;
+    }
     if (in->used + size > CODE_BYTES) {
         return NULL;
     }
-    Code *c = (Code *)(void *)(in->memory + in->used);
     in->used += size;
+    return in->memory + in->used - size;
+}
+
+static Code *code_new(Interp *in, const IrBlock *b, void *tag)
+{
+    size_t nexits = exits_count(b);
+    size_t size = sizeof(Code) + b->nops * (sizeof(Op) + sizeof(OpMeta)) + nexits * sizeof(Exit) +
+                  b->ninsns * sizeof(b->insn_at[0]);
+    size = (size + CODE_GRAIN - 1) & ~(size_t)(CODE_GRAIN - 1);
+    Code *c = memory_get(in, size);
+    if (!c) {
+        return NULL;
+    }
     in->nlive++;
     c->meta = (OpMeta *)(void *)(c->head.op + b->nops);
+    c->exits = (Exit *)(void *)(c->meta + b->nops);
+    c->insn_at = (uint16_t *)(void *)(c->exits + nexits);
     c->nexits = 0;
+    c->size_bytes = (uint32_t)size;
     c->guest = in->guest;
     c->tag = tag;
-    memcpy(c->insn_at, b->insn_at, sizeof c->insn_at);
+    memcpy(c->insn_at, b->insn_at, b->ninsns * sizeof b->insn_at[0]);
     c->head.ninsns = b->ninsns;
     c->head.pc = b->gva;
     return c;
 }
 
+/* d: what goes to the budget on the way: what the exit gives back, less what its target takes. */
+static void exit_to(Op *op, const Head *to)
+{
+    op->imm = (int64_t)(uintptr_t)to;
+    op->d = (Slot)(int16_t)(op->c - to->ninsns);
+}
+
 static void exit_add(Code *c, Op *op, uint64_t target, const void *leave)
 {
-    unsigned n = c->nexits++;
-    c->site[n] = op;
-    c->stub[n].head = (Head){.pc = target};
-    c->stub[n].op[0] = (Op){.handler = leave, .c = (Slot)n, .imm = (int64_t)(uintptr_t)c};
-    op->imm = (int64_t)(uintptr_t)&c->stub[n].head;
+    Exit *e = &c->exits[c->nexits];
+    e->site = op;
+    e->stub.ninsns = 0;
+    e->stub.pc = target;
+    e->stub_op = (Op){.handler = leave, .c = (Slot)c->nexits++, .imm = (int64_t)(uintptr_t)c};
+    exit_to(op, &e->stub);
 }
 
 static void op_lower(Code *c, const IrBlock *b, uint32_t i, const void *const *handlers)
@@ -233,11 +294,117 @@ static void op_lower(Code *c, const IrBlock *b, uint32_t i, const void *const *h
     *to = (Op){.handler = handlers[h], .d = from->d, .a = from->a, .b = from->b, .c = from->c, .imm = from->imm};
     c->meta[i] = (OpMeta){.op = from->op, .aux = from->aux, .insn = (uint16_t)from->insn, .handler = (uint16_t)h};
     if (from->op == IR_brcond || from->op == IR_jmp) {
-        to->d = (Slot)(b->ninsns - from->insn - 1); /* what this exit gives back */
+        to->c = (Slot)(b->ninsns - from->insn - 1); /* what this exit gives back */
         exit_add(c, to, (uint64_t)from->imm, handlers[H_leave]);
     } else if (from->op == IR_jmpr) {
         to->b = from->aux & JMP_EVEN;
     }
+}
+
+enum { GROUP_SPAN = 2048 };
+/* Accesses of 8 bytes after each other from one base, near each other: how many of at most 4. */
+static uint32_t group_count(const Op *op, const OpMeta *meta, uint32_t n)
+{
+    uint32_t k = 1;
+    if (meta[0].handler != H_ld64 && meta[0].handler != H_st64) {
+        return 1;
+    }
+    while (k < n && k < 4 && meta[k].handler == meta[0].handler && op[k].a == op->a &&
+           (meta[0].handler == H_st64 || op[k - 1].d != op->a) && op[k].imm - op->imm < GROUP_SPAN &&
+           op->imm - op[k].imm < GROUP_SPAN) {
+        k++;
+    }
+    return k;
+}
+
+/* One look into the TLB for all of a group: from its lowest byte (b: less the first's) to its highest (c: less the lowest). */
+static uint32_t group_lower(Code *c, uint32_t i, uint32_t n, const void *const *handlers)
+{
+    Op *op = &c->head.op[i];
+    bool is_load = c->meta[i].handler == H_ld64;
+    uint32_t k = group_count(op, &c->meta[i], n - i);
+    k = k == 3 ? 2 : k;
+    if (k < 2) {
+        return 0;
+    }
+    int64_t low = op->imm, high = op->imm;
+    for (uint32_t j = 1; j < k; j++) {
+        low = op[j].imm < low ? op[j].imm : low;
+        high = op[j].imm > high ? op[j].imm : high;
+    }
+    *(is_load ? &op->b : &op->d) = (Slot)(int16_t)(low - op->imm);
+    op->c = (Slot)(high - low + 7);
+    op->handler = handlers[is_load ? (k == 4 ? H_ld64x4 : H_ld64x2) : k == 4 ? H_st64x4 : H_st64x2];
+    return k;
+}
+
+static bool may_swap(unsigned handler)
+{
+    switch (handler) {
+    case H_add:
+    case H_and:
+    case H_or:
+    case H_xor:
+    case H_mul:
+    case H_addw:
+    case H_mulw:
+    case H_breq:
+    case H_brne:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The handler of a run and the op `to` after it, whose last is `from`. */
+static Handler run_join(Handler run, const Op *from, bool has_value, const Op *to, Handler next)
+{
+    Handler longer = 0;
+    if (has_value && to->a == from->d) {
+        if (to->d == from->d && to->b != from->d) {
+            longer = run_longer(run, HOW_O, next);
+        }
+        longer = longer ? longer : run_longer(run, HOW_P, next);
+    } else if (has_value && to->b == from->d) {
+        longer = run_longer(run, HOW_V, next);
+    }
+    return longer ? longer : run_longer(run, HOW_N, next);
+}
+
+static bool has_value(const OpMeta *m)
+{
+    IrClass cls = ir_op_info[m->op].cls;
+    return cls == CLASS_PURE || cls == CLASS_LOAD;
+}
+
+/* Gives op i the handler of the longest run or group that begins there; returns how many ops it is of. */
+static uint32_t run_lower(Code *c, uint32_t i, uint32_t nops, const void *const *handlers)
+{
+    Op *op = c->head.op;
+    const OpMeta *m = c->meta;
+    uint32_t n = group_lower(c, i, nops, handlers);
+    if (n) {
+        return n;
+    }
+    Handler run = (Handler)m[i].handler;
+    for (n = 1; i + n < nops; n++) {
+        uint32_t at = i + n;
+        bool is_value = has_value(&m[at - 1]);
+        if (group_count(&op[at], &m[at], nops - at) > 1) {
+            break;
+        }
+        if (is_value && op[at].b == op[at - 1].d && op[at].a != op[at].b && may_swap(m[at].handler)) {
+            op[at].b = op[at].a;
+            op[at].a = op[at - 1].d;
+        }
+        Handler longer = run_join(run, &op[at - 1], is_value, &op[at], (Handler)m[at].handler);
+        if (!longer) {
+            break;
+        }
+        run = longer;
+    }
+    op[i].handler = handlers[run];
+    return n;
 }
 
 static void *interp_prepare(void *engine, const IrBlock *b, void *tag)
@@ -253,12 +420,7 @@ static void *interp_prepare(void *engine, const IrBlock *b, void *tag)
     for (uint32_t i = 0; i < b->nops; i++) {
         op_lower(c, b, i, handlers);
     }
-    for (uint32_t i = 0; i + 1 < b->nops; i++) {
-        Handler pair = pair_of((Handler)c->meta[i].handler, (Handler)c->meta[i + 1].handler);
-        if (pair) {
-            c->head.op[i].handler = handlers[pair];
-            i++;
-        }
+    for (uint32_t i = 0; i < b->nops; i += run_lower(c, i, b->nops, handlers)) {
     }
     return &c->head;
 }
@@ -271,17 +433,23 @@ static void interp_link(void *engine, void *from, unsigned exit, void *to)
     Code *c = code_of(from);
     assert(exit < c->nexits);
     bool is_stub = !to || to == LINK_BY_JUMP_CACHE;
-    c->stub[exit].op[0].handler = handlers[to == LINK_BY_JUMP_CACHE ? H_leave_far : H_leave];
-    c->site[exit]->imm = (int64_t)(uintptr_t)(is_stub ? &c->stub[exit].head : to);
+    Exit *e = &c->exits[exit];
+    e->stub_op.handler = handlers[to == LINK_BY_JUMP_CACHE ? H_leave_far : H_leave];
+    exit_to(e->site, is_stub ? &e->stub : to);
 }
 
 static void interp_release(void *engine, void *code)
 {
-    (void)code;
     Interp *in = engine;
-    if (!--in->nlive) {
-        in->used =
-            0; /* code is given back when nothing is left of it: the dispatcher throws all away when it is full */
+    Code *c = code_of(code);
+    size_t grains = c->size_bytes / CODE_GRAIN;
+    if (!--in->nlive) { /* the dispatcher has thrown all away, as it was full */
+        in->used = 0;
+        memset(in->released, 0, sizeof in->released);
+    } else if (grains < CODE_SIZES) {
+        Piece *p = (Piece *)(void *)c;
+        p->next = in->released[grains];
+        in->released[grains] = p;
     }
 }
 
@@ -375,41 +543,31 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
     f->budget = budget;
     f->left_block = c->tag;
     f->left_exit = p->c;
-    f->pc = c->stub[p->c].head.pc;
+    f->pc = c->exits[p->c].stub.pc;
     return LEFT_EXIT;
 }
 
-/* ---- what an op does: used alone and in pairs ---- */
-#define INLINE static inline __attribute__((always_inline)) void
-#define NUL(name, expr)                                                                                                \
-    INLINE do_##name(Frame *f, const Op *p)                                                                            \
+/* ---- what an op does: alone and in runs ---- */
+#define PURE_FN(name, expr)                                                                                            \
+    static inline __attribute__((always_inline)) uint64_t fn_##name(uint64_t a, uint64_t b, uint64_t c, uint64_t imm)  \
     {                                                                                                                  \
-        uint64_t imm = (uint64_t)p->imm;                                                                               \
-        S(p->d) = (expr);                                                                                              \
+        (void)a;                                                                                                       \
+        (void)b;                                                                                                       \
+        (void)c;                                                                                                       \
+        (void)imm;                                                                                                     \
+        return expr;                                                                                                   \
     }
-#define UN(name, expr)                                                                                                 \
-    INLINE do_##name(Frame *f, const Op *p)                                                                            \
-    {                                                                                                                  \
-        uint64_t a = S(p->a);                                                                                          \
-        S(p->d) = (expr);                                                                                              \
-    }
+#define NUL(name, expr) PURE_FN(name, expr)
+#define UN(name, expr)  PURE_FN(name, expr)
 #define BIN(name, expr)                                                                                                \
-    INLINE do_##name(Frame *f, const Op *p)                                                                            \
+    PURE_FN(name, expr)                                                                                                \
+    static inline __attribute__((always_inline))                                                                       \
+    uint64_t fn_##name##_i(uint64_t a, uint64_t b, uint64_t c, uint64_t imm)                                           \
     {                                                                                                                  \
-        uint64_t a = S(p->a), b = S(p->b);                                                                             \
-        S(p->d) = (expr);                                                                                              \
-    }                                                                                                                  \
-    INLINE do_##name##_i(Frame *f, const Op *p)                                                                        \
-    {                                                                                                                  \
-        uint64_t a = S(p->a), b = (uint64_t)p->imm;                                                                    \
-        S(p->d) = (expr);                                                                                              \
+        (void)b;                                                                                                       \
+        return fn_##name(a, imm, c, 0);                                                                                \
     }
-#define TRI(name, expr)                                                                                                \
-    INLINE do_##name(Frame *f, const Op *p)                                                                            \
-    {                                                                                                                  \
-        uint64_t a = S(p->a), b = S(p->b), c = S(p->c);                                                                \
-        S(p->d) = (expr);                                                                                              \
-    }
+#define TRI(name, expr) PURE_FN(name, expr)
 #define FP(name, nsrc)
 #define MEM(name, ...)
 #define CTL(name, ...)
@@ -422,41 +580,46 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 #undef MEM
 #undef CTL
 
-/* ---- the loop ----
- * Locals that the compiler keeps in host registers: f, head, p, budget, the TLB's tables and key. GO runs the op at p. */
 #define GO goto * p->handler
 #define NEXT(n)                                                                                                        \
     do {                                                                                                               \
         p += (n);                                                                                                      \
         GO;                                                                                                            \
     } while (0)
-#define SPOT(q)          ((Spot){head, (q), budget})
-#define PURE_AT(name, q) do_##name(f, (q))
-#define LOAD_AT(type, q)                                                                                               \
+#define SPOT(q) ((Spot){head, (q), budget})
+/* Of each: q the op, va and vb the values of its operands a and b, before what must be done before its slow path. x is
+ * the value that it makes. */
+#define PURE_AT(name, q, va, vb)                                                                                       \
     do {                                                                                                               \
-        uint64_t gva = S((q)->a) + (uint64_t)(q)->imm, value;                                                          \
+        x = fn_##name(va, vb, S((q)->c), (uint64_t)(q)->imm);                                                          \
+        S((q)->d) = x;                                                                                                 \
+    } while (0)
+#define LOAD_AT(type, q, va, before)                                                                                   \
+    do {                                                                                                               \
+        uint64_t gva = (va) + (uint64_t)(q)->imm;                                                                      \
         const void *host = tlb_hit(reads, key, gva, sizeof(type));                                                     \
         if (__builtin_expect(host != NULL, 1)) {                                                                       \
             type loaded;                                                                                               \
             memcpy(&loaded, host, sizeof loaded);                                                                      \
-            value = (uint64_t)(int64_t)loaded;                                                                         \
+            x = (uint64_t)(int64_t)loaded;                                                                             \
         } else {                                                                                                       \
-            value = slow_load(f, gva, SPOT(q));                                                                        \
+            before;                                                                                                    \
+            x = slow_load(f, gva, SPOT(q));                                                                            \
             if (f->event) {                                                                                            \
                 return spot_event(f, &SPOT(q));                                                                        \
             }                                                                                                          \
         }                                                                                                              \
-        S((q)->d) = value;                                                                                             \
+        S((q)->d) = x;                                                                                                 \
     } while (0)
-#define STORE_AT(type, q)                                                                                              \
+#define STORE_AT(type, q, va, vb)                                                                                      \
     do {                                                                                                               \
-        uint64_t gva = S((q)->a) + (uint64_t)(q)->imm;                                                                 \
+        uint64_t value = (vb), gva = (va) + (uint64_t)(q)->imm;                                                        \
         void *host = tlb_hit(writes, key, gva, sizeof(type));                                                          \
         if (__builtin_expect(host != NULL, 1)) {                                                                       \
-            type stored = (type)S((q)->b);                                                                             \
+            type stored = (type)value;                                                                                 \
             memcpy(host, &stored, sizeof stored);                                                                      \
         } else {                                                                                                       \
-            slow_store(f, gva, S((q)->b), SPOT(q));                                                                    \
+            slow_store(f, gva, value, SPOT(q));                                                                        \
             if (f->event) {                                                                                            \
                 return spot_event(f, &SPOT(q));                                                                        \
             }                                                                                                          \
@@ -474,12 +637,17 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
     } while (0)
 #define JUMP_AT(q)                                                                                                     \
     do {                                                                                                               \
-        budget += (q)->d;                                                                                              \
-        ENTER((Head *)(uintptr_t)(q)->imm);                                                                            \
+        head = (Head *)(uintptr_t)(q)->imm;                                                                            \
+        budget += (int16_t)(q)->d;                                                                                     \
+        if (__builtin_expect(budget < 0, 0)) {                                                                         \
+            goto out_of_budget;                                                                                        \
+        }                                                                                                              \
+        p = head->op;                                                                                                  \
+        GO;                                                                                                            \
     } while (0)
-#define BRANCH_AT(expr, q)                                                                                             \
+#define BRANCH_AT(expr, q, va, vb)                                                                                     \
     do {                                                                                                               \
-        uint64_t a = S((q)->a), b = S((q)->b);                                                                         \
+        uint64_t a = (va), b = (vb);                                                                                   \
         if (expr) {                                                                                                    \
             JUMP_AT(q);                                                                                                \
         }                                                                                                              \
@@ -490,25 +658,87 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
             return spot_event(f, &SPOT(q));                                                                            \
         }                                                                                                              \
     } while (0)
-/* By name, so that pairs.def can name any form */
-#define AT_ld8(q)   LOAD_AT(uint8_t, q)
-#define AT_lds8(q)  LOAD_AT(int8_t, q)
-#define AT_ld16(q)  LOAD_AT(uint16_t, q)
-#define AT_lds16(q) LOAD_AT(int16_t, q)
-#define AT_ld32(q)  LOAD_AT(uint32_t, q)
-#define AT_lds32(q) LOAD_AT(int32_t, q)
-#define AT_ld64(q)  LOAD_AT(uint64_t, q)
-#define AT_st8(q)   STORE_AT(uint8_t, q)
-#define AT_st16(q)  STORE_AT(uint16_t, q)
-#define AT_st32(q)  STORE_AT(uint32_t, q)
-#define AT_st64(q)  STORE_AT(uint64_t, q)
-#define AT_breq(q)  BRANCH_AT(a == b, q)
-#define AT_brne(q)  BRANCH_AT(a != b, q)
-#define AT_brlt(q)  BRANCH_AT((int64_t)a < (int64_t)b, q)
-#define AT_brge(q)  BRANCH_AT((int64_t)a >= (int64_t)b, q)
-#define AT_brltu(q) BRANCH_AT(a < b, q)
-#define AT_brgeu(q) BRANCH_AT(a >= b, q)
-#define AT_jmp(q)   JUMP_AT(q)
+#define INDIRECT_AT(q, va)                                                                                             \
+    do {                                                                                                               \
+        uint64_t pc = (va) + (uint64_t)(q)->imm;                                                                       \
+        pc &= (q)->b ? ~1ull : ~0ull;                                                                                  \
+        const JumpEntry *e = &f->jump[JUMP_INDEX(pc)];                                                                 \
+        if (__builtin_expect(e->pc == pc, 1)) {                                                                        \
+            ENTER((Head *)e->code);                                                                                    \
+        }                                                                                                              \
+        f->budget = budget;                                                                                            \
+        f->pc = pc;                                                                                                    \
+        return LEFT_INDIRECT;                                                                                          \
+    } while (0)
+typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned_u64;
+/* By name, so that runs.def can name any. Which ops are in no row need no line. */
+#define AT_movi(q, va, vb, before)   PURE_AT(movi, q, va, vb)
+#define AT_mov(q, va, vb, before)    PURE_AT(mov, q, va, vb)
+#define AT_sx32(q, va, vb, before)   PURE_AT(sx32, q, va, vb)
+#define AT_zx8(q, va, vb, before)    PURE_AT(zx8, q, va, vb)
+#define AT_zx16(q, va, vb, before)   PURE_AT(zx16, q, va, vb)
+#define AT_zx32(q, va, vb, before)   PURE_AT(zx32, q, va, vb)
+#define AT_add(q, va, vb, before)    PURE_AT(add, q, va, vb)
+#define AT_add_i(q, va, vb, before)  PURE_AT(add_i, q, va, vb)
+#define AT_sub(q, va, vb, before)    PURE_AT(sub, q, va, vb)
+#define AT_and(q, va, vb, before)    PURE_AT(and, q, va, vb)
+#define AT_and_i(q, va, vb, before)  PURE_AT(and_i, q, va, vb)
+#define AT_or(q, va, vb, before)     PURE_AT(or, q, va, vb)
+#define AT_or_i(q, va, vb, before)   PURE_AT(or_i, q, va, vb)
+#define AT_xor(q, va, vb, before)    PURE_AT(xor, q, va, vb)
+#define AT_xor_i(q, va, vb, before)  PURE_AT(xor_i, q, va, vb)
+#define AT_shl_i(q, va, vb, before)  PURE_AT(shl_i, q, va, vb)
+#define AT_shr_i(q, va, vb, before)  PURE_AT(shr_i, q, va, vb)
+#define AT_sar_i(q, va, vb, before)  PURE_AT(sar_i, q, va, vb)
+#define AT_addw(q, va, vb, before)   PURE_AT(addw, q, va, vb)
+#define AT_addw_i(q, va, vb, before) PURE_AT(addw_i, q, va, vb)
+#define AT_subw(q, va, vb, before)   PURE_AT(subw, q, va, vb)
+#define AT_shlw_i(q, va, vb, before) PURE_AT(shlw_i, q, va, vb)
+#define AT_shrw_i(q, va, vb, before) PURE_AT(shrw_i, q, va, vb)
+#define AT_sarw_i(q, va, vb, before) PURE_AT(sarw_i, q, va, vb)
+#define AT_mul(q, va, vb, before)    PURE_AT(mul, q, va, vb)
+#define AT_mulw(q, va, vb, before)   PURE_AT(mulw, q, va, vb)
+#define AT_ltu(q, va, vb, before)    PURE_AT(ltu, q, va, vb)
+#define AT_lt(q, va, vb, before)     PURE_AT(lt, q, va, vb)
+#define AT_ltu_i(q, va, vb, before)  PURE_AT(ltu_i, q, va, vb)
+#define AT_lt_i(q, va, vb, before)   PURE_AT(lt_i, q, va, vb)
+#define AT_ld8(q, va, vb, before)    LOAD_AT(uint8_t, q, va, before)
+#define AT_lds8(q, va, vb, before)   LOAD_AT(int8_t, q, va, before)
+#define AT_ld16(q, va, vb, before)   LOAD_AT(uint16_t, q, va, before)
+#define AT_lds16(q, va, vb, before)  LOAD_AT(int16_t, q, va, before)
+#define AT_ld32(q, va, vb, before)   LOAD_AT(uint32_t, q, va, before)
+#define AT_lds32(q, va, vb, before)  LOAD_AT(int32_t, q, va, before)
+#define AT_ld64(q, va, vb, before)   LOAD_AT(uint64_t, q, va, before)
+#define AT_st8(q, va, vb, before)    STORE_AT(uint8_t, q, va, vb)
+#define AT_st16(q, va, vb, before)   STORE_AT(uint16_t, q, va, vb)
+#define AT_st32(q, va, vb, before)   STORE_AT(uint32_t, q, va, vb)
+#define AT_st64(q, va, vb, before)   STORE_AT(uint64_t, q, va, vb)
+#define AT_breq(q, va, vb, before)   BRANCH_AT(a == b, q, va, vb)
+#define AT_brne(q, va, vb, before)   BRANCH_AT(a != b, q, va, vb)
+#define AT_brlt(q, va, vb, before)   BRANCH_AT((int64_t)a < (int64_t)b, q, va, vb)
+#define AT_brge(q, va, vb, before)   BRANCH_AT((int64_t)a >= (int64_t)b, q, va, vb)
+#define AT_brltu(q, va, vb, before)  BRANCH_AT(a < b, q, va, vb)
+#define AT_brgeu(q, va, vb, before)  BRANCH_AT(a >= b, q, va, vb)
+#define AT_jmp(q, va, vb, before)    JUMP_AT(q)
+#define AT_jmpr(q, va, vb, before)   INDIRECT_AT(q, va)
+/* How an op is joined to the one before it, whose value is x (runs.def) */
+#define A_N(q) S((q)->a)
+#define B_N(q) S((q)->b)
+#define A_P(q) x
+#define B_P(q) S((q)->b)
+#define A_O(q) x
+#define B_O(q) S((q)->b)
+#define A_V(q) S((q)->a)
+#define B_V(q) x
+#define BEFORE_N(q)
+#define BEFORE_P(q)
+#define BEFORE_V(q)
+#define BEFORE_O(q) S((q)[-1].d) = x
+/* An op by how the next is joined to it: O leaves its value in x only. */
+#define OP_N(name, q, va, vb, before) AT_##name(q, va, vb, before)
+#define OP_P(name, q, va, vb, before) AT_##name(q, va, vb, before)
+#define OP_V(name, q, va, vb, before) AT_##name(q, va, vb, before)
+#define OP_O(name, q, va, vb, before) x = fn_##name(va, vb, S((q)->c), (uint64_t)(q)->imm)
 
 static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
 {
@@ -531,9 +761,12 @@ static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
 #define X(name, ...) [H_##name] = &&L_##name,
         LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
-#define PAIR(first, second) [H_##first##__##second] = &&L_##first##__##second,
-#include "sim/interp/pairs.def"
-#undef PAIR
+#define RUN2(first, how, second) [H_##first##_##how##_##second] = &&L_##first##_##how##_##second,
+#define RUN3(first, how, second, how3, third)                                                                          \
+    [H_##first##_##how##_##second##_##how3##_##third] = &&L_##first##_##how##_##second##_##how3##_##third,
+#include "sim/interp/runs.def"
+#undef RUN2
+#undef RUN3
     };
     if (!head) {
         *handlers = table;
@@ -543,10 +776,11 @@ static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
     int64_t budget = f->budget;
     const TlbEntry *const reads = f->tlb_read, *const writes = f->tlb_write;
     const uint64_t key = f->tlb_key;
+    uint64_t x;
     ENTER(head);
 
 #define NUL(name, expr)                                                                                                \
-    L_##name : PURE_AT(name, p);                                                                                       \
+    L_##name : PURE_AT(name, p, S(p->a), S(p->b));                                                                     \
     NEXT(1);
 #define UN(name, expr)  NUL(name, expr)
 #define TRI(name, expr) NUL(name, expr)
@@ -563,7 +797,7 @@ static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
 #undef MEM
 #undef CTL
 #define X(name, ...)                                                                                                   \
-    L_##name : AT_##name(p);                                                                                           \
+    L_##name : AT_##name(p, S(p->a), S(p->b), );                                                                       \
     NEXT(1);
     LOADS(X)
     STORES(X)
@@ -594,17 +828,46 @@ L_fence:
     atomic_thread_fence(memory_order_seq_cst);
     NEXT(1);
 L_jmp:
-    AT_jmp(p);
-L_jmpr : {
-    uint64_t pc = S(p->a) + (uint64_t)p->imm;
-    pc &= p->b ? ~1ull : ~0ull;
-    const JumpEntry *e = &f->jump[JUMP_INDEX(pc)];
-    if (__builtin_expect(e->pc == pc, 1)) {
-        ENTER((Head *)e->code);
-    }
-    f->budget = budget;
-    f->pc = pc;
-    return LEFT_INDIRECT;
+    JUMP_AT(p);
+L_jmpr:
+    INDIRECT_AT(p, S(p->a));
+#define GROUP_LOAD(k)  S(p[k].d) = *(const unaligned_u64 *)(base + p[k].imm)
+#define GROUP_STORE(k) *(unaligned_u64 *)(base + p[k].imm) = S(p[k].b)
+/* host address of what the base slot holds; a group that misses in the TLB begins with its first op alone */
+#define GROUP_AT(table, below, alone)                                                                                  \
+    const uint64_t at = S(p->a), low = at + (uint64_t)p->imm + (uint64_t)(int64_t)(int16_t)(below);                    \
+    char *base = tlb_hit(table, key, low, p->c + 1u);                                                                  \
+    if (__builtin_expect(!base, 0)) {                                                                                  \
+        goto alone;                                                                                                    \
+    }                                                                                                                  \
+    base += at - low
+L_ld64x2 : {
+    GROUP_AT(reads, p->b, L_ld64);
+    GROUP_LOAD(0);
+    GROUP_LOAD(1);
+    NEXT(2);
+}
+L_ld64x4 : {
+    GROUP_AT(reads, p->b, L_ld64);
+    GROUP_LOAD(0);
+    GROUP_LOAD(1);
+    GROUP_LOAD(2);
+    GROUP_LOAD(3);
+    NEXT(4);
+}
+L_st64x2 : {
+    GROUP_AT(writes, p->d, L_st64);
+    GROUP_STORE(0);
+    GROUP_STORE(1);
+    NEXT(2);
+}
+L_st64x4 : {
+    GROUP_AT(writes, p->d, L_st64);
+    GROUP_STORE(0);
+    GROUP_STORE(1);
+    GROUP_STORE(2);
+    GROUP_STORE(3);
+    NEXT(4);
 }
 L_trap:
     return leave_trap(f, SPOT(p));
@@ -626,12 +889,18 @@ L_leave_far : {
 }
 L_leave:
     return leave_exit(f, p, budget);
-#define PAIR(first, second)                                                                                            \
-    L_##first##__##second : AT_##first(p);                                                                             \
-    AT_##second(p + 1);                                                                                                \
+#define RUN2(first, how, second)                                                                                       \
+    L_##first##_##how##_##second : OP_##how(first, p, S(p->a), S(p->b), );                                             \
+    AT_##second(p + 1, A_##how(p + 1), B_##how(p + 1), BEFORE_##how(p + 1));                                           \
     NEXT(2);
-#include "sim/interp/pairs.def"
-#undef PAIR
+#define RUN3(first, how, second, how3, third)                                                                          \
+    L_##first##_##how##_##second##_##how3##_##third : OP_##how(first, p, S(p->a), S(p->b), );                          \
+    OP_##how3(second, p + 1, A_##how(p + 1), B_##how(p + 1), BEFORE_##how(p + 1));                                     \
+    AT_##third(p + 2, A_##how3(p + 2), B_##how3(p + 2), BEFORE_##how3(p + 2));                                         \
+    NEXT(3);
+#include "sim/interp/runs.def"
+#undef RUN2
+#undef RUN3
 
 out_of_budget:
     f->budget = budget + head->ninsns;

@@ -29,7 +29,8 @@ enum { SPACE_R = 1, SPACE_W = 2, SPACE_X = 4, SPACE_LOG_DIRTY = 8 }; /* the numb
 enum {
     PAGE_CODE = 1 /* some vcpu has translated from it: stores go the slow way */,
     PAGE_DIRTY = 2,
-    PAGE_WATCH = 4 /* stores are looked at to the byte, by whoever set it */
+    PAGE_WATCH = 4, /* stores are looked at to the byte, by whoever set it */
+    PAGE_STORED = 8 /* some vcpu may have cached the right to store to it without looking at its flags */
 };
 
 typedef struct Space Space;

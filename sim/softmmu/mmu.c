@@ -68,6 +68,9 @@ static void keys_take(Mmu *m)
 
 void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime)
 {
+    if (m->space_tag == space_tag && m->data_regime == data_regime && m->fetch_regime == fetch_regime) {
+        return; /* a flush takes new numbers by itself */
+    }
     m->space_tag = space_tag;
     m->data_regime = data_regime;
     m->fetch_regime = fetch_regime;
@@ -113,6 +116,15 @@ void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
 void mmu_flush_writes(Mmu *m)
 {
     os_pages_clear(m->f->tlb_write, sizeof(TlbEntry) * TLB_ENTRIES);
+}
+
+void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
+{
+    uint64_t page = (uint64_t)(uintptr_t)host & ~(uint64_t)PAGE_MASK;
+    TlbEntry *e = m->f->tlb_write;
+    for (size_t i = 0; i < TLB_ENTRIES; i++) {
+        e[i].tag = (e[i].tag & ~(uint64_t)PAGE_MASK) + e[i].addend == page ? 0 : e[i].tag;
+    }
 }
 
 void mmu_watch(Mmu *m, const MmuWatch *list, size_t n)
@@ -224,9 +236,14 @@ static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const 
     m->stats.fills++;
 }
 
+/* May stores to it pass by its flags? Who sets one of them afterwards sees PAGE_STORED. */
 static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
 {
-    uint8_t page = atomic_load_explicit(&hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS], memory_order_acquire);
+    _Atomic uint8_t *flags = &hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS];
+    uint8_t page = atomic_load_explicit(flags, memory_order_acquire);
+    if (!(page & PAGE_STORED)) {
+        page = atomic_fetch_or(flags, PAGE_STORED);
+    }
     return !(page & (PAGE_CODE | PAGE_WATCH)) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
 }
 

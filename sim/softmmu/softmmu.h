@@ -59,7 +59,14 @@ static inline void *tlb_hit(const TlbEntry *table, uint64_t key, uint64_t gva, u
 {
     const TlbEntry *e = &table[TLB_INDEX(gva)];
     uint64_t tag = ((gva + size_bytes - 1) & ~0xfffull) | key;
-    return __builtin_expect(e->tag == tag, 1) ? (void *)(uintptr_t)(gva + e->addend) : NULL;
+    if (__builtin_expect(e->tag != tag, 0)) {
+        return NULL;
+    }
+    void *host = (void *)(uintptr_t)(gva + e->addend);
+    if (!host) {
+        __builtin_unreachable(); /* so that the caller's test for NULL is the one of the tag */
+    }
+    return host;
 }
 
 /* ---- devices and what is outside: what the dispatcher supplies ---- */
@@ -92,6 +99,7 @@ uint64_t mmu_fetch_key(const Mmu *m);
 /* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. */
 void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
 void mmu_flush_writes(Mmu *m);                          /* entries for stores: some page became PAGE_CODE or clean */
+void mmu_flush_writes_to(Mmu *m, const uint8_t *host);  /* those to the page of RAM that this byte is in */
 void mmu_watch(Mmu *m, const MmuWatch *list, size_t n); /* replaces the set; borrowed */
 
 /* ---- the slow path; engines call it when tlb_hit fails. Sets f->event and returns 0 when it cannot go on. ---- */
