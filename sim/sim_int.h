@@ -49,7 +49,7 @@ struct Sim {
     const GuestIsa *isa;
     void *cpu;
     Space *space;
-    SimVcpu *vcpu[SIM_MAX_VCPUS];
+    _Atomic(SimVcpu *) vcpu[SIM_MAX_VCPUS]; /* one that runs looks for the others while more are made */
     _Atomic unsigned nvcpus;
     SlotReg *slot_regs; /* the guest's registers by slot */
     size_t nslot_regs;
