@@ -2,6 +2,7 @@
  * main.c - the program `conf`: finds the subcommand, and wires together what the libraries keep apart. */
 #include "conformance/cli.h"
 #include "conformance/cmd.h"
+#include "conformance/diff.h"
 #include "conformance/run.h"
 #include "lua/conf_lua.h"
 #include "sim/base/mem.h"
@@ -29,6 +30,11 @@ int cmd_lint(int argc, char **argv)
     return lint_main(&HOOKS, argc, argv);
 }
 
+static int cmd_diff(int argc, char **argv)
+{
+    return diff_main(&HOOKS, argc, argv);
+}
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -42,6 +48,7 @@ static const struct {
     {"backends", cmd_backends, "what can run here, and why not"},
     {"asm", cmd_asm, "assemble guest code"},
     {"disasm", cmd_disasm, "disassemble guest code"},
+    {"diff", cmd_diff, "find where two backends go apart"},
     {"sim", cmd_sim, "run a whole machine on the simulator"},
     {"repl", cmd_repl, "drive a virtual machine by hand"},
 };

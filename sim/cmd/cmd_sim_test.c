@@ -133,7 +133,7 @@ TEST(cmd_sim, an_idle_guest_waits_for_input_without_working)
     CHECK_STR(line, "ready\n");
     usleep(300000);
     clockid_t clock;
-    struct timespec before, after;
+    struct timespec before = {0}, after = {0};
     CHECK(!clock_getcpuclockid(j.pid, &clock) && !clock_gettime(clock, &before));
     usleep(300000);
     CHECK(!clock_gettime(clock, &after));

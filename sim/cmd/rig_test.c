@@ -163,7 +163,7 @@ static void command(const char *args, const Image *image)
 
 Job job_start(const char *args, const Image *image)
 {
-    int in[2], out[2], err[2];
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
     CHECK(!pipe(in) && !pipe(out) && !pipe(err));
     fflush(stdout);
     fflush(stderr);
@@ -285,7 +285,7 @@ static void shell(int events, int orders, const char *args, const Image *image, 
 
 void tty_start(Tty *t, const char *args, const Image *image, int out)
 {
-    int events[2], orders[2];
+    int events[2] = {-1, -1}, orders[2] = {-1, -1};
     CHECK(!pipe(events) && !pipe(orders));
     *t = (Tty){.events = events[0], .orders = orders[1]};
     fflush(stdout);
@@ -347,7 +347,7 @@ void tty_continue(Tty *t)
 int tty_end(Tty *t, bool *is_same)
 {
     struct termios after, fresh;
-    int status = hear(t, 'E'), master, slave;
+    int status = hear(t, 'E'), master = -1, slave = -1;
     CHECK(!tcgetattr(t->master, &after));
     CHECK(!openpty(&master, &slave, NULL, NULL, NULL)); /* a new terminal is as ours was */
     CHECK(!tcgetattr(master, &fresh));
