@@ -680,9 +680,8 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->random = cfg->block_seed + id;
     v->f = x_alloc(cfg->isa->ir.frame_bytes);
     v->f->vcpu = v;
-    v->f->jump = os_pages_new(sizeof(JumpEntry) << JUMP_BITS);
-    v->hash = os_pages_new(sizeof(Block *) << BLOCK_HASH_BITS);
-    v->pages = os_pages_new(sizeof(PageBlocks *) << PAGE_HASH_BITS);
+    v->tables = os_pages_new(sizeof *v->tables);
+    v->f->jump = v->tables->jump;
     v->engine = cfg->engine->create(&cfg->isa->ir);
     v->space_version = space_version(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);
@@ -704,9 +703,7 @@ void exec_free(ExecVcpu *v)
     blocks_free(v);
     v->cfg.engine->destroy(v->engine);
     mmu_free(v->mmu);
-    os_pages_free(v->f->jump, sizeof(JumpEntry) << JUMP_BITS);
-    os_pages_free(v->hash, sizeof(Block *) << BLOCK_HASH_BITS);
-    os_pages_free(v->pages, sizeof(PageBlocks *) << PAGE_HASH_BITS);
+    os_pages_free(v->tables, sizeof *v->tables);
     pthread_mutex_destroy(&v->post_lock);
     mem_free(v->f);
     mem_free(v);
