@@ -106,7 +106,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
         return is_fault ? IO_FAULT : IO_DONE;
     }
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
-    v->is_deadline_void = true;
+    v->is_deadline_void = v->is_deadline_void || is_write;
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
         f->reply[f->nreplies++] = *value;
