@@ -9,10 +9,12 @@
 enum { PAGE_MASK = SPACE_PAGE_BYTES - 1 };
 
 /* ---- keeping ---- */
+/* Blocks of a page lie near each other in the table, so that a small program touches little of it. */
 static size_t hash_of(uint64_t gpa, uint64_t gva, uint32_t mode_key)
 {
-    uint64_t h = (gpa ^ gva << 7 ^ (uint64_t)mode_key << 32) * 0x9e3779b97f4a7c15ull;
-    return (size_t)(h >> (64 - BLOCK_HASH_BITS));
+    uint64_t page =
+        (gpa >> MMU_PAGE_BITS ^ gva >> MMU_PAGE_BITS << 7 ^ (uint64_t)mode_key << 32) * 0x9e3779b97f4a7c15ull;
+    return (size_t)((page >> (64 - BLOCK_HASH_BITS)) + ((gpa & PAGE_MASK) >> 1)) & ((1u << BLOCK_HASH_BITS) - 1);
 }
 
 static Block *block_alloc(ExecVcpu *v)
@@ -34,7 +36,7 @@ static Block *block_alloc(ExecVcpu *v)
 static PageBlocks *page_get(ExecVcpu *v, uint64_t gpa, _Atomic uint8_t *flags)
 {
     uint64_t page = gpa >> MMU_PAGE_BITS;
-    PageBlocks **at = &v->pages[page & ((1u << PAGE_HASH_BITS) - 1)];
+    PageBlocks **at = &v->tables->pages[page & ((1u << PAGE_HASH_BITS) - 1)];
     for (PageBlocks *p = *at; p; p = p->next) {
         if (p->page == page) {
             p->flags = flags ? flags : p->flags;
@@ -122,7 +124,7 @@ static void unlink_out(Block *b, unsigned exit)
 /* ---- dropping ---- */
 static void hash_remove(ExecVcpu *v, Block *b)
 {
-    Block **at = &v->hash[hash_of(b->gpa, b->gva, b->mode_key)];
+    Block **at = &v->tables->hash[hash_of(b->gpa, b->gva, b->mode_key)];
     while (*at != b) {
         at = &(*at)->hash_next;
     }
@@ -141,7 +143,7 @@ static void block_kill(ExecVcpu *v, Block *b)
         }
     }
     for (size_t t = 0; t < JUMP_TABLES; t++) {
-        JumpEntry *e = &v->jumps[(t << JUMP_BITS) + JUMP_INDEX(b->gva)];
+        JumpEntry *e = &v->tables->jump[t][JUMP_INDEX(b->gva)];
         if (e->code == b->code) {
             *e = JUMP_FREE(JUMP_INDEX(b->gva));
         }
@@ -221,7 +223,7 @@ bool blocks_drop(ExecVcpu *v, uint64_t gpa, uint64_t n)
 void blocks_drop_all(ExecVcpu *v)
 {
     for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
-        for (PageBlocks *p = v->pages[i]; p; p = p->next) {
+        for (PageBlocks *p = v->tables->pages[i]; p; p = p->next) {
             page_drop(v, p, 0, UINT64_MAX);
         }
     }
@@ -243,9 +245,9 @@ void blocks_free(ExecVcpu *v)
     blocks_drop_all(v);
     blocks_reap(v);
     for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
-        while (v->pages[i]) {
-            PageBlocks *p = v->pages[i];
-            v->pages[i] = p->next;
+        while (v->tables->pages[i]) {
+            PageBlocks *p = v->tables->pages[i];
+            v->tables->pages[i] = p->next;
             mem_free(p);
         }
     }
@@ -258,7 +260,7 @@ void blocks_free(ExecVcpu *v)
 /* ---- instructions that end their block ---- */
 static uint64_t *alone_slot(ExecVcpu *v, uint64_t gpa)
 {
-    return &v->alone[(gpa >> 1 ^ gpa >> 11) % ALONE_MARKS];
+    return &v->tables->alone[(gpa >> 1 ^ gpa >> 11) % ALONE_MARKS];
 }
 
 static bool is_alone(ExecVcpu *v, uint64_t gpa)
@@ -426,7 +428,7 @@ static void block_list(ExecVcpu *v, Block *b, const Fetch *first, const Fetch *s
         page_add(v, b, 1, b->gpa2, second->page);
         page_watch(v, second);
     }
-    Block **head = &v->hash[hash_of(b->gpa, b->gva, b->mode_key)];
+    Block **head = &v->tables->hash[hash_of(b->gpa, b->gva, b->mode_key)];
     b->hash_next = *head;
     *head = b;
 }
@@ -472,7 +474,7 @@ Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap)
     if (!mmu_fetch(v->mmu, f->pc, &at, trap)) {
         return NULL;
     }
-    for (Block *b = v->hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
+    for (Block *b = v->tables->hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
         if (b->gpa == at.gpa && b->gva == f->pc && b->mode_key == f->mode_key && b->kind == kind &&
             b->cut == max_insns) {
             if (!b->nbytes2) {

@@ -77,11 +77,13 @@ static void jump_select(ExecVcpu *v, uint64_t key)
     }
     if (i == JUMP_TABLES) {
         i = v->jump_next++ % JUMP_TABLES;
+        if (v->jump_key[i]) { /* else its pages are untouched, and stay so */
+            memset(v->tables->jump[i], 0, sizeof v->tables->jump[i]);
+        }
         v->jump_key[i] = key;
-        memset(v->jumps + ((size_t)i << JUMP_BITS), 0, sizeof(JumpEntry) << JUMP_BITS);
-        v->jumps[(size_t)i << JUMP_BITS] = JUMP_FREE(0);
+        v->tables->jump[i][0] = JUMP_FREE(0);
     }
-    v->f->jump = v->jumps + ((size_t)i << JUMP_BITS);
+    v->f->jump = v->tables->jump[i];
 }
 
 static void mode_refresh(ExecVcpu *v)
@@ -132,7 +134,7 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
         return is_fault ? IO_FAULT : IO_DONE;
     }
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
-    v->is_deadline_void = true;
+    v->is_deadline_void = v->is_deadline_void || is_write;
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
         f->reply_gpa[f->nreplies] = gpa;
@@ -717,10 +719,8 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->random = cfg->block_seed + id;
     v->f = x_alloc(cfg->isa->ir.frame_bytes);
     v->f->vcpu = v;
-    v->jumps = os_pages_new(JUMP_TABLES * sizeof(JumpEntry) << JUMP_BITS);
-    v->f->jump = v->jumps; /* until the first mode_refresh, before which nothing runs */
-    v->hash = os_pages_new(sizeof(Block *) << BLOCK_HASH_BITS);
-    v->pages = os_pages_new(sizeof(PageBlocks *) << PAGE_HASH_BITS);
+    v->tables = os_pages_new(sizeof *v->tables);
+    v->f->jump = v->tables->jump[0]; /* until the first mode_refresh, before which nothing runs */
     v->engine = cfg->engine->create(&cfg->isa->ir);
     v->space_version = space_version(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);
@@ -742,9 +742,7 @@ void exec_free(ExecVcpu *v)
     blocks_free(v);
     v->cfg.engine->destroy(v->engine);
     mmu_free(v->mmu);
-    os_pages_free(v->jumps, JUMP_TABLES * sizeof(JumpEntry) << JUMP_BITS);
-    os_pages_free(v->hash, sizeof(Block *) << BLOCK_HASH_BITS);
-    os_pages_free(v->pages, sizeof(PageBlocks *) << PAGE_HASH_BITS);
+    os_pages_free(v->tables, sizeof *v->tables);
     pthread_mutex_destroy(&v->post_lock);
     mem_free(v->f);
     mem_free(v);

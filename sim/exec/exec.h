@@ -32,8 +32,10 @@ typedef struct {
     void *ctx;
     /* A device access; EXTERNAL stops as mmio_*. */
     IoResult (*io)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
-    uint64_t (*deadline)(void *ctx, ExecVcpu *v); /* of devices, for this vcpu, in its guest clock; UINT64_MAX = none */
-    void (*tick)(void *ctx, ExecVcpu *v);         /* that instant is reached */
+    /* Of devices, for this vcpu, in its guest clock; UINT64_MAX = none. Within exec_run only writes, calls and ticks of this
+     * vcpu may move it: it is asked again after those. */
+    uint64_t (*deadline)(void *ctx, ExecVcpu *v);
+    void (*tick)(void *ctx, ExecVcpu *v); /* that instant is reached */
     /* A call to the level above: true if it was served and the guest goes on. */
     bool (*call)(void *ctx, ExecVcpu *v);
     /* Other vcpus of the same memory: whether there are any; a page has become PAGE_CODE (exec_code_page each of them); bytes

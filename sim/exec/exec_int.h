@@ -50,6 +50,13 @@ typedef struct PageBlocks {
     struct PageBlocks *next;
 } PageBlocks;
 
+typedef struct {                                 /* in os_pages: touched as it is used */
+    JumpEntry jump[JUMP_TABLES][1 << JUMP_BITS]; /* each of one context; Frame.jump is one of them */
+    Block *hash[1 << BLOCK_HASH_BITS];
+    PageBlocks *pages[1 << PAGE_HASH_BITS];
+    uint64_t alone[ALONE_MARKS]; /* gpa + 1 of instructions that end their block */
+} ExecTables;
+
 enum { POST_KICK = 1, POST_LINES = 2, POST_CODE = 4, POST_WRITES = 8 };
 
 struct ExecVcpu {
@@ -61,17 +68,14 @@ struct ExecVcpu {
     Mmu *mmu;
     void *engine;
 
-    JumpEntry *jumps; /* JUMP_TABLES tables, each of one context; Frame.jump is one of them */
     uint64_t jump_key[JUMP_TABLES];
     unsigned jump_next; /* to be given to a new context */
 
     /* blocks.c */
-    Block **hash;
-    PageBlocks **pages;
+    ExecTables *tables;
     Block *dead, *spare;
     VEC(Block *) pools;
-    uint64_t alone[ALONE_MARKS]; /* gpa + 1 of instructions that end their block */
-    uint64_t random;             /* state of block_seed */
+    uint64_t random; /* state of block_seed */
     IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock ir;
 

@@ -297,7 +297,7 @@ static void op_lower(Code *c, const IrBlock *b, uint32_t i, const void *const *h
         to->c = (Slot)(b->ninsns - from->insn - 1); /* what this exit gives back */
         exit_add(c, to, (uint64_t)from->imm, handlers[H_leave]);
     } else if (from->op == IR_jmpr) {
-        to->b = from->aux & JMP_EVEN;
+        to->b = (Slot)(from->aux & JMP_EVEN ? ~1u : ~0u); /* sign-extended: what stays of the target */
     }
 }
 
@@ -661,7 +661,7 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 #define INDIRECT_AT(q, va)                                                                                             \
     do {                                                                                                               \
         uint64_t pc = (va) + (uint64_t)(q)->imm;                                                                       \
-        pc &= (q)->b ? ~1ull : ~0ull;                                                                                  \
+        pc &= (uint64_t)(int64_t)(int16_t)(q)->b;                                                                      \
         const JumpEntry *e = &f->jump[JUMP_INDEX(pc)];                                                                 \
         if (__builtin_expect(e->pc == pc, 1)) {                                                                        \
             ENTER((Head *)e->code);                                                                                    \

@@ -45,7 +45,8 @@ typedef struct DeviceType {
     /* 0, or -ERR_FAULT: no register there (bus error). offset is aligned to size_bytes and inside the window. */
     int (*read)(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value);
     int (*write)(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value);
-    /* NULL = has no time. Next instant at which tick() must be called for this vcpu; UINT64_MAX = none. */
+    /* NULL = has no time. Next instant at which tick() must be called for this vcpu; UINT64_MAX = none. A read
+     * does not move it. */
     uint64_t (*deadline)(const Device *d, unsigned vcpu);
     void (*tick)(Device *d, unsigned vcpu); /* now_ns() >= deadline(): move wires */
     /* NULL = none. Bytes have come in from outside (console); returns how many were taken. */

@@ -11,7 +11,7 @@ enum { KEY_MAX = 0xfff, EPOCH_MAX = 0xfffff, PAGE_MASK = SPACE_PAGE_BYTES - 1 };
 /* ---- contexts ---- */
 static void tables_clear(Mmu *m)
 {
-    os_pages_clear(m->tables, 2 * sizeof(TlbEntry) * TLB_ENTRIES);
+    os_pages_clear(m, sizeof m->reads + sizeof m->writes);
     memset(m->fetches, 0, sizeof m->fetches);
     memset(m->contexts, 0, sizeof m->contexts);
     memset(m->global_key, 0, sizeof m->global_key);
@@ -115,7 +115,7 @@ void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
 
 void mmu_flush_writes(Mmu *m)
 {
-    os_pages_clear(m->f->tlb_write, sizeof(TlbEntry) * TLB_ENTRIES);
+    os_pages_clear(m->writes, sizeof m->writes);
 }
 
 void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
@@ -136,15 +136,14 @@ void mmu_watch(Mmu *m, const MmuWatch *list, size_t n)
 
 Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host)
 {
-    Mmu *m = x_alloc(sizeof *m);
+    Mmu *m = os_pages_new(sizeof *m);
     m->f = f;
     m->space = space;
     m->guest = guest;
     m->host = *host;
-    m->tables = os_pages_new(2 * sizeof(TlbEntry) * TLB_ENTRIES);
     f->mmu = m;
-    f->tlb_read = m->tables;
-    f->tlb_write = m->tables + TLB_ENTRIES;
+    f->tlb_read = m->reads;
+    f->tlb_write = m->writes;
     keys_take(m);
     return m;
 }
@@ -152,8 +151,7 @@ Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host)
 void mmu_free(Mmu *m)
 {
     if (m) {
-        os_pages_free(m->tables, 2 * sizeof(TlbEntry) * TLB_ENTRIES);
-        mem_free(m);
+        os_pages_free(m, sizeof *m);
     }
 }
 

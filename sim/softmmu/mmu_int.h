@@ -25,12 +25,12 @@ typedef struct {
     Walk walk;
 } GlobalEntry;
 
-struct Mmu {
+struct Mmu { /* in os_pages: most of it is never touched */
+    TlbEntry reads[TLB_ENTRIES], writes[TLB_ENTRIES];
     Frame *f;
     Space *space;
     const MmuGuest *guest;
     MmuHost host;
-    TlbEntry *tables; /* loads, then stores */
     uint64_t last_key, data_key, fetch_key, space_tag, epoch;
     unsigned data_regime, fetch_regime;
     bool has_large; /* since the tables were cleared some mapping was larger than a page */

@@ -55,8 +55,3 @@ m_trap:
 tohost:   .dword 0
     .balign 64
 fromhost: .dword 0
-
-    .section .bss
-    .balign 16
-    .space 65536
-stack_top:
