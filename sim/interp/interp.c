@@ -599,9 +599,7 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
         uint64_t gva = (va) + (uint64_t)(q)->imm;                                                                      \
         const void *host = tlb_hit(reads, key, gva, sizeof(type));                                                     \
         if (__builtin_expect(host != NULL, 1)) {                                                                       \
-            type loaded;                                                                                               \
-            memcpy(&loaded, host, sizeof loaded);                                                                      \
-            x = (uint64_t)(int64_t)loaded;                                                                             \
+            x = (uint64_t)(int64_t) * (const type *)host;                                                              \
         } else {                                                                                                       \
             before;                                                                                                    \
             x = slow_load(f, gva, SPOT(q));                                                                            \
@@ -616,8 +614,7 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
         uint64_t value = (vb), gva = (va) + (uint64_t)(q)->imm;                                                        \
         void *host = tlb_hit(writes, key, gva, sizeof(type));                                                          \
         if (__builtin_expect(host != NULL, 1)) {                                                                       \
-            type stored = (type)value;                                                                                 \
-            memcpy(host, &stored, sizeof stored);                                                                      \
+            *(type *)host = (type)value;                                                                               \
         } else {                                                                                                       \
             slow_store(f, gva, value, SPOT(q));                                                                        \
             if (f->event) {                                                                                            \
@@ -670,7 +667,6 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
         f->pc = pc;                                                                                                    \
         return LEFT_INDIRECT;                                                                                          \
     } while (0)
-typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned_u64;
 /* By name, so that runs.def can name any. Which ops are in no row need no line. */
 #define AT_movi(q, va, vb, before)   PURE_AT(movi, q, va, vb)
 #define AT_mov(q, va, vb, before)    PURE_AT(mov, q, va, vb)
@@ -702,17 +698,17 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned_u64;
 #define AT_lt(q, va, vb, before)     PURE_AT(lt, q, va, vb)
 #define AT_ltu_i(q, va, vb, before)  PURE_AT(ltu_i, q, va, vb)
 #define AT_lt_i(q, va, vb, before)   PURE_AT(lt_i, q, va, vb)
-#define AT_ld8(q, va, vb, before)    LOAD_AT(uint8_t, q, va, before)
-#define AT_lds8(q, va, vb, before)   LOAD_AT(int8_t, q, va, before)
-#define AT_ld16(q, va, vb, before)   LOAD_AT(uint16_t, q, va, before)
-#define AT_lds16(q, va, vb, before)  LOAD_AT(int16_t, q, va, before)
-#define AT_ld32(q, va, vb, before)   LOAD_AT(uint32_t, q, va, before)
-#define AT_lds32(q, va, vb, before)  LOAD_AT(int32_t, q, va, before)
-#define AT_ld64(q, va, vb, before)   LOAD_AT(uint64_t, q, va, before)
-#define AT_st8(q, va, vb, before)    STORE_AT(uint8_t, q, va, vb)
-#define AT_st16(q, va, vb, before)   STORE_AT(uint16_t, q, va, vb)
-#define AT_st32(q, va, vb, before)   STORE_AT(uint32_t, q, va, vb)
-#define AT_st64(q, va, vb, before)   STORE_AT(uint64_t, q, va, vb)
+#define AT_ld8(q, va, vb, before)    LOAD_AT(GuestU8, q, va, before)
+#define AT_lds8(q, va, vb, before)   LOAD_AT(GuestS8, q, va, before)
+#define AT_ld16(q, va, vb, before)   LOAD_AT(GuestU16, q, va, before)
+#define AT_lds16(q, va, vb, before)  LOAD_AT(GuestS16, q, va, before)
+#define AT_ld32(q, va, vb, before)   LOAD_AT(GuestU32, q, va, before)
+#define AT_lds32(q, va, vb, before)  LOAD_AT(GuestS32, q, va, before)
+#define AT_ld64(q, va, vb, before)   LOAD_AT(GuestU64, q, va, before)
+#define AT_st8(q, va, vb, before)    STORE_AT(GuestU8, q, va, vb)
+#define AT_st16(q, va, vb, before)   STORE_AT(GuestU16, q, va, vb)
+#define AT_st32(q, va, vb, before)   STORE_AT(GuestU32, q, va, vb)
+#define AT_st64(q, va, vb, before)   STORE_AT(GuestU64, q, va, vb)
 #define AT_breq(q, va, vb, before)   BRANCH_AT(a == b, q, va, vb)
 #define AT_brne(q, va, vb, before)   BRANCH_AT(a != b, q, va, vb)
 #define AT_brlt(q, va, vb, before)   BRANCH_AT((int64_t)a < (int64_t)b, q, va, vb)
@@ -740,7 +736,7 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned_u64;
 #define OP_V(name, q, va, vb, before) AT_##name(q, va, vb, before)
 #define OP_O(name, q, va, vb, before) x = fn_##name(va, vb, S((q)->c), (uint64_t)(q)->imm)
 
-static Left interp_loop(Head *head, Frame *f, const void *const **handlers)
+static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **handlers)
 {
     static const void *const table[H_COUNT] = {
 #define NUL(name, expr) [H_##name] = &&L_##name,
@@ -831,8 +827,8 @@ L_jmp:
     JUMP_AT(p);
 L_jmpr:
     INDIRECT_AT(p, S(p->a));
-#define GROUP_LOAD(k)  S(p[k].d) = *(const unaligned_u64 *)(base + p[k].imm)
-#define GROUP_STORE(k) *(unaligned_u64 *)(base + p[k].imm) = S(p[k].b)
+#define GROUP_LOAD(k)  S(p[k].d) = *(const GuestU64 *)(base + p[k].imm)
+#define GROUP_STORE(k) *(GuestU64 *)(base + p[k].imm) = S(p[k].b)
 /* host address of what the base slot holds; a group that misses in the TLB begins with its first op alone */
 #define GROUP_AT(table, below, alone)                                                                                  \
     const uint64_t at = S(p->a), low = at + (uint64_t)p->imm + (uint64_t)(int64_t)(int16_t)(below);                    \

@@ -328,42 +328,40 @@ bool mmu_resolve(Mmu *m, uint64_t gva, Access acc, uint32_t aux, Resolved *out)
 }
 
 /* ---- the slow path ---- */
-static uint64_t ram_get(const uint8_t *p, unsigned size_bytes)
+static GUEST_ACCESS uint64_t ram_get(const uint8_t *p, unsigned size_bytes)
 {
     uint64_t v = 0;
     switch (size_bytes) {
-    case 1:
-        return *p;
-    case 2: {
-        uint16_t x;
-        memcpy(&x, p, 2);
-        return x;
-    }
-    case 4: {
-        uint32_t x;
-        memcpy(&x, p, 4);
-        return x;
-    }
-    default:
-        memcpy(&v, p, size_bytes);
+    case 2:
+        return *(const GuestU16 *)p;
+    case 4:
+        return *(const GuestU32 *)p;
+    case 8:
+        return *(const GuestU64 *)p;
+    default: /* a byte, or a piece of an access that crosses a page */
+        for (unsigned i = size_bytes; i--;) {
+            v = v << 8 | p[i];
+        }
         return v;
     }
 }
 
-static void ram_put(uint8_t *p, unsigned size_bytes, uint64_t value)
+static GUEST_ACCESS void ram_put(uint8_t *p, unsigned size_bytes, uint64_t value)
 {
     switch (size_bytes) {
-    case 1:
-        *p = (uint8_t)value;
-        break;
     case 2:
-        memcpy(p, &(uint16_t){(uint16_t)value}, 2);
+        *(GuestU16 *)p = (uint16_t)value;
         break;
     case 4:
-        memcpy(p, &(uint32_t){(uint32_t)value}, 4);
+        *(GuestU32 *)p = (uint32_t)value;
+        break;
+    case 8:
+        *(GuestU64 *)p = value;
         break;
     default:
-        memcpy(p, &value, size_bytes);
+        for (unsigned i = 0; i < size_bytes; i++, value >>= 8) {
+            p[i] = (uint8_t)value;
+        }
         break;
     }
 }

@@ -48,6 +48,19 @@ typedef struct MmuGuest {
     void (*align_fault)(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);
 } MmuGuest;
 
+/* ---- guest memory from the host's side ----
+ * Guests may race in their own memory, and misalign: both are theirs, and no bug of ours. GUEST_ACCESS marks the functions that
+ * access it for them, so that a race detector looks at the simulator and not at its guests. */
+#define GUEST_ACCESS __attribute__((no_sanitize("thread")))
+#define GUEST_TYPE   __attribute__((aligned(1), may_alias))
+typedef uint8_t GUEST_TYPE GuestU8;
+typedef int8_t GUEST_TYPE GuestS8;
+typedef uint16_t GUEST_TYPE GuestU16;
+typedef int16_t GUEST_TYPE GuestS16;
+typedef uint32_t GUEST_TYPE GuestU32;
+typedef int32_t GUEST_TYPE GuestS32;
+typedef uint64_t GUEST_TYPE GuestU64;
+
 /* ---- the TLB ---- */
 typedef struct TlbEntry {
     uint64_t tag, addend;
