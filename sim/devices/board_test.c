@@ -202,8 +202,11 @@ TEST(board, attached_to_a_space_its_devices_are_found_there)
     Host *h = host_new(false, 1);
     Space *s = space_new();
     SpaceHit hit;
-    CHECK_INT(board_attach(h->b, s, NULL), 0);
-    CHECK(space_find(s, UART + 5, &hit) && hit.device && hit.gpa == UART);
+    if (!CHECK(!board_attach(h->b, s, NULL) && space_find(s, UART + 5, &hit) && hit.device && hit.gpa == UART)) {
+        space_free(s);
+        host_free(h);
+        return;
+    }
     uint64_t value;
     CHECK_INT(hit.device->read(hit.ctx, 0, 5, 1, &value), 0);
     CHECK_INT(value, 0x60);
@@ -256,7 +259,10 @@ TEST(board, a_state_of_another_board_or_a_damaged_one_is_refused_and_changes_not
     board_save(h->b, &b);
     Cursor c = cursor_of(b.data, b.n);
     CHECK_INT(board_restore(virt->b, &c, &err), -ERR_INVAL);
-    CHECK_HAS(err.text, "2 vcpus and 5 devices, expected 2 and 4");
+    char counts[64];
+    snprintf(counts, sizeof counts, "2 vcpus and %zu devices, expected 2 and %zu", board_riscv64_machine.nrows,
+             board_riscv64_virt.nrows);
+    CHECK_HAS(err.text, counts);
     c = cursor_of(b.data, b.n);
     CHECK_INT(board_restore(one->b, &c, &err), -ERR_INVAL);
     put(h, 0, PLIC + 40, 4, 3);

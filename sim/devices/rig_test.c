@@ -89,6 +89,7 @@ void rig_swap(Rig *r)
     CHECK_INT(cursor_left(&c), 0);
     device_save(d, &again);
     CHECK(b.n == again.n && !memcmp(b.data, again.data, b.n));
+    CHECK(!memcmp(d->state, r->d->state, d->type->state_bytes)); /* a field that the table forgets */
     device_free(r->d);
     r->d = d;
     buf_free(&b);

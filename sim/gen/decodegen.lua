@@ -425,9 +425,9 @@ local function write_header(sources)
     put("enum { /* decode rows; 0 = no instruction */\n    %s_ROW_NONE,", UPPER)
     for _, row in ipairs(named_rows()) do put("    %s,", row_id(row)) end
     put("    %s_ROW_COUNT\n};", UPPER)
-    put("enum {")
+    put("typedef enum {")
     for _, ext in ipairs(collect(function(row, set) set[row.ext] = true end)) do put("    %s_EXT_%s,", UPPER, ext) end
-    put("    %s_EXT_COUNT\n};", UPPER)
+    put("    %s_EXT_COUNT\n} %sExt;", UPPER, camel)
     put("typedef struct %sArgs {", camel)
     for _, a in ipairs(collect(function(row, set) for k in pairs(row.sets) do set[k] = true end end)) do put("    int32_t %s;", a) end
     put("    int32_t unused_; /* a table may have no argument */\n} %sArgs;", camel)

@@ -4,6 +4,8 @@
 #include "sim/guest/riscv64/double/exec_double.h"
 #include "sim/guest/riscv64/double/rig.h"
 
+#include <string.h>
+
 enum {
     SSTATUS = 0x100,
     SIE = 0x104,
@@ -44,6 +46,47 @@ TEST(riscv64_csr, any_value_can_be_written_to_any_csr_and_reads_back_the_same_tw
             CHECK_INT(after(&g, i, once), once);
             CHECK_INT(g.r.f.zero, 0);
             CHECK_INT(g.r.x[0], 0);
+        }
+    }
+}
+
+typedef struct {
+    uint64_t space_tag, mode_key, cause;
+    unsigned data_regime, fetch_regime;
+} Mode;
+
+/* What a block may take for granted until its end, at privilege priv with every line up. */
+static Mode mode_of(Rig *g, unsigned priv)
+{
+    Mode m = {0};
+    Trap t;
+    rig_mode(g, priv);
+    riscv_context(&g->r.f, &m.space_tag, &m.data_regime, &m.fetch_regime);
+    m.mode_key = riscv_mode_key(&g->r.f);
+    m.cause = riscv_pending(&g->r.f, &t) ? t.cause : 0;
+    return m;
+}
+
+TEST(riscv64_csr, a_write_of_a_plain_csr_is_a_move)
+{
+    static Rig g;
+    static const uint64_t values[] = {0, ~0ull, 0x5555555555555555, 0xaaaaaaaaaaaaaaaa};
+    for (unsigned i = 0; i < 4096 * ARRAY_LEN(values) * 4; i++) {
+        unsigned number = i >> 4, priv = i & 3;
+        uint64_t value = values[i >> 2 & 3];
+        const Csr *c = riscv_csr(number);
+        if (!c || c->when != WHEN_PLAIN || priv == 2) {
+            continue;
+        }
+        rig_open(&g, false, NULL);
+        g.r.mip_lines = g.r.mie = IRQ_S;
+        g.r.mcounteren = 7;
+        Mode before = mode_of(&g, priv);
+        CHECK_INT(after(&g, number, value), value & c->writable);
+        CHECK(!c->warl);
+        Mode now = mode_of(&g, priv);
+        if (!CHECK(!memcmp(&before, &now, sizeof now))) {
+            CHECK_STR(riscv_csr_name(number), "SYNC");
         }
     }
 }

@@ -72,17 +72,43 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
             CHECK_STR(err.text, "");
         }
         if (is_virt) { /* what a guest cannot see is not restored, as it cannot have changed it */
-            memcpy(&b.r.mtvec, &a.r.mtvec, sizeof b.r.mtvec);
-            b.r.medeleg = a.r.medeleg, b.r.mideleg = a.r.mideleg, b.r.mcounteren = a.r.mcounteren;
-            b.r.menvcfg = a.r.menvcfg, b.r.mcountinhibit = a.r.mcountinhibit, b.r.mscratch = a.r.mscratch;
-            b.r.mepc = a.r.mepc, b.r.mcause = a.r.mcause, b.r.mtval = a.r.mtval, b.r.mie = a.r.mie;
-            b.r.mstatus = a.r.mstatus, b.r.cycle_base = a.r.cycle_base, b.r.instret_base = a.r.instret_base;
+#define CSR(name, number, need, when, field, writable, warl)                                                           \
+    if (((number) >> 8 & 3) == PRIV_M) {                                                                               \
+        b.r.field = a.r.field;                                                                                         \
+    }
+#define VIEW(name, number, need, when, field, readable, writable, warl)
+#define CALC(name, number, need, when, read, write)
+#define CALCS(first, last, need, when, read, write)
+#define FIXED(first, last, value)
+#include "sim/guest/riscv64/csr.def"
+#undef CSR
+#undef VIEW
+#undef CALC
+#undef CALCS
+#undef FIXED
+            b.r.menvcfg = a.r.menvcfg, b.r.mcountinhibit = a.r.mcountinhibit;
+            b.r.cycle_base = a.r.cycle_base, b.r.instret_base = a.r.instret_base;
             memcpy(b.r.pmpaddr, a.r.pmpaddr, sizeof b.r.pmpaddr);
             memcpy(b.r.pmpcfg, a.r.pmpcfg, sizeof b.r.pmpcfg);
             b.r.pmp_used = a.r.pmp_used;
         }
         CHECK(!memcmp((char *)&a.r + sizeof(Frame), (char *)&b.r + sizeof(Frame), sizeof(RiscvFrame) - sizeof(Frame)));
         CHECK_INT(b.r.f.pc, 0x12344);
+    }
+}
+
+TEST(riscv64_reg, what_a_csr_can_hold_is_writable_through_its_register)
+{
+    size_t n;
+    const RegInfo *rows = reg_table(GUEST_riscv64, &n);
+    for (size_t i = 0; i < n; i++) {
+        const Csr *c = REG_CLASS(rows[i].id) == REG_SYS ? riscv_csr((unsigned)REG_INDEX(rows[i].id)) : NULL;
+        if (!c || !rows[i].writable || (c->when != WHEN_PLAIN && c->when != WHEN_SYNC)) {
+            continue;
+        }
+        if (c->slot && c->writable & ~rows[i].writable && rows[i].id != id_of("satp")) {
+            CHECK_STR(rows[i].name, "writable as csr.def says");
+        }
     }
 }
 

@@ -33,16 +33,22 @@ TrResult riscv_sync(Translate *t)
     return TR_END;
 }
 
-static RiscvNeed need_of(unsigned ext)
+static RiscvNeed need_of(Rv64Ext ext)
 {
     switch (ext) {
     case RV64_EXT_M:
         return NEED_M;
     case RV64_EXT_A:
         return NEED_A;
-    default:
-        return NEED_ALWAYS;
+    case RV64_EXT_I:
+    case RV64_EXT_S:
+    case RV64_EXT_C:
+    case RV64_EXT_Zicsr:
+    case RV64_EXT_Zifencei:
+    case RV64_EXT_COUNT:
+        break;
     }
+    return NEED_ALWAYS;
 }
 
 TrResult riscv_translate(Translate *t)
