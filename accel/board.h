@@ -21,8 +21,9 @@ typedef struct {
  * is given back after the Vm it served was closed. */
 MUST_USE int machine_board_new(const char *spec, const BoardConsole *console, Board **out, Err *err);
 void machine_board_free(Board *b); /* NULL is fine */
-size_t machine_board_input(Board *b, const void *bytes,
-                           size_t n); /* typed at the console; returns how many were taken */
+/* Typed at the console: what it has no room for waits until the guest has read, and is not part of a save. Returns how many
+ * were taken: all, until 64 KiB wait. */
+size_t machine_board_input(Board *b, const void *bytes, size_t n);
 /* Address of a device by its word: uart, irqchip, power (the finisher), rtc, timer and ipi (the CLINT). False: the board
  * has none, or it has no address (firmware calls). No board is needed. */
 bool machine_board_find(GuestId guest, Env env, const char *word, uint64_t *base);

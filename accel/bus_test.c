@@ -6,6 +6,7 @@
 #include "sim/base/os.h"
 #include "sim/base/test.h"
 
+#include <sched.h>
 #include <string.h>
 
 enum { RAM = 0x80000000u };
@@ -101,7 +102,14 @@ TEST(board, devices_answer_and_interrupt_a_guest_of_any_backend)
     serve(&b, "take 9; mmio_read addr=0x10000000 size=1 reg=a0; mmio_read addr=0xc200004 size=4 reg=a1;" VENDOR);
     CHECK_INT(rig_reg(&b.r, "a0"), 'x');
     CHECK_INT(rig_reg(&b.r, "a1"), 10);
-    serve(&b, "take 9;" VENDOR);                                              /* and the line is low again */
+    serve(&b, "take 9;" VENDOR);                      /* and the line is low again */
+    CHECK_INT(machine_board_input(b.b, "abc", 3), 3); /* more than a UART without FIFO takes at once */
+    serve(&b, "mmio_read addr=0x10000000 size=1 reg=a0; mmio_read addr=0x10000000 size=1 reg=a1;"
+              "mmio_read addr=0x10000000 size=1 reg=a2; mmio_read addr=0x10000005 size=1 reg=a3;" VENDOR);
+    CHECK_INT(rig_reg(&b.r, "a0"), 'a');
+    CHECK_INT(rig_reg(&b.r, "a1"), 'b');
+    CHECK_INT(rig_reg(&b.r, "a2"), 'c');
+    CHECK_INT(rig_reg(&b.r, "a3") & 1, 0);
     CHECK(rig_log_has(&b.r, "vcpu.reply thread 0 vcpu 0 value 0x0 fault 1")); /* 8 bytes of a UART: bus error */
     bench_close(&b);
 }
@@ -190,6 +198,9 @@ TEST(board, vcpus_on_threads_of_their_own_wait_for_each_other)
     bench_open(&b, NULL);
     Vcpu *v = second(&b, "idle; take 1;" VENDOR);
     CHECK(!pthread_create(&thread, NULL, serve_main, v));
+    while (strcmp(life_virtualcpu.states[vcpu_state(v)], "Halted") != 0) {
+        sched_yield();
+    }
     serve(&b, "cpu_up target=1 entry=0x80000000;" CALL(735049, 0) " arg0=2;" CALL(52464e43, 1) " arg0=2;" VENDOR);
     CHECK_INT(rig_reg(&b.r, "a0"), 0);
     pthread_join(thread, NULL);

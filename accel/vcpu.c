@@ -265,6 +265,9 @@ int vcpu_new(Vm *vm, const VcpuConfig *cfg, Vcpu **out, Err *err)
         *out = v;
     }
     pthread_mutex_unlock(&vm->ops);
+    if (!rc && !cfg->is_secondary && vm->cfg.board && vm->cfg.board->started) {
+        vm->cfg.board->started(vm->cfg.board->ctx, cfg->id);
+    }
     vm_leave(vm);
     return rc;
 }

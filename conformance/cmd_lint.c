@@ -112,7 +112,8 @@ static void warn_unrunnable(const Suite *s)
 /* ---- what does not assemble ---- */
 
 /* Lays out and assembles each case; a mistake in code that rows share is said once. Where there is no assembler that is
- * a warning: the suite may be right. Cases that need a device are left out, as its addresses are the board's. */
+ * a warning: the suite may be right. Cases with a device that their guest's board has not are left out: it has no
+ * address. */
 static int assemble(const Suite *s)
 {
     enum { MOST = 50 };

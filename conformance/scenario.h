@@ -302,7 +302,7 @@ typedef struct {
     bool is_probe;
     bool needs[CAP_COUNT];           /* declared or derived */
     const char *need_why[CAP_COUNT]; /* "uses save at line 12"; "asked for" */
-    const char *need_device;         /* a device that no board here has; NULL = none */
+    const char *need_device;         /* a device that the guest's board has not; NULL = none */
     const Xfail *xfail;
     const LifeModel *lifecycle; /* NULL = the runner sets up and tears down (virtualcpu beneath) */
     StartKind start;

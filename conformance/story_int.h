@@ -135,6 +135,7 @@ typedef struct StoryVcpu {
     bool is_bad; /* it made a state change that its model does not have */
     uint8_t bad_from, bad_to;
     atomic_bool is_canceled_asked;
+    atomic_bool has_console_news; /* it was kicked, as the console has come to its item */
     Pos end_pos; /* the item of the `done` that was the last exit, if nothing was done since; line 0: none */
     /* owner thread */
     bool wants_window;
@@ -158,6 +159,7 @@ struct Story {
     Result *r;
     const LifeModel *model;
     Vm *vm;
+    Board *board; /* NULL: no `devices` */
     RamId *ram_ids; /* in the order of world_rams */
     bool has_actors;
     StoryVcpu *vcpus;
@@ -219,6 +221,11 @@ void story_vm_drop(Story *s);
 int story_vcpu_setup(StoryVcpu *sv, Err *err); /* setup + entry registers, on the owner */
 int story_vcpu_entry_regs(StoryVcpu *sv, Err *err);
 int story_fresh_snapshot(Story *s, unsigned index, Buf *out, Err *err); /* of a vcpu just after its setup */
+/* story_board.c: the devices of `devices:`, and their console */
+int story_board_make(Story *s, Err *err);
+int story_type(Story *s, const char *text, Err *err);
+/* The place behind what a console item took, in the transcript since the last one. False: not come yet. With the lock. */
+bool story_console_took(Story *s, const Item *item, size_t *end);
 /* story_fake.c: the script of the backend fake; nothing for others */
 int story_fake_load(Story *s, Err *err);
 int story_fake_shutdown(StoryVcpu *sv, Err *err);

@@ -139,6 +139,7 @@ typedef struct {
     Story *s;
     const Seen *x; /* NULL: only console items */
     CapturedList got;
+    size_t console_end;
 } Taking;
 
 static TryResult try_item(void *ctx, const Item *item, size_t *stream_at)
@@ -146,18 +147,7 @@ static TryResult try_item(void *ctx, const Item *item, size_t *stream_at)
     Taking *t = ctx;
     Story *s = t->s;
     if (item->kind == ITEM_CONSOLE) {
-        MatchCtx m = story_match_ctx(s, NULL);
-        size_t n = s->console.n - s->console_mark;
-        const char *text = buf_text(&s->console) + s->console_mark;
-        bool is_eq = item->console.kind == MATCH_eq && item->console.a.kind == VALUE_TEXT;
-        if (t->x || n == 0) {
-            return TRY_NO;
-        }
-        /* plain text: the transcript has come to it; a matcher judges all that came since the last console item */
-        return (is_eq ? memmem(text, n, item->console.a.text, strlen(item->console.a.text)) != NULL
-                      : match_text(&m, &item->console, text, n))
-                   ? TRY_YES
-                   : TRY_NO;
+        return !t->x && story_console_took(s, item, &t->console_end) ? TRY_YES : TRY_NO;
     }
     if (!t->x) {
         return TRY_NO;
@@ -305,15 +295,24 @@ static bool take_completed(StoryVcpu *sv)
     return true;
 }
 
-static void take_console(StoryVcpu *sv)
+static const Item *take_one_console(StoryVcpu *sv)
 {
     Story *s = sv->story;
     Taking t = {.s = s};
     STORY_LOCK(s);
-    while (walk_take(&sv->walk, try_item, &t)) {
-        s->console_mark = s->console.n;
-    }
+    const Item *item = walk_take(&sv->walk, try_item, &t);
+    s->console_mark += item ? t.console_end : 0;
     STORY_UNLOCK(s);
+    return item;
+}
+
+static void take_console(StoryVcpu *sv)
+{
+    const Item *item;
+    Err err = {0};
+    while (!story_is_over(sv->story) && (item = take_one_console(sv))) {
+        (void)story_steps(sv->story, item->then, item->nthen, NULL, &err); /* the verdict is made there */
+    }
 }
 
 /* The run's own limit on the clock stands for a budget where time is not virtual. False: the story is over. */
@@ -330,6 +329,16 @@ static bool judge_canceled(StoryVcpu *sv, VmExit *e)
     }
     atomic_store(&sv->is_canceled_asked, false);
     return !atomic_load(&s->is_stopping);
+}
+
+/* Was it the console that kicked, and nothing else? Then the walk goes on from what was printed. */
+static bool is_for_console(StoryVcpu *sv)
+{
+    const Story *s = sv->story;
+    uint64_t now = os_now_ns();
+    bool is_news = atomic_exchange(&sv->has_console_news, false);
+    return is_news && !atomic_load(&sv->is_canceled_asked) && !atomic_load(&s->is_interrupted) &&
+           !atomic_load(&s->is_stopping) && now < s->deadline_ns && now < sv->run_deadline_ns;
 }
 
 /* An ignored halt leaves the vcpu halted: it goes on once another thread has woken it. False: the run's limit came
@@ -371,10 +380,14 @@ static bool play_exit(StoryVcpu *sv)
     Seen x;
     Err err = {0};
     RunArgs args = run_args(sv);
-    int rc = vcpu_run(sv->v, &args, &e, &err);
+    int rc = s->board && !s->c->lifecycle ? vcpu_serve(sv->v, &args, &e, &err) : vcpu_run(sv->v, &args, &e, &err);
     if (rc) {
         end_on_error(sv, "run", rc, &err);
         return false;
+    }
+    if (e.kind == EXIT_canceled && is_for_console(sv)) {
+        count_insns(sv, &e);
+        return take_completed(sv);
     }
     if (e.kind == EXIT_canceled && !judge_canceled(sv, &e)) {
         return false;
@@ -517,6 +530,7 @@ static void prepare(Story *s, const RunStep *run, const RunList *list)
     sv->run_deadline_ns =
         run->within_ns && run->within_ns < s->deadline_ns - now ? now + run->within_ns : s->deadline_ns;
     sv->completed.n = 0;
+    atomic_store(&sv->has_console_news, false);
 }
 
 static int play_here(Story *s, const RunStep *run)

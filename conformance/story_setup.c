@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * story_setup.c - makes the VM of a story: memory and vcpus as the world says. */
+#include "accel/board.h"
 #include "conformance/story_int.h"
 
 #include <string.h>
@@ -167,7 +168,7 @@ static VmConfig config_of(const Story *s)
     const WorldRam *rams = world_rams(s->w, &n);
     VmConfig cfg = {.guest = s->c->guest, .max_vcpus = s->c->nvcpus};
     cfg.env = s->c->start == START_machine ? ENV_MACHINE : ENV_VIRT;
-    cfg.irqchip = s->c->needs[CAP_irqchip] ? IRQCHIP_KERNEL : IRQCHIP_NONE;
+    cfg.irqchip = s->c->needs[CAP_irqchip] ? IRQCHIP_KERNEL : s->c->ndevices ? IRQCHIP_BOARD : IRQCHIP_NONE;
     cfg.firmware = FW_EXIT;
     for (size_t i = 0; i < n; i++) {
         cfg.max_ram_bytes += rams[i].size_bytes;
@@ -181,7 +182,15 @@ static int vm_make(Story *s, bool is_lazy, Err *err)
     cfg.is_lazy = is_lazy;
     Observer o = {s, story_on_exit, story_on_op};
     Vm *vm = NULL;
-    int rc = vm_open(s->b, &cfg, s->model, &o, &vm, err);
+    int rc = story_board_make(s, err);
+    if (rc) {
+        return rc;
+    }
+    if (s->board) {
+        cfg.board = s->board;
+        cfg.firmware = cfg.env == ENV_VIRT ? FW_BOARD : FW_EXIT;
+    }
+    rc = vm_open(s->b, &cfg, s->model, &o, &vm, err);
     if (rc) {
         return rc;
     }
@@ -213,6 +222,8 @@ void story_vm_drop(Story *s)
     }
     STORY_UNLOCK(s);
     vm_close(vm);
+    machine_board_free(s->board);
+    s->board = NULL;
 }
 
 static bool is_link_lost(int rc)

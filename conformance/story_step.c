@@ -252,7 +252,7 @@ static int do_verb(Story *s, const Step *step, Err *err)
     case STEP_native:
         return do_native(s, step, err);
     case STEP_type:
-        return err_set(err, ERR_UNSUPPORTED, "type: no console device in this build");
+        return story_type(s, step->word ? step->word : "", err);
     case STEP_lua:
         return err_set(err, ERR_UNSUPPORTED, "lua: only a script runs Lua");
     case STEP_COUNT:

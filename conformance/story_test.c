@@ -343,7 +343,7 @@ TEST(story, a_trial_that_fails_is_no_failure)
     scripted(script_tries, NULL, STATUS_passed, "");
 }
 
-/* ---- console: no device of this build writes to it, so it is filled by hand ---- */
+/* ---- console: filled by hand ---- */
 static Story *console_story(Rig *r, Result *out)
 {
     Story *s = NULL;

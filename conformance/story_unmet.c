@@ -45,7 +45,7 @@ bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
         return true;
     }
     if (c->need_device) {
-        buf_printf(out, "needs device %s: no board in this build", c->need_device);
+        buf_printf(out, "needs device %s: the board of %s has none", c->need_device, guest_name(c->guest));
         return true;
     }
     if (story_is_fake(caps) && c->nfake == 0 && runs_vcpu(c->steps, c->nsteps)) {

@@ -192,7 +192,8 @@ static void need_of_exit(Typer *t, int head, const Item *item)
         {EXIT_system_reset, CAP_firmware_visible},
     };
     for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
-        if (needs[i].head == head && item->if_cap < 0 && item->min_times) {
+        bool is_boards = t->c->ndevices && (head == EXIT_system_down || head == EXIT_system_reset);
+        if (needs[i].head == head && item->if_cap < 0 && item->min_times && !is_boards) {
             need(t, needs[i].cap, item->pos, head_name(head));
         }
     }

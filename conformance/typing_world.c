@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "accel/board.h"
 #include "conformance/typing.h"
 #include "sim/base/os.h"
 
@@ -471,6 +472,26 @@ static void type_vcpus(Typer *t, const Node *n)
     }
 }
 
+/* The first device that the guest's board does not have. `all` are those that it has. Under virt some are firmware calls,
+ * which have no address (SBI). */
+static const char *missing_device(const Case *c, bool is_all)
+{
+    static const char *const calls[] = {"power", "ipi", "timer"};
+    Env env = c->start == START_machine ? ENV_MACHINE : ENV_VIRT;
+    bool has_board = machine_board_exists(c->guest, env);
+    for (size_t i = 0; i < c->ndevices; i++) {
+        uint64_t base;
+        bool is_there = has_board && (is_all || machine_board_find(c->guest, env, c->devices[i], &base));
+        for (size_t k = 0; has_board && env == ENV_VIRT && k < ARRAY_LEN(calls); k++) {
+            is_there |= !strcmp(c->devices[i], calls[k]);
+        }
+        if (!is_there) {
+            return c->devices[i];
+        }
+    }
+    return NULL;
+}
+
 static void type_devices(Typer *t, const Node *n)
 {
     size_t known = 0;
@@ -478,7 +499,7 @@ static void type_devices(Typer *t, const Node *n)
     if (word_is(n, "all")) {
         t->c->devices = words;
         t->c->ndevices = known;
-        t->c->need_device = words[0];
+        t->c->need_device = missing_device(t->c, true);
         return;
     }
     if (!is_list(t->l, n, "`devices`")) {
@@ -502,7 +523,7 @@ static void type_devices(Typer *t, const Node *n)
         list[t->c->ndevices++] = word;
     }
     t->c->devices = list;
-    t->c->need_device = t->c->ndevices ? list[0] : NULL;
+    t->c->need_device = missing_device(t->c, false);
 }
 
 static void type_asset(Typer *t, const Node *n)

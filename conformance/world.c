@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance/world.h"
+#include "accel/board.h"
 
 #include "conformance/asm.h"
 #include "conformance/kit.h"
@@ -229,6 +230,18 @@ static int place_regions(World *w, const Names *names, Err *err)
         add_symbol(w, arena_printf(w->arena, "%s_size", name), p->size, false);
     }
     return 0;
+}
+
+/* Devices that have an address are places too. */
+static void place_devices(World *w)
+{
+    Env env = w->c->start == START_machine ? ENV_MACHINE : ENV_VIRT;
+    for (size_t i = 0; i < w->c->ndevices; i++) {
+        uint64_t base;
+        if (machine_board_find(w->c->guest, env, w->c->devices[i], &base)) {
+            add_symbol(w, w->c->devices[i], base, true);
+        }
+    }
 }
 
 static int place_pages(World *w, const Names *names, Err *err)
@@ -518,6 +531,7 @@ static int place_stacks(World *w, Err *err)
 static int build(World *w, Err *err)
 {
     Names names = {.ctx = w, .lookup = names_lookup};
+    place_devices(w);
     int rc = place_regions(w, &names, err);
     rc = rc ? rc : place_pages(w, &names, err);
     rc = rc ? rc : build_code(w, err);

@@ -224,6 +224,7 @@ typedef struct {
 bool simboard_takes(const SimBoard *b, uint64_t ext);
 void simboard_call(SimBoard *b, unsigned vcpu, const SimBoardCall *call, SimBoardReply *out);
 void simboard_resumed(SimBoard *b, unsigned vcpu);
+void simboard_started(SimBoard *b, unsigned vcpu); /* runs from the beginning, beside vcpu 0, without a `start` */
 /* Restore into a board of the same plan fails with nothing changed; it sets the lines that devices hold: after the
  * vcpus were restored. */
 void simboard_save(SimBoard *b, Buf *out);

@@ -263,6 +263,15 @@ void simboard_resumed(SimBoard *b, unsigned vcpu)
     }
 }
 
+void simboard_started(SimBoard *b, unsigned vcpu)
+{
+    if (b->sbi && vcpu < b->nvcpus) {
+        pthread_mutex_lock(&b->lock);
+        sbi_started(b->sbi, vcpu);
+        pthread_mutex_unlock(&b->lock);
+    }
+}
+
 /* ---- state: 1 if there is firmware, its state, a timer of each vcpu; then the devices. A timer's line that is up is in
  * the vcpu's registers. ---- */
 void simboard_save(SimBoard *b, Buf *out)

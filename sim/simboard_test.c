@@ -200,6 +200,9 @@ TEST(simboard, the_firmware_keeps_time_and_moves_harts)
     CHECK_INT(call(&r, 1, 0, '!', 0, 0).nret, 1);
     CHECK_INT(call(&r, SRST, 0, 0, 1, 0).action, SIM_CALL_OFF);
     CHECK(call(&r, SRST, 0, 0, 1, 0).is_failure);
+    CHECK_INT(call(&r, HSM, 1, 0, 0, 0).action, SIM_CALL_STOP);
+    simboard_started(r.b, 0);
+    CHECK_INT(call(&r, HSM, 2, 0, 0, 0).ret[1], 0);
     rig_close(&r);
 }
 

@@ -4,11 +4,13 @@
 #include "sim/base/mem.h"
 #include "sim/sim.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BOARD_VCPUS = 64 };
+enum { MAX_BOARD_VCPUS = 64, MAX_TYPED = 64 << 10 };
 /* SBI 2.0: the calls that exits of their own stand for. */
 enum { EXT_HSM = 0x48534d, HART_START = 0, HART_STOP = 1 };
 
@@ -20,6 +22,9 @@ typedef struct {
     BoardConsole console;
     BoardBus bus; /* vm NULL: not attached */
     char spec[64];
+    pthread_mutex_t lock; /* of typed; before the board's own */
+    Buf typed;            /* and not yet taken: a UART has room for a byte or 16 */
+    atomic_bool has_typed;
 } MachineBoard;
 
 /* ---- what the board does to vcpus ---- */
@@ -110,14 +115,30 @@ static bool be_claims(void *ctx, ExitKind kind, uint64_t addr, bool *is_traced)
     return is_claimed;
 }
 
+/* Hands over what the console has room for. */
+static void feed(MachineBoard *m)
+{
+    pthread_mutex_lock(&m->lock);
+    size_t n = m->typed.n ? simboard_input(m->sim, m->typed.data, m->typed.n) : 0;
+    if (n) {
+        memmove(m->typed.data, m->typed.data + n, m->typed.n - n);
+        m->typed.n -= n;
+    }
+    atomic_store(&m->has_typed, m->typed.n > 0);
+    pthread_mutex_unlock(&m->lock);
+}
+
 static int be_access(void *ctx, uint8_t vcpu, const VmExit *e, Reply *r, Err *err)
 {
-    const MachineBoard *m = ctx;
+    MachineBoard *m = ctx;
     uint64_t value = e->value;
     (void)err;
     int rc = simboard_access(m->sim, vcpu, e->addr, e->size_bytes, e->kind == EXIT_mmio_write, &value);
     r->is_fault = rc != 0;
     r->value = value;
+    if (atomic_load(&m->has_typed)) { /* the guest may have read a byte */
+        feed(m);
+    }
     return 0;
 }
 
@@ -170,6 +191,11 @@ static void be_call(void *ctx, uint8_t vcpu, const VmExit *e, CallAnswer *out)
 static void be_resumed(void *ctx, uint8_t vcpu)
 {
     simboard_resumed(((MachineBoard *)ctx)->sim, vcpu);
+}
+
+static void be_started(void *ctx, uint8_t vcpu)
+{
+    simboard_started(((MachineBoard *)ctx)->sim, vcpu);
 }
 
 static void be_save(void *ctx, Buf *out)
@@ -248,6 +274,7 @@ int machine_board_new(const char *spec, const BoardConsole *console, Board **out
         mem_free(m);
         return rc;
     }
+    pthread_mutex_init(&m->lock, NULL);
     m->console = console ? *console : (BoardConsole){0};
     snprintf(m->spec, sizeof m->spec, "%s", spec);
     m->board = (Board){.ctx = m,
@@ -258,6 +285,7 @@ int machine_board_new(const char *spec, const BoardConsole *console, Board **out
                        .deadline = be_deadline,
                        .tick = be_tick,
                        .resumed = be_resumed,
+                       .started = be_started,
                        .save = be_save,
                        .restore = be_restore};
     if (m->env == ENV_VIRT) {
@@ -271,14 +299,23 @@ int machine_board_new(const char *spec, const BoardConsole *console, Board **out
 void machine_board_free(Board *b)
 {
     if (b) {
-        simboard_free(((MachineBoard *)b->ctx)->sim);
-        mem_free(b->ctx);
+        MachineBoard *m = b->ctx;
+        simboard_free(m->sim);
+        pthread_mutex_destroy(&m->lock);
+        buf_free(&m->typed);
+        mem_free(m);
     }
 }
 
 size_t machine_board_input(Board *b, const void *bytes, size_t n)
 {
-    return simboard_input(((MachineBoard *)b->ctx)->sim, bytes, n);
+    MachineBoard *m = b->ctx;
+    pthread_mutex_lock(&m->lock);
+    size_t room = MAX_TYPED - m->typed.n, taken = n < room ? n : room;
+    buf_bytes(&m->typed, bytes, taken);
+    pthread_mutex_unlock(&m->lock);
+    feed(m);
+    return taken;
 }
 
 bool machine_board_find(GuestId guest, Env env, const char *word, uint64_t *base)

@@ -267,6 +267,12 @@ void sbi_resumed(Sbi *s, unsigned hart)
     }
 }
 
+void sbi_started(Sbi *s, unsigned hart)
+{
+    assert(hart < s->nharts);
+    s->harts[hart] = HART_STARTED;
+}
+
 bool sbi_is_stopped(const Sbi *s, unsigned hart)
 {
     assert(hart < s->nharts);

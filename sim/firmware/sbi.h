@@ -78,6 +78,7 @@ void sbi_free(Sbi *s); /* NULL is fine */
 void sbi_reset(Sbi *s);
 void sbi_call(Sbi *s, const SbiCall *call, SbiReply *out);
 void sbi_resumed(Sbi *s, unsigned hart); /* a suspended hart was woken */
+void sbi_started(Sbi *s, unsigned hart); /* the owner itself has started it, beside hart 0 */
 bool sbi_is_stopped(const Sbi *s, unsigned hart);
 /* The states of all harts. Restore: -ERR_INVAL with nothing changed. */
 void sbi_save(const Sbi *s, Buf *out);
