@@ -98,6 +98,8 @@ typedef struct {
     bool is_step;     /* one instruction, or one trap entry, then SIM_EXIT_debug */
     bool serve_board; /* false: device accesses stop as mmio_* */
     bool irq_window;  /* stop with SIM_EXIT_irq_window once an interrupt could be taken */
+    uint64_t
+        until_ns; /* sim_run_all: with SIM_EXIT_budget at the first round that begins then or later; 0 = no bound */
 } SimRun;
 /* Runs until a stop, with the frame exact. -ERR_BUSY: a reply is due. */
 MUST_USE int sim_run(SimVcpu *v, const SimRun *until, SimExit *out, Err *err);

@@ -509,6 +509,11 @@ int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, Sim
             sim_exit_fill(s->vcpu[0], EXEC_WAIT, out);
             return 0;
         }
-        skip_to(s, at, quantum);
+        skip_to(s, until->until_ns && until->until_ns < at ? until->until_ns : at, quantum);
+        if (until->until_ns && m->round_ns >= until->until_ns) {
+            *who = 0;
+            sim_exit_fill(s->vcpu[0], EXEC_BUDGET, out);
+            return 0;
+        }
     }
 }

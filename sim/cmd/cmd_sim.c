@@ -33,7 +33,7 @@ static const char HELP[] = "usage: conf sim [OPTION]... --kernel FILE\n"
                            "                     SBI (default: virt for a Linux image, else machine)\n"
                            "  -m, --memory S     RAM (default 128M)\n"
                            "      --smp N        harts (default 1)\n"
-                           "      --insns N      end after N instructions' time, with status 124\n"
+                           "      --insns N      end after N instructions of all harts, with status 124\n"
                            "      --stats        counters at the end, on standard error\n"
                            "  -h, --help\n"
                            "On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys.\n"
@@ -268,14 +268,17 @@ static void end_machine(Command *c)
     }
 }
 
-static uint64_t busiest_insns(const Sim *s)
+/* Instructions of the busiest hart, and of all. */
+static uint64_t insns_of(const Sim *s, uint64_t *sum)
 {
     SimVcpu *v;
-    uint64_t insns = 0;
+    uint64_t busiest = 0;
+    *sum = 0;
     for (unsigned i = 0; i <= UINT8_MAX && (v = sim_vcpu_at(s, (uint8_t)i)); i++) {
-        insns = most(insns, sim_insns(v));
+        busiest = most(busiest, sim_insns(v));
+        *sum += sim_insns(v);
     }
-    return insns;
+    return busiest;
 }
 
 static int say(int status, const char *text)
@@ -377,18 +380,18 @@ static int slice(Command *c, Err *err)
 {
     uint8_t who = 0;
     SimExit e;
-    uint64_t now = sim_board_now_ns(c->s), insns = busiest_insns(c->s);
-    uint64_t left = c->past_ns + now >= c->insns ? 0 : c->insns - c->past_ns - now;
-    if (!left) {
+    uint64_t now = sim_board_now_ns(c->s), used, insns = insns_of(c->s, &used), length = slice_ns(c);
+    used += c->stats.insns;
+    if (used >= c->insns) {
         return say(SIM_EXIT_STATUS_LIMIT, "--insns are used up");
     }
-    SimRun until = {.insns = least(slice_ns(c), left), .serve_board = true};
-    uint64_t quantum = least(c->board.nvcpus > 1 ? QUANTUM_NS : QUANTUM_ALONE_NS, until.insns);
+    SimRun until = {.insns = c->insns - used, .serve_board = true, .until_ns = now + length};
+    uint64_t quantum = least(c->board.nvcpus > 1 ? QUANTUM_NS : QUANTUM_ALONE_NS, length);
     if (sim_run_all(c->s, quantum, &until, &who, &e, err)) {
         return say(CONF_INTERNAL, err->text);
     }
     console_flush(&c->console);
-    uint64_t passed = sim_board_now_ns(c->s) - now, worked = busiest_insns(c->s) - insns;
+    uint64_t passed = sim_board_now_ns(c->s) - now, worked = insns_of(c->s, &used) - insns;
     c->is_idle = passed && !worked;
     c->stop_ns = e.clock_ns;
     int status = stopped(c, who, &e, err);

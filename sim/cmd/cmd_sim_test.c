@@ -146,6 +146,40 @@ TEST(cmd_sim, an_idle_guest_waits_for_input_without_working)
     buf_free(&out);
 }
 
+/* Sleeps 0.0999 s of guest time by the CLINT's timer (mtimecmp in units of 100 ns), and passes. */
+static void code_timer(Buf *code)
+{
+    CODE(code, lui(T0, 0x2004), lui(T1, 0xf4), store(3, T1, T0, 0), addi(T1, X0, 0x80), csr_set(0x304, T1), WFI);
+    code_finish(code, PASS);
+}
+
+TEST(cmd_sim, idle_time_lasts_as_long_as_it_says_while_somebody_may_type)
+{
+    Buf code = {0}, err = {0};
+    code_timer(&code);
+    Image image = image_flat(&code);
+    uint64_t start = os_now_ns();
+    Job j = job_start("sim --stats --kernel IMAGE", &image);
+    struct rusage used;
+    int status;
+    CHECK_INT(wait4(j.pid, &status, 0, &used), j.pid); /* its input is still open */
+    CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
+    CHECK(os_now_ns() - start >= 90000000);
+    char text[512] = {0};
+    CHECK(read(j.err, text, sizeof text - 1) > 0);
+    CHECK_HAS(text, "conf sim: 10 instructions in 0.");
+    CHECK_HAS(text, ", 0.100 s guest time");
+    close(j.in);
+    close(j.out);
+    close(j.err);
+    CHECK_INT(job_run("sim --stats --kernel IMAGE", &image, "", NULL, &err), 0); /* nobody may: the same, at once */
+    CHECK_HAS(buf_text(&err), "conf sim: 10 instructions in 0.0");
+    CHECK_HAS(buf_text(&err), ", 0.100 s guest time");
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&err);
+}
+
 TEST(cmd_sim, an_idle_guest_that_nothing_can_wake_has_failed)
 {
     Buf code = {0};
@@ -160,6 +194,8 @@ TEST(cmd_sim, a_bound_on_instructions_is_exact_and_has_its_own_status)
     Buf code = {0};
     CODE(&code, HERE);
     check_code(&code, "sim --insns 1234567 --stats --kernel IMAGE", "", 124, "", "sim: 1234567 instructions in");
+    CODE(&code, HERE);
+    check_code(&code, "sim --insns 54321 --smp 3 --stats --kernel IMAGE", "", 124, "", "sim: 54321 instructions in");
 }
 
 TEST(cmd_sim, a_reset_starts_the_machine_again_and_counts_on)

@@ -20,9 +20,10 @@ static size_t hash_of(uint64_t gpa, uint64_t gva, uint32_t mode_key)
 static Block *block_alloc(ExecVcpu *v)
 {
     if (!v->spare) {
-        Block *pool = x_calloc(BLOCK_POOL, sizeof *pool);
+        size_t n = v->pools.n ? BLOCK_POOL : BLOCK_POOL_FIRST; /* a guest that ends at once touches few pages */
+        Block *pool = x_calloc(n, sizeof *pool);
         VEC_PUSH(&v->pools, pool);
-        for (size_t i = 0; i < BLOCK_POOL; i++) {
+        for (size_t i = 0; i < n; i++) {
             pool[i].hash_next = v->spare;
             v->spare = &pool[i];
         }

@@ -12,7 +12,8 @@ enum {
     BLOCK_HASH_BITS = 14,
     PAGE_HASH_BITS = 10,
     ALONE_MARKS = 1024,
-    BLOCK_POOL = 256, /* blocks an allocation */
+    BLOCK_POOL = 256,      /* blocks an allocation, */
+    BLOCK_POOL_FIRST = 32, /* but for the first */
     MAX_POSTED_RANGES = 16,
     JUMP_TABLES = 8,
     STORES_TO_RELEASE = 64,
