@@ -371,7 +371,7 @@ typedef struct Board {
     bool (*takes)(void *ctx, const VmExit *e);
     void (*call)(void *ctx, uint8_t vcpu, const VmExit *e, CallAnswer *out);
     void (*resumed)(void *ctx, uint8_t vcpu);
-    void (*started)(void *ctx, uint8_t vcpu); /* opt; a vcpu was created that waits for no start */
+    void (*started)(void *ctx, uint8_t vcpu);        /* opt; a vcpu was created that waits for no start */
     void (*save)(void *ctx, Buf *out);               /* by vm_save, appends; both or none */
     int (*restore)(void *ctx, Cursor *in, Err *err); /* by vm_restore, all or nothing; after the vcpus */
 } Board;

@@ -159,7 +159,7 @@ struct Story {
     Result *r;
     const LifeModel *model;
     Vm *vm;
-    Board *board; /* NULL: no `devices` */
+    Board *board;   /* NULL: no `devices` */
     RamId *ram_ids; /* in the order of world_rams */
     bool has_actors;
     StoryVcpu *vcpus;
