@@ -163,7 +163,7 @@ static int serve_call(Vcpu *v, const VmExit *e, Err *err)
     CallAnswer a = {0};
     int rc = 0;
     b->call(b->ctx, v->cfg.id, e, &a);
-    for (unsigned i = 0; i < a.nret && !rc; i++) {
+    for (unsigned i = 0; i < ARRAY_LEN(ret) && i < a.nret && !rc; i++) {
         rc = set_named(v, ret[i], a.ret[i], err);
     }
     switch (a.action) {

@@ -53,8 +53,8 @@ static Sim *machine(Trail *t, uint32_t cap, uint64_t seed, const char *image)
 static uint64_t state_hash(Sim *s)
 {
     uint64_t h = sim_ram_hash(s);
-    for (uint8_t i = 0; i < NHARTS; i++) {
-        h = h * 31 + sim_vcpu_hash(sim_vcpu_at(s, i));
+    for (unsigned i = 0; i < NHARTS; i++) {
+        h = h * 31 + sim_vcpu_hash(sim_vcpu_at(s, (uint8_t)i));
     }
     return h;
 }

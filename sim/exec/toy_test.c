@@ -124,7 +124,7 @@ static TrResult toy_translate(Translate *t)
     }
     unsigned op = t->bytes[0];
     Slot d = R(t->bytes[1] & 15u), a = R(t->bytes[2] & 15u);
-    int64_t imm = (int8_t)t->bytes[3];
+    int64_t imm = (int64_t)((uint64_t)t->bytes[3] << 56) >> 56; /* signed */
     ir_insn(t->ir, 4, (uint16_t)op);
     if (tr_plain(t->ir, op, d, a, imm)) {
         return TR_NEXT;

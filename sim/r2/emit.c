@@ -914,6 +914,7 @@ static void emit_pure(Jit *j, const IrOp *o)
     case IR_mov:
         emit_mov(j, o);
         break;
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a statement */
 #define ALU(name, call)                                                                                                \
     BOTH(name) : call;                                                                                                 \
     break;

@@ -123,7 +123,7 @@ struct Jit {
     /* of the region being made */
     Bb bb[MAX_BBS];
     unsigned nbbs;
-    int8_t home[NS]; /* -1: the frame */
+    int16_t home[NS]; /* -1: the frame */
     bool is_pin[NS], is_fp[NS];
     bool has_xmm;
     /* of the point being emitted */

@@ -121,7 +121,7 @@ void region_allocate(Jit *j)
         uint64_t w = 1ull << (3 * (j->bb[k].depth < 6 ? j->bb[k].depth : 6));
         for (uint32_t q = 0; q < j->bb[k].b->nops; q++) {
             const IrOp *o = &j->bb[k].b->op[q];
-            Slot src[3];
+            Slot src[3] = {0};
             unsigned n = op_sources(o, src);
             src[n < 3 ? n : 2] = n < 3 ? o->d : src[2];
             n += n < 3;
@@ -165,7 +165,7 @@ static void uses(Jit *j, Bb *x)
     bool has_exited = false;
     for (uint32_t q = 0; q < x->b->nops; q++) {
         const IrOp *o = &x->b->op[q];
-        Slot src[3];
+        Slot src[3] = {0};
         unsigned n = op_sources(o, src);
         for (unsigned s = 0; s < n; s++) {
             if (is_tracked(j, SLOT(src[s])) && !set_has(&x->def, SLOT(src[s]))) {
