@@ -914,9 +914,8 @@ static void emit_pure(Jit *j, const IrOp *o)
     case IR_mov:
         emit_mov(j, o);
         break;
-/* NOLINTNEXTLINE(bugprone-macro-parentheses): a statement */
 #define ALU(name, call)                                                                                                \
-    BOTH(name) : call;                                                                                                 \
+    BOTH(name) : (call);                                                                                               \
     break;
         ALU(add, emit_alu(j, o, X_ADD, WIDTH_64))
         ALU(sub, emit_alu(j, o, X_SUB, WIDTH_64))

@@ -135,7 +135,7 @@ void region_allocate(Jit *j)
     weight[SLOT(IR_ZERO)] = 0;
     unsigned used = 0, end = sizeof gprs - (j->cfg.is_paged && j->cfg.is_grouped ? 2 : 0), xmm = FIRST_XMM;
     for (unsigned p = 0; p < R2_NPINS; p++) {
-        j->home[SLOT(r2_pins[p])] = (int8_t)gprs[used++];
+        j->home[SLOT(r2_pins[p])] = (int16_t)gprs[used++];
         weight[SLOT(r2_pins[p])] = 0;
     }
     for (;;) {
@@ -148,7 +148,7 @@ void region_allocate(Jit *j)
         if (!weight[best]) {
             break;
         }
-        j->home[best] = (int8_t)(j->is_fp[best] ? XMM + xmm++ : gprs[used++]);
+        j->home[best] = (int16_t)(j->is_fp[best] ? XMM + xmm++ : gprs[used++]);
         weight[best] = 0;
     }
     j->has_xmm = xmm > FIRST_XMM;
