@@ -408,8 +408,3 @@ void sim_stats(const SimVcpu *v, SimStats *out)
                       .io = e.io,
                       .traps = e.traps};
 }
-
-unsigned sim_disasm(const Sim *s, const uint8_t *bytes, unsigned n, uint64_t pc, char *text, size_t size)
-{
-    return s->isa->disasm(bytes, n, pc, text, size);
-}

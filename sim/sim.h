@@ -8,9 +8,9 @@
  * Functions return 0 or -ERR_x with a sentence in the caller's Err. A guest can neither make one fail nor abort: what it does
  * comes back as a SimExit.
  *
- * THREADS. Vcpus of one Sim may run at the same time, each on its own thread (no board: SimConfig.board NULL or
- * sim_run with serve_board false). Creating vcpus, save, restore, fork, observe: no vcpu may be running. THREAD-SAFE: as
- * marked.
+ * THREADS. Vcpus of one Sim may run at the same time, each on its own thread (sim_run with
+ * serve_board false). A vcpu may be made while others run. Save, restore, fork: none may be running.
+ * THREAD-SAFE: as marked.
  * DETERMINISM. The same image, options and calls give the same exits, at the same instruction, with the same state and
  * console, with every engine, every time. Guest time is instructions: host time and addresses never reach the guest.
  * COST. What nobody asked for is free: there is no trace hook in the fast path. */
@@ -59,7 +59,7 @@ typedef struct {
     uint64_t hw_id, entry, arg;
     bool has_stage2; /* translate machine addresses through the table at stage2, in the guest's own format */
     uint64_t stage2;
-    bool is_parked; /* secondary: waits for the start of the board's firmware, or of sim_vcpu_start */
+    bool is_parked; /* secondary: waits until the board's firmware starts it */
 } SimReset;
 MUST_USE int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err);
 void sim_vcpu_free(SimVcpu *v);
@@ -107,7 +107,6 @@ MUST_USE int sim_run(SimVcpu *v, const SimRun *until, SimExit *out, Err *err);
 MUST_USE int sim_reply(SimVcpu *v, uint64_t value, bool is_fault, Err *err);
 /* Finishes a replied instruction without going on. *has_next: it made a further access, which is in *next. */
 MUST_USE int sim_settle(SimVcpu *v, SimExit *next, bool *has_next, Err *err);
-bool sim_reply_due(const SimVcpu *v);
 void sim_kick(SimVcpu *v); /* THREAD-SAFE, async-signal-safe; sticky: ends this or the next sim_run once */
 /* All vcpus that are not parked, in turn on this thread, a quantum of guest time (ns) each, with the board; returns the
  * first stop that the board does not serve. until->insns: retired by all of them together; where it stops, the next call goes
@@ -237,6 +236,4 @@ typedef struct {
     uint64_t insns, blocks, translations, tlb_fills, walks, io, traps;
 } SimStats;
 void sim_stats(const SimVcpu *v, SimStats *out);
-unsigned sim_disasm(const Sim *s, const uint8_t *bytes, unsigned n, uint64_t pc, char *text,
-                    size_t size); /* bytes used */
 #endif

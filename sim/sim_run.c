@@ -122,11 +122,6 @@ int sim_settle(SimVcpu *v, SimExit *next, bool *has_next, Err *err)
     return 0;
 }
 
-bool sim_reply_due(const SimVcpu *v)
-{
-    return exec_reply_due(v->x);
-}
-
 void sim_kick(SimVcpu *v)
 {
     exec_kick(v->x);

@@ -715,7 +715,6 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->cfg = *cfg;
     v->host = *host;
     v->isa = cfg->isa;
-    v->id = id;
     v->random = cfg->block_seed + id;
     v->f = x_alloc(cfg->isa->ir.frame_bytes);
     v->f->vcpu = v;
@@ -751,11 +750,6 @@ void exec_free(ExecVcpu *v)
 Frame *exec_frame(ExecVcpu *v)
 {
     return v->f;
-}
-
-unsigned exec_id(const ExecVcpu *v)
-{
-    return v->id;
 }
 
 bool exec_translate(ExecVcpu *v, uint64_t gva, Access acc, uint64_t *gpa)

@@ -49,7 +49,6 @@ typedef struct {
 ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id);
 void exec_free(ExecVcpu *v);
 Frame *exec_frame(ExecVcpu *v);
-unsigned exec_id(const ExecVcpu *v);
 
 typedef enum {
     EXEC_BUDGET,   /* insns are used up */

@@ -64,7 +64,6 @@ struct ExecVcpu {
     ExecConfig cfg;
     ExecHost host;
     const GuestIsa *isa;
-    unsigned id;
     Frame *f;
     Mmu *mmu;
     void *engine;

@@ -141,7 +141,6 @@ typedef struct {
 extern const IrOpInfo ir_op_info[IR_COUNT];
 
 /* ---- blocks ---- */
-enum { BLOCK_CUT = 1 /* shorter than the code asked for: not to be kept for other budgets */ };
 typedef struct IrBlock {
     IrOp *op;
     uint32_t nops, ninsns, flags, nbytes; /* nbytes: guest bytes covered */
