@@ -380,6 +380,8 @@ static int vcpus_boot(Sim *s, uint64_t entry, uint64_t fdt, Err *err)
     return rc;
 }
 
+enum { ISA_STRING_BYTES = 512 };
+
 int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
 {
     SimMachine *m = s->machine;
@@ -387,8 +389,9 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
         return err_set(err, ERR_STATE, "an image needs a board");
     }
     BootImage image = {0};
-    BoardFdt what = {
-        .ram_bytes = m->cfg.ram_bytes, .isa = s->isa->fdt_isa, .mmu = s->isa->fdt_mmu, .append = boot->append};
+    char isa[ISA_STRING_BYTES];
+    s->isa->isa_string(s->cpu, isa, sizeof isa);
+    BoardFdt what = {.ram_bytes = m->cfg.ram_bytes, .isa = isa, .mmu = s->isa->fdt_mmu, .append = boot->append};
     uint64_t fdt = 0;
     int rc = boot_load(s->space, boot->kernel,
                        &(BootHow){.flat_base = board_def(m->board)->ram_base, .elf_machine = s->isa->elf_machine},

@@ -428,6 +428,8 @@ local function write_header(sources)
     put("typedef enum {")
     for _, ext in ipairs(collect(function(row, set) set[row.ext] = true end)) do put("    %s_EXT_%s,", UPPER, ext) end
     put("    %s_EXT_COUNT\n} %sExt;", UPPER, camel)
+    put("#define %s_EXTS(X) %s", UPPER,
+        table.concat(collect(function(row, set) set["X(" .. row.ext .. ")"] = true end), " "))
     put("typedef struct %sArgs {", camel)
     for _, a in ipairs(collect(function(row, set) for k in pairs(row.sets) do set[k] = true end end)) do put("    int32_t %s;", a) end
     put("    int32_t unused_; /* a table may have no argument */\n} %sArgs;", camel)

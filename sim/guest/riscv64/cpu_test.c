@@ -17,7 +17,22 @@ TEST(riscv64_cpu, extensions_and_features_are_on_or_off)
 {
     RiscvCpu cpu;
     CHECK_INT(guest_riscv64.cpu_parse("rv64iac,sstc=off,pmp=off,pmp=on", &cpu, NULL), 0);
-    CHECK(!cpu.has[NEED_M] && cpu.has[NEED_A] && !cpu.has[NEED_SSTC] && cpu.has[NEED_SVADU] && cpu.has[NEED_PMP]);
+    CHECK(!cpu.has[NEED_M] && cpu.has[NEED_A] && !cpu.has[NEED_Sstc] && cpu.has[NEED_Svadu] && cpu.has[NEED_Pmp]);
+}
+
+TEST(riscv64_cpu, its_isa_string_says_what_it_has)
+{
+    static const char *const rows[][2] = {{"rv64imac", "rv64imac_zicsr_zifencei_sstc_svadu"},
+                                          {"rv64iac,sstc=off,pmp=off", "rv64iac_zicsr_zifencei_svadu"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        RiscvCpu cpu;
+        char text[256];
+        CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
+        guest_riscv64.isa_string(&cpu, text, sizeof text);
+        CHECK_STR(text, rows[i][1]);
+        guest_riscv64.isa_string(&cpu, text, 7);
+        CHECK_STR(text, i ? "rv64ia" : "rv64im"); /* cut */
+    }
 }
 
 TEST(riscv64_cpu, what_is_not_known_is_named)
@@ -30,7 +45,10 @@ TEST(riscv64_cpu, what_is_not_known_is_named)
                 {"rv64ima", "c cannot be left out"},
                 {"rv64imac,sstc", "expected sstc=on or sstc=off"},
                 {"rv64imac,sstc=maybe", "expected sstc=on or sstc=off"},
-                {"rv64imac,hyper=on", "no feature \"hyper=on\"; sstc, svadu and pmp are"},
+                {"rv64imac,hyper=on", "no feature \"hyper\"; conf(1) lists them"},
+                {"rv64imac,svadi=off", "no feature \"svadi\"; near it: svadu"},
+                {"rv64imac,c=off", "c cannot be left out"},
+                {"rv64imac,zicsr=off", "zicsr cannot be left out"},
                 {"rv64imac,", "no feature \"\""}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Err err = {0};

@@ -139,7 +139,7 @@ static void write_menvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64
     (void)number;
     (void)insns;
     uint64_t mask =
-        MENVCFG_FIOM | (r->cpu.has[NEED_SSTC] ? MENVCFG_STCE : 0) | (r->cpu.has[NEED_SVADU] ? MENVCFG_ADUE : 0);
+        MENVCFG_FIOM | (r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0) | (r->cpu.has[NEED_Svadu] ? MENVCFG_ADUE : 0);
     r->menvcfg = value & mask;
     riscv_time_check(r);
 }
@@ -151,17 +151,11 @@ static uint64_t read_mhartid(const RiscvFrame *r, unsigned number, uint64_t insn
     return r->hart_id;
 }
 
-static uint64_t misa_bit(char letter)
-{
-    return 1ull << (letter - 'A');
-}
-
 static uint64_t read_misa(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
     (void)insns;
-    return 2ull << 62 | misa_bit('I') | misa_bit('C') | misa_bit('S') | misa_bit('U') |
-           (r->cpu.has[NEED_M] ? misa_bit('M') : 0) | (r->cpu.has[NEED_A] ? misa_bit('A') : 0);
+    return riscv_misa(&r->cpu);
 }
 
 static uint64_t read_pmpcfg(const RiscvFrame *r, unsigned number, uint64_t insns)

@@ -55,7 +55,7 @@ const GuestIsa guest_riscv64 = {
     .name = "riscv64",
     .insn_min_bytes = 2,
     .elf_machine = 243,
-    .fdt_isa = "rv64imac_zicsr_zifencei_sstc_svadu",
+    .isa_string = riscv_isa_string,
     .fdt_mmu = "riscv,sv39",
     .insn_max_bytes = 4,
     .ir = {.name = "riscv64",

@@ -100,7 +100,7 @@ static bool matches(const RiscvFrame *r, unsigned i, uint64_t gpa)
 uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
 {
     const uint32_t all = ACC_READ | ACC_WRITE | ACC_EXEC;
-    if (r->is_virt || !r->cpu.has[NEED_PMP]) {
+    if (r->is_virt || !r->cpu.has[NEED_Pmp]) {
         return all;
     }
     for (unsigned i = 0; i < r->pmp_used; i++) {
@@ -117,7 +117,7 @@ uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
 
 bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
 {
-    if (r->is_virt || !r->cpu.has[NEED_PMP]) {
+    if (r->is_virt || !r->cpu.has[NEED_Pmp]) {
         return true;
     }
     bool is_locked = false;

@@ -8,11 +8,21 @@
 #include "sim/guest/guest.h"
 
 /* ---- the parsed cpu ---- */
-typedef enum { NEED_ALWAYS, NEED_M, NEED_A, NEED_SSTC, NEED_SVADU, NEED_PMP, NEED_COUNT } RiscvNeed;
+typedef enum {
+    NEED_ALWAYS,
+#define FEATURE(id, text, kind, requires) NEED_##id,
+#define ROWS(label, has)                  NEED_##label,
+#include "sim/guest/riscv64/features.def"
+#undef FEATURE
+#undef ROWS
+    NEED_COUNT
+} RiscvNeed; /* ids of features.def */
 typedef struct RiscvCpu {
     bool has[NEED_COUNT];
 } RiscvCpu;
+uint64_t riscv_misa(const RiscvCpu *cpu);
 int riscv_cpu_parse(const char *text, void *cpu, Err *err);
+void riscv_isa_string(const void *cpu, char *text, size_t size); /* "rv64imac_zicsr" */
 
 /* ---- the frame ---- */
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };

@@ -16,12 +16,12 @@ void riscv_reset(Frame *f, const GuestReset *how)
     r->mstatus = MSTATUS_UXL | MSTATUS_SXL;
     r->stimecmp = UINT64_MAX;
     /* No reset value is prescribed for menvcfg: hardware sets A and D where it can, as old software expects. */
-    r->menvcfg = r->cpu.has[NEED_SVADU] ? MENVCFG_ADUE : 0;
+    r->menvcfg = r->cpu.has[NEED_Svadu] ? MENVCFG_ADUE : 0;
     if (how->is_virt) { /* what the level below S-mode would have set up */
         r->mideleg = IRQ_S;
         r->medeleg = ~0ull;
         r->mcounteren = r->scounteren = 7;
-        r->menvcfg |= r->cpu.has[NEED_SSTC] ? MENVCFG_STCE : 0;
+        r->menvcfg |= r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0;
     }
     if (how->arg) { /* the boot convention of SBI and Linux */
         r->x[10] = how->hw_id;

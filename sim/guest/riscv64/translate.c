@@ -33,23 +33,11 @@ TrResult riscv_sync(Translate *t)
     return TR_END;
 }
 
-static RiscvNeed need_of(Rv64Ext ext)
-{
-    switch (ext) {
-    case RV64_EXT_M:
-        return NEED_M;
-    case RV64_EXT_A:
-        return NEED_A;
-    case RV64_EXT_I:
-    case RV64_EXT_S:
-    case RV64_EXT_C:
-    case RV64_EXT_Zicsr:
-    case RV64_EXT_Zifencei:
-    case RV64_EXT_COUNT:
-        break;
-    }
-    return NEED_ALWAYS;
-}
+static const uint8_t need_of[] = {
+#define X(label) [RV64_EXT_##label] = NEED_##label,
+    RV64_EXTS(X)
+#undef X
+};
 
 TrResult riscv_translate(Translate *t)
 {
@@ -64,7 +52,7 @@ TrResult riscv_translate(Translate *t)
     Rv64Args args = {0};
     uint32_t w = word_of(t->bytes, len);
     unsigned row = len == 4 ? rv64_decode32(w, &args) : rv64_decode16(w, &args);
-    if (row != RV64_ROW_NONE && !cpu->has[need_of(rv64_row_ext[row])]) {
+    if (row != RV64_ROW_NONE && !cpu->has[need_of[rv64_row_ext[row]]]) {
         row = RV64_ROW_NONE;
     }
     ir_insn(t->ir, len, (uint16_t)row);
