@@ -21,6 +21,9 @@ static IoResult on_io(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes,
     }
     int rc = is_write ? hit.device->write(hit.ctx, v->id, gpa - hit.gpa, size_bytes, *value)
                       : hit.device->read(hit.ctx, v->id, gpa - hit.gpa, size_bytes, value);
+    if (is_write && v->s->machine && v->s->machine->is_threaded) {
+        sim_threads_look(v->s);
+    }
     return rc ? IO_FAULT : IO_DONE;
 }
 
@@ -140,6 +143,7 @@ void sim_free(Sim *s)
     if (!s) {
         return;
     }
+    sim_halt(s);
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
         sim_vcpu_free(s->vcpu[i]);
     }

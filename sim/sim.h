@@ -12,7 +12,8 @@
  * serve_board false). A vcpu may be made while others run. Save, restore, fork: none may be running.
  * THREAD-SAFE: as marked.
  * DETERMINISM. The same image, options and calls give the same exits, at the same instruction, with the same state and
- * console, with every engine, every time. Guest time is instructions: host time and addresses never reach the guest.
+ * console, with every engine, every time. Guest time is instructions: host time and addresses never reach the guest; but for
+ * real time (sim_start), in which nothing of this holds.
  * COST. What nobody asked for is free: there is no trace hook in the fast path. */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -112,6 +113,16 @@ void sim_kick(SimVcpu *v); /* THREAD-SAFE, async-signal-safe; sticky: ends this 
  * first stop that the board does not serve. until->insns: retired by all of them together; where it stops, the next call goes
  * on. SIM_EXIT_halt: everybody idles, and no timer will wake anybody. */
 MUST_USE int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, SimExit *out, Err *err);
+
+/* Real time: each vcpu of a board on a thread of its own, by the host's clock, until one has a stop that the board does not serve.
+ * Until sim_wait tells of that stop, or sim_halt, only sim_wait, sim_halt, sim_board_input, sim_kick and sim_mem_* may be called,
+ * and SimBoardConfig.output is called from any of the threads, one at a time. A machine can go from here to sim_run_all and back:
+ * its clock goes on. */
+MUST_USE int sim_start(Sim *s, Err *err);
+/* The stop, with no vcpu running any more; or SIM_EXIT_budget after timeout_ns, with all of them running on. SIM_EXIT_halt: all
+ * idle, and no timer will wake any. -ERR_STATE: not started. */
+MUST_USE int sim_wait(Sim *s, uint64_t timeout_ns, uint8_t *who, SimExit *out, Err *err);
+void sim_halt(Sim *s); /* no vcpu runs when it returns; nothing to do if none did */
 
 /* ---- state ---- */
 MUST_USE int sim_reg_get(SimVcpu *v, RegId id, void *bytes, Err *err); /* little-endian, REG_SIZE(id) */

@@ -3,7 +3,7 @@
  *
  * TIME. The machine's time goes in rounds of a quantum. Within a round each vcpu runs from the round's start to its end by its own
  * clock, one after the other; a vcpu that idles goes to the end at once. So what one does to another is seen at the latest
- * one quantum later, and always at the same instruction. */
+ * one quantum later, and always at the same instruction. In real time (sim_threads.c) there are no rounds. */
 #include "sim/sim_int.h"
 
 #include "sim/boot/boot.h"
@@ -26,9 +26,14 @@ static ExecVcpu *exec_of(Sim *s, unsigned vcpu)
 
 static void finish(Sim *s, unsigned vcpu, int kind, uint32_t code)
 {
-    s->machine->is_finished = true;
-    s->machine->finish_kind = kind;
-    s->machine->finish_code = code;
+    SimMachine *m = s->machine;
+    pthread_mutex_lock(&m->finish_lock);
+    if (!m->is_finished) { /* of two at once the first */
+        m->finish_kind = kind;
+        m->finish_code = code;
+        m->is_finished = true;
+    }
+    pthread_mutex_unlock(&m->finish_lock);
     exec_end(exec_of(s, vcpu));
 }
 
@@ -70,14 +75,22 @@ static void sbi_send_ipi(void *ctx, unsigned hart)
 
 static void sbi_fence_i(void *ctx, unsigned hart)
 {
-    exec_flush_code(exec_frame(exec_of(ctx, hart)));
+    if (((Sim *)ctx)->machine->is_threaded) {
+        sim_threads_fence(ctx, hart, true);
+    } else {
+        exec_flush_code(exec_frame(exec_of(ctx, hart)));
+    }
 }
 
 static void sbi_sfence_vma(void *ctx, unsigned hart, uint64_t start, uint64_t size, uint64_t asid)
 {
     (void)start;
     (void)size; /* more may always be flushed than was asked for */
-    exec_flush_tlb(exec_frame(exec_of(ctx, hart)), UINT64_MAX, asid);
+    if (((Sim *)ctx)->machine->is_threaded) {
+        sim_threads_fence(ctx, hart, false);
+    } else {
+        exec_flush_tlb(exec_frame(exec_of(ctx, hart)), UINT64_MAX, asid);
+    }
 }
 
 static int reg_put(SimVcpu *v, const char *name, uint64_t value)
@@ -97,7 +110,7 @@ static uint64_t reg_value(SimVcpu *v, const char *name)
 /* SBI 9.1: S mode at addr, a0 = hart, a1 = opaque, untranslated, interrupts off. */
 static void begin_at(SimVcpu *v, uint64_t addr, uint64_t opaque)
 {
-    SimReset how = {.hw_id = v->how.hw_id, .entry = addr};
+    SimReset how = {.hw_id = v->how.hw_id, .entry = addr, .is_parked = v->is_parked};
     int rc = sim_vcpu_reset(v, &how, NULL);
     rc = rc ? rc : reg_put(v, "arg0", v->how.hw_id);
     rc = rc ? rc : reg_put(v, "arg1", opaque);
@@ -107,8 +120,16 @@ static void begin_at(SimVcpu *v, uint64_t addr, uint64_t opaque)
 static void sbi_start(void *ctx, unsigned hart, uint64_t addr, uint64_t arg)
 {
     Sim *s = ctx;
-    begin_at(s->vcpu[hart], addr, arg);
-    exec_clock_set(exec_of(s, hart), s->machine->round_ns);
+    SimVcpu *v = s->vcpu[hart];
+    if (s->machine->is_threaded) {
+        sim_threads_settled(v);
+        begin_at(v, addr, arg);
+    } else {
+        begin_at(v, addr, arg);
+        exec_clock_set(v->x, s->machine->round_ns);
+    }
+    v->is_parked = false;
+    exec_poke(v->x);
 }
 
 static bool sbi_is_ram(void *ctx, uint64_t gpa, uint64_t n)
@@ -185,8 +206,15 @@ bool sim_board_call(SimVcpu *v)
     SbiCall c = {.hart = v->id, .ext = reg_value(v, "a7"), .fid = reg_value(v, "a6")};
     memcpy(c.arg, call.arg, sizeof c.arg);
     SbiReply r;
+    SimFences fences = {0};
+    pthread_mutex_lock(&m->lock);
+    m->fences = &fences;
     sbi_call(m->sbi, &c, &r);
+    pthread_mutex_unlock(&m->lock);
     sbi_reply(v, &r);
+    if (fences.n) {
+        sim_threads_fences_wait(v, &fences);
+    }
     return true;
 }
 
@@ -231,7 +259,7 @@ void sim_board_watched(SimVcpu *v)
         finish(s, v->id, h.value ? FINISH_FAIL : FINISH_OFF, (uint32_t)h.value);
         break;
     case HTIF_PUTC:
-        on_output(s, &(char){(char)h.value}, 1);
+        board_console_write(s->machine->board, &(char){(char)h.value}, 1);
         word = 0;
         if (space_write(s->space, s->machine->tohost, &word, sizeof word, NULL)) {
             return;
@@ -308,6 +336,10 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
     }
     SimMachine *m = s->machine = x_alloc(sizeof *m);
     m->cfg = *cfg;
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->finish_lock, NULL);
+    pthread_mutex_init(&m->stop_lock, NULL);
+    pthread_cond_init(&m->stop_cond, NULL);
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
         m->timer_ns[i] = UINT64_MAX;
     }
@@ -338,6 +370,10 @@ void sim_board_free(Sim *s)
         board_free(s->machine->board);
         sbi_free(s->machine->sbi);
         buf_free(&s->machine->fdt);
+        pthread_mutex_destroy(&s->machine->lock);
+        pthread_mutex_destroy(&s->machine->finish_lock);
+        pthread_mutex_destroy(&s->machine->stop_lock);
+        pthread_cond_destroy(&s->machine->stop_cond);
         mem_free(s->machine);
     }
 }
@@ -415,7 +451,11 @@ const void *sim_board_fdt(const Sim *s, size_t *n)
 
 size_t sim_board_input(Sim *s, const void *bytes, size_t n)
 {
-    return s->machine ? board_input(s->machine->board, bytes, n) : 0;
+    size_t taken = s->machine ? board_input(s->machine->board, bytes, n) : 0;
+    if (taken && s->machine->is_threaded) {
+        sim_threads_look(s);
+    }
+    return taken;
 }
 
 uint64_t sim_board_now_ns(const Sim *s)
@@ -424,7 +464,7 @@ uint64_t sim_board_now_ns(const Sim *s)
 }
 
 /* ---- all vcpus in turn ---- */
-static void finish_fill(Sim *s, SimExit *out)
+void sim_finish_fill(Sim *s, SimExit *out)
 {
     SimMachine *m = s->machine;
     m->is_finished = false;
@@ -458,7 +498,7 @@ static bool vcpu_turn(SimVcpu *v, uint64_t end_ns, uint64_t *left, SimExit *out)
         }
         sim_exit_fill(v, stop, out);
         if (stop == EXEC_ENDED) {
-            finish_fill(v->s, out);
+            sim_finish_fill(v->s, out);
         }
         return true;
     }
@@ -496,6 +536,9 @@ int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, Sim
     SimMachine *m = s->machine;
     if (!m || !quantum) {
         return err_set(err, ERR_STATE, "running all vcpus needs a board and a quantum");
+    }
+    if (sim_threads_stop_take(s, who, out)) {
+        return 0;
     }
     for (uint64_t left = until->insns;;) {
         for (; m->turn < m->cfg.nvcpus; m->turn++) {

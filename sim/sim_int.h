@@ -10,6 +10,7 @@
 #include "sim/sim.h"
 
 #include <assert.h>
+#include <pthread.h>
 
 enum { SIM_MAX_VCPUS = 256 };
 
@@ -23,10 +24,22 @@ struct SimVcpu {
     ExecVcpu *x;
     uint8_t id;
     SimReset how;
-    bool is_parked;    /* waits for a start */
-    bool is_suspended; /* by the firmware, until it wakes */
-    bool serves_board; /* of the run that is going on */
+    _Atomic bool is_parked; /* waits for a start */
+    bool is_suspended;      /* by the firmware, until it wakes */
+    bool serves_board;      /* of the run that is going on */
+    /* sim_threads.c */
+    pthread_t thread;
+    bool has_stop; /* under stop_lock: `stop`, which nobody was told of */
+    SimExit stop;
 };
+
+typedef struct { /* remote fences that a firmware call asked for */
+    unsigned n;
+    struct {
+        SimVcpu *vcpu;
+        uint64_t ticket;
+    } hart[DEVICE_MAX_VCPUS];
+} SimFences;
 
 struct Sbi;
 typedef struct SimMachine { /* what sim_board made */
@@ -35,13 +48,24 @@ typedef struct SimMachine { /* what sim_board made */
     struct Sbi *sbi; /* NULL: firmware calls stop */
     Buf fdt;
     uint64_t timer_ns[SIM_MAX_VCPUS]; /* the firmware's timers; UINT64_MAX = off */
-    bool has_tohost, is_finished;
+    bool has_tohost;
     uint64_t tohost;
+    _Atomic bool is_finished;
     int finish_kind;
     uint32_t finish_code;
+    pthread_mutex_t lock;        /* of sbi; before the board's own */
+    pthread_mutex_t finish_lock; /* nothing else is taken under it */
     /* the round that is going on */
     uint64_t round_ns;
     unsigned turn;
+    /* sim_threads.c */
+    bool is_threaded; /* between sim_start and sim_halt */
+    _Atomic bool is_halting;
+    unsigned nthreads;
+    uint64_t epoch_ns; /* os_now_ns() at guest time 0; 0 = not yet */
+    SimFences *fences; /* of the call that holds `lock` */
+    pthread_mutex_t stop_lock;
+    pthread_cond_t stop_cond; /* some vcpu has_stop */
 } SimMachine;
 
 struct Sim {
@@ -66,5 +90,14 @@ void sim_board_free(Sim *s);
 void sim_board_watch(Sim *s);                                    /* marks the page of tohost */
 int sim_board_twin(Sim *t, const SimBoardConfig *cfg, Err *err); /* a machine around RAM that is there (fork) */
 void sim_space_set(Sim *s, Space *space);                        /* takes it, instead of the one that a new Sim has */
+void sim_finish_fill(Sim *s, SimExit *out);                      /* the guest has ended the machine */
 void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out);
+
+bool sim_threads_stop_take(Sim *s, uint8_t *who,
+                           SimExit *out); /* a stop that nobody was told of: once. No vcpu runs. */
+/* While is_threaded: */
+void sim_threads_fence(Sim *s, unsigned hart, bool is_code); /* within a firmware call */
+void sim_threads_fences_wait(SimVcpu *v, const SimFences *fences);
+void sim_threads_settled(const SimVcpu *v);
+void sim_threads_look(Sim *s); /* a device's deadline may have moved */
 #endif

@@ -2,7 +2,7 @@
  * timing_gate.S - the guest of timing_gate_test.c: two or more harts in M mode on the `machine` board that do everything whose
  * moment could depend on how an engine cuts blocks: timer interrupts, software interrupts to each other, UART polling,
  * self-modifying code, AMOs, LR/SC, WFI, cycle and time reads, misaligned accesses, a page fault's kin (access faults).
- * Hart 0 ends the machine after ROUNDS rounds. timing_gate.def holds the words; `ci/timing-gate-words` makes them again. */
+ * Hart 0 ends the machine after ROUNDS rounds. timing_gate.def holds the words; `ci/guest-words` makes them again. */
 #define ROUNDS 4000
     .option norelax
     .option rvc

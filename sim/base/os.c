@@ -17,6 +17,16 @@ uint64_t os_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+void os_sem_wait_until(sem_t *sem, uint64_t until_ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(until_ns / 1000000000u), .tv_nsec = (long)(until_ns % 1000000000u)};
+    if (until_ns == UINT64_MAX) {
+        sem_wait(sem);
+    } else {
+        sem_clockwait(sem, CLOCK_MONOTONIC, &t);
+    }
+}
+
 static int code_of_errno(int e)
 {
     switch (e) {

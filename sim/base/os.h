@@ -6,7 +6,11 @@
 #include "sim/base/buf.h"
 #include "sim/base/err.h"
 
+#include <semaphore.h>
+
 uint64_t os_now_ns(void); /* monotonic */
+/* Takes the semaphore, or returns when os_now_ns() reaches until_ns (UINT64_MAX: never), or for no reason. */
+void os_sem_wait_until(sem_t *sem, uint64_t until_ns);
 /* Reads a whole file; -ERR_NOENT, -ERR_DENIED, -ERR_IO, or -ERR_LIMIT when it is larger than max_bytes (checked while
  * reading, so that an endless device file is safe). out is appended to. */
 MUST_USE int os_read_file(const char *path, size_t max_bytes, Buf *out, Err *err);

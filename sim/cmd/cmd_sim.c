@@ -33,6 +33,8 @@ static const char HELP[] = "usage: conf sim [OPTION]... --kernel FILE\n"
                            "                     SBI (default: virt for a Linux image, else machine)\n"
                            "  -m, --memory S     RAM (default 128M)\n"
                            "      --smp N        harts (default 1)\n"
+                           "      --realtime     the host's clock, and a thread for each hart: faster with\n"
+                           "                     several harts, and no two runs are the same\n"
                            "      --insns N      end after N instructions of all harts, with status 124\n"
                            "      --stats        counters at the end, on standard error\n"
                            "  -h, --help\n"
@@ -50,16 +52,18 @@ typedef enum {
     O_ENV,
     O_MEMORY,
     O_SMP,
+    O_REALTIME,
     O_INSNS,
     O_STATS,
     O_HELP,
     O_COUNT
 } OptionIndex;
 static const CliOption OPTIONS[O_COUNT] = {
-    [O_KERNEL] = {"kernel", 0, 'r'}, [O_INITRD] = {"initrd", 0, 'r'},   [O_COMMAND_LINE] = {"append", 0, 'r'},
-    [O_GUEST] = {"guest", 'g', 'r'}, [O_ENGINE] = {"engine", 0, 'r'},   [O_CPU] = {"cpu", 0, 'r'},
-    [O_ENV] = {"env", 0, 'r'},       [O_MEMORY] = {"memory", 'm', 'r'}, [O_SMP] = {"smp", 0, 'r'},
-    [O_INSNS] = {"insns", 0, 'r'},   [O_STATS] = {"stats", 0, 0},       [O_HELP] = {"help", 'h', 0},
+    [O_KERNEL] = {"kernel", 0, 'r'},   [O_INITRD] = {"initrd", 0, 'r'},   [O_COMMAND_LINE] = {"append", 0, 'r'},
+    [O_GUEST] = {"guest", 'g', 'r'},   [O_ENGINE] = {"engine", 0, 'r'},   [O_CPU] = {"cpu", 0, 'r'},
+    [O_ENV] = {"env", 0, 'r'},         [O_MEMORY] = {"memory", 'm', 'r'}, [O_SMP] = {"smp", 0, 'r'},
+    [O_REALTIME] = {"realtime", 0, 0}, [O_INSNS] = {"insns", 0, 'r'},     [O_STATS] = {"stats", 0, 0},
+    [O_HELP] = {"help", 'h', 0},
 };
 static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
 static const char *const ENVS[] = {[ENV_VIRT] = "virt", [ENV_MACHINE] = "machine"};
@@ -70,6 +74,7 @@ enum {
     SLICE_NS = 1000000,         /* how long the machine runs between two looks at the console */
     SLICE_TYPED_NS = 90000,     /* the same, while input waits: a byte at 115200 baud */
     SLICE_IDLE_NS = 10000000,   /* the same, while everybody idles: how often an idle guest wakes the host */
+    SLICE_REAL_NS = 2000000,    /* in real time: how late at most its input and the end of a line of output are seen */
     STATUS_MAX = 255,
 };
 
@@ -78,12 +83,13 @@ typedef struct {
     SimBoardConfig board;
     SimBoot boot;
     uint64_t insns;
-    bool has_env, is_stats, is_help;
+    bool has_env, is_realtime, is_stats, is_help;
     /* running */
     Sim *s;
     Console console;
     uint64_t past_ns; /* guest time of the machines before the last reset */
     uint64_t stop_ns; /* guest time of this one's last stop, which is within a round */
+    bool is_started;  /* --realtime: sim_start */
     bool is_idle;     /* the last slice was idle from end to end */
     uint64_t start_ns;
     SimStats stats; /* of the machines before the last reset */
@@ -143,6 +149,7 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_INITRD:
     case O_COMMAND_LINE:
     case O_CPU:
+    case O_REALTIME:
     case O_STATS:
     case O_HELP:
     case O_COUNT:
@@ -165,6 +172,9 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
         break;
     case O_CPU:
         c->sim.cpu = arg;
+        break;
+    case O_REALTIME:
+        c->is_realtime = true;
         break;
     case O_STATS:
         c->is_stats = true;
@@ -198,6 +208,9 @@ static int parse(Command *c, int argc, char **argv, Err *err)
         if (rc) {
             return rc;
         }
+    }
+    if (c->is_realtime && c->insns != UINT64_MAX) {
+        return err_set(err, ERR_INVAL, "--insns counts in virtual time: not with --realtime");
     }
     return c->is_help || c->boot.kernel ? 0 : err_set(err, ERR_INVAL, "--kernel is missing");
 }
@@ -260,6 +273,7 @@ static void stats_add(const Sim *s, SimStats *sum)
 static void end_machine(Command *c)
 {
     if (c->s) {
+        sim_halt(c->s);
         stats_add(c->s, &c->stats);
         c->past_ns += most(sim_board_now_ns(c->s), c->stop_ns);
         c->stop_ns = 0;
@@ -402,6 +416,29 @@ static int slice(Command *c, Err *err)
     return status;
 }
 
+/* The machine runs while the console is looked at; a stop is seen a little later. */
+static int slice_realtime(Command *c, Err *err)
+{
+    uint8_t who = 0;
+    SimExit e;
+    if (!c->is_started && sim_start(c->s, err)) {
+        return say(CONF_INTERNAL, err->text);
+    }
+    c->is_started = true;
+    if (sim_wait(c->s, SLICE_REAL_NS, &who, &e, err)) {
+        return say(CONF_INTERNAL, err->text);
+    }
+    console_flush(&c->console);
+    c->stop_ns = e.clock_ns;
+    c->is_started = e.kind == SIM_EXIT_budget;
+    int status = stopped(c, who, &e, err);
+    if (status == GOES_ON) {
+        console_serve(&c->console, c->s, 0);
+        status = console_status(c);
+    }
+    return status;
+}
+
 static void put_stats(const Command *c)
 {
     double s = (double)(os_now_ns() - c->start_ns) / 1e9;
@@ -417,8 +454,6 @@ static void put_stats(const Command *c)
 static int run(Command *c, Err *err)
 {
     c->start_ns = os_now_ns();
-    c->console.in = STDIN_FILENO;
-    c->console.out = STDOUT_FILENO;
     c->board.ctx = &c->console;
     c->board.output = console_output;
     int status = make(c, err);
@@ -429,7 +464,7 @@ static int run(Command *c, Err *err)
         return say(CONF_INTERNAL, err->text);
     }
     for (status = GOES_ON; status == GOES_ON;) {
-        status = slice(c, err);
+        status = (c->is_realtime ? slice_realtime : slice)(c, err);
     }
     console_flush(&c->console); /* what was printed must have arrived, or success would be a lie */
     int lost = console_status(c);
@@ -447,7 +482,8 @@ int cmd_sim(int argc, char **argv)
     Err err = {0};
     Command c = {.sim = {.guest = "riscv64"},
                  .board = {.ram_bytes = 128 << 20, .nvcpus = 1, .has_firmware = true},
-                 .insns = UINT64_MAX};
+                 .insns = UINT64_MAX,
+                 .console = CONSOLE_INIT(STDIN_FILENO, STDOUT_FILENO)};
     int status = CONF_OK;
     if (parse(&c, argc, argv, &err)) {
         return cli_usage("sim", &err);

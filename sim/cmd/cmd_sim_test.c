@@ -381,3 +381,19 @@ TEST(terminal, is_raw_again_after_a_stop_that_cannot_be_caught)
     tty_type(&t, "q", 1);
     check_end(&t, &image, 0);
 }
+
+TEST(cmd_sim, real_time_types_sleeps_and_ends_as_virtual_time_does)
+{
+    Buf echo = {0}, sleeper = {0}, idle = {0};
+    code_echo(&echo);
+    check_code(&echo, "sim --realtime --kernel IMAGE", "abxq", 0, "ready\nabx", "");
+    code_sleep(&sleeper);
+    check_code(&sleeper, "sim --realtime --kernel IMAGE", "\x07", 7, "ready\n", "");
+    CODE(&idle, WFI, jump(-4));
+    check_code(&idle, "sim --realtime --smp 3 --kernel IMAGE", "", 1, "", "every hart waits");
+}
+
+TEST(cmd_sim, real_time_counts_no_instructions_for_a_bound)
+{
+    check("sim --realtime --insns 5 --kernel IMAGE", NULL, "", 2, "", "not with --realtime");
+}

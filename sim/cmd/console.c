@@ -21,11 +21,11 @@ static void write_failed(Console *c)
         poll(&out, 1, -1);
         return;
     }
-    c->state = errno == EPIPE ? CONSOLE_CLOSED : CONSOLE_LOST;
     c->native = errno;
+    c->state = errno == EPIPE ? CONSOLE_CLOSED : CONSOLE_LOST;
 }
 
-void console_flush(Console *c)
+static void flush(Console *c)
 {
     for (size_t at = 0; at < c->nout && c->state == CONSOLE_OPEN;) {
         ssize_t n = write(c->out, c->output + at, c->nout - at);
@@ -38,16 +38,25 @@ void console_flush(Console *c)
     c->nout = 0;
 }
 
+void console_flush(Console *c)
+{
+    pthread_mutex_lock(&c->lock);
+    flush(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
 void console_output(void *ctx, const void *bytes, size_t n)
 {
     Console *c = ctx;
     const uint8_t *p = bytes;
+    pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < n; i++) {
         c->output[c->nout++] = p[i];
         if (p[i] == '\n' || c->nout == sizeof c->output) {
-            console_flush(c);
+            flush(c);
         }
     }
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- input ---- */

@@ -8,6 +8,8 @@
 
 #include "sim/sim.h"
 
+#include <pthread.h>
+
 typedef enum {
     CONSOLE_OPEN,
     CONSOLE_QUIT,   /* Ctrl-A x */
@@ -18,12 +20,17 @@ typedef struct {
     int in, out;
     bool is_raw, is_escape; /* escape: Ctrl-A was typed */
     bool is_eof;
-    ConsoleState state;
+    _Atomic ConsoleState state;
     int native; /* errno of LOST */
     size_t nin, nout;
     uint8_t input[4096]; /* the machine has not taken these yet */
     uint8_t output[4096];
+    pthread_mutex_t lock; /* of output, nout and the writing of it: vcpus may print while the console is served */
 } Console;
+#define CONSOLE_INIT(in_, out_)                                                                                        \
+    {                                                                                                                  \
+        .in = (in_), .out = (out_), .lock = PTHREAD_MUTEX_INITIALIZER                                                  \
+    }
 /* SimBoardConfig.output; ctx is the Console. Written at the end of a line, when full, and by console_flush. */
 void console_output(void *ctx, const void *bytes, size_t n);
 void console_flush(Console *c);

@@ -14,7 +14,7 @@ uint64_t exec_insns(const ExecVcpu *v)
 
 uint64_t exec_clock_ns(const ExecVcpu *v)
 {
-    return exec_insns(v) + v->skipped;
+    return v->is_realtime ? os_now_ns() - v->epoch_ns : exec_insns(v) + v->skipped;
 }
 
 uint64_t exec_now_ns(const Frame *f)
@@ -178,9 +178,17 @@ static void on_watch(void *ctx, uint64_t gva, unsigned size_bytes, bool is_write
 }
 
 /* ---- from other threads ---- */
+static void post(ExecVcpu *v, uint32_t what)
+{
+    atomic_fetch_or(&v->posted, what);
+    if (atomic_load(&v->is_asleep) && atomic_exchange(&v->is_asleep, false)) {
+        sem_post(&v->sleep);
+    }
+}
+
 void exec_kick(ExecVcpu *v)
 {
-    atomic_fetch_or(&v->posted, POST_KICK);
+    post(v, POST_KICK);
 }
 
 void exec_line(ExecVcpu *v, GuestLine line, bool level)
@@ -191,13 +199,13 @@ void exec_line(ExecVcpu *v, GuestLine line, bool level)
         atomic_fetch_and(&v->lines, ~(1u << line));
     }
     atomic_fetch_or(&v->touched, 1u << line);
-    atomic_fetch_or(&v->posted, POST_LINES);
+    post(v, POST_LINES);
 }
 
 void exec_pulse(ExecVcpu *v, GuestLine line)
 {
     atomic_fetch_or(&v->pulses, 1u << line);
-    atomic_fetch_or(&v->posted, POST_LINES);
+    post(v, POST_LINES);
 }
 
 void exec_wake(ExecVcpu *v)
@@ -212,7 +220,7 @@ void exec_wait(ExecVcpu *v)
 
 void exec_code_page(ExecVcpu *v)
 {
-    atomic_fetch_or(&v->posted, POST_WRITES);
+    post(v, POST_WRITES);
 }
 
 void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n)
@@ -226,7 +234,7 @@ void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n)
         v->ranges[0].n = UINT64_MAX; /* too many to tell apart */
     }
     pthread_mutex_unlock(&v->post_lock);
-    atomic_fetch_or(&v->posted, POST_CODE);
+    post(v, POST_CODE);
 }
 
 static void take_ranges(ExecVcpu *v)
@@ -258,12 +266,17 @@ static void take_lines(ExecVcpu *v)
     }
 }
 
-/* What others asked for since the last look, but for the kick. */
+enum { POST_STAYS = POST_KICK | POST_PAUSE }; /* until exec_run acts on it */
+
+/* What others asked for since the last look, but for what ends a run. */
 static void take_posted(ExecVcpu *v)
 {
     uint32_t posted = atomic_load_explicit(&v->posted, memory_order_acquire);
-    if (posted & ~(uint32_t)POST_KICK) {
-        posted = atomic_fetch_and(&v->posted, POST_KICK);
+    if (posted & ~(uint32_t)POST_STAYS) {
+        posted = atomic_fetch_and(&v->posted, POST_STAYS);
+    }
+    if (posted & POST_FENCE) {
+        exec_fence_self(v);
     }
     if (posted & POST_LINES) {
         take_lines(v);
@@ -572,7 +585,7 @@ static int idle(ExecVcpu *v, uint64_t until_ns)
         return GO_ON;
     }
     uint64_t at = min_u64(guest_deadline(v), host_deadline(v));
-    if (at >= until_ns) {
+    if (at >= until_ns || v->is_realtime) {
         return EXEC_WAIT;
     }
     exec_clock_set(v, at);
@@ -592,7 +605,7 @@ static bool is_stopped_by_break(ExecVcpu *v)
 
 static void budget_set(ExecVcpu *v, uint64_t insns, uint64_t rest)
 {
-    v->f->budget = (int64_t)min_u64(rest, EXEC_SLICE_INSNS);
+    v->f->budget = (int64_t)min_u64(rest, v->is_realtime ? EXEC_SLICE_REALTIME_INSNS : EXEC_SLICE_INSNS);
     v->f->insns_end = insns + (uint64_t)v->f->budget;
 }
 
@@ -600,7 +613,8 @@ static void budget_set(ExecVcpu *v, uint64_t insns, uint64_t rest)
 static int turn(ExecVcpu *v, const ExecRun *until)
 {
     Trap t;
-    uint64_t insns = exec_insns(v), now = insns + v->skipped;
+    uint64_t insns = exec_insns(v), now = exec_clock_ns(v);
+    v->is_deadline_void = v->is_deadline_void || v->is_realtime; /* others move it */
     if (now >= until->until_ns) { /* what is due now is for the next run: so two runs are as one */
         return EXEC_CLOCK;
     }
@@ -645,9 +659,14 @@ ExecStop exec_run(ExecVcpu *v, const ExecRun *until)
             v->is_ended = false;
             return EXEC_ENDED;
         }
-        if (atomic_load_explicit(&v->posted, memory_order_acquire) & POST_KICK) {
+        uint32_t posted = atomic_load_explicit(&v->posted, memory_order_acquire);
+        if (posted & POST_KICK) {
             atomic_fetch_and(&v->posted, ~(uint32_t)POST_KICK);
             return EXEC_CANCELED;
+        }
+        if (posted & POST_PAUSE) {
+            atomic_fetch_and(&v->posted, ~(uint32_t)POST_PAUSE);
+            return EXEC_CLOCK;
         }
         if (until->is_step && (exec_insns(v) != insns || v->stats.traps != traps)) {
             return EXEC_STEP;
@@ -708,6 +727,84 @@ void exec_end(ExecVcpu *v)
     v->is_ended = true;
 }
 
+/* ---- real time ---- */
+void exec_realtime(ExecVcpu *v, bool is_on, uint64_t epoch_ns)
+{
+    if (!is_on) {
+        v->skipped = exec_clock_ns(v) - exec_insns(v);
+        atomic_fetch_and(&v->posted, ~(uint32_t)POST_PAUSE);
+    }
+    v->is_realtime = is_on;
+    v->epoch_ns = epoch_ns;
+}
+
+void exec_sleep(ExecVcpu *v, bool is_parked)
+{
+    uint64_t until = is_parked ? UINT64_MAX : exec_deadline(v);
+    uint32_t wakers =
+        is_parked ? POST_POKE | POST_STAYS : UINT32_MAX; /* its frame is not its own: no look at the rest */
+    atomic_store(&v->sleep_until, until);
+    atomic_store(&v->is_asleep, true);
+    if (!(atomic_load(&v->posted) & wakers)) { /* what comes from now on sees that it is asleep */
+        os_sem_wait_until(&v->sleep, until > UINT64_MAX - v->epoch_ns ? UINT64_MAX : until + v->epoch_ns);
+    }
+    atomic_fetch_add(&v->wakes, 1);
+    atomic_store(&v->is_asleep, false);
+    atomic_fetch_and(&v->posted, ~(uint32_t)POST_POKE);
+}
+
+void exec_poke(ExecVcpu *v)
+{
+    post(v, POST_POKE);
+}
+
+void exec_pause(ExecVcpu *v)
+{
+    post(v, POST_PAUSE);
+}
+
+bool exec_is_asleep(const ExecVcpu *v)
+{
+    return atomic_load(&v->is_asleep);
+}
+
+uint64_t exec_sleeps_until(const ExecVcpu *v)
+{
+    return atomic_load(&v->sleep_until);
+}
+
+uint64_t exec_wakes(const ExecVcpu *v)
+{
+    return atomic_load(&v->wakes);
+}
+
+uint64_t exec_fence(ExecVcpu *v, bool is_code)
+{
+    if (is_code) {
+        atomic_store(&v->fence_code, true);
+    }
+    uint64_t ticket = atomic_fetch_add(&v->fence_asked, 1) + 1;
+    post(v, POST_FENCE);
+    return ticket;
+}
+
+bool exec_has_fenced(const ExecVcpu *v, uint64_t ticket)
+{
+    return atomic_load(&v->fence_done) >= ticket || atomic_load(&v->is_asleep);
+}
+
+void exec_fence_self(ExecVcpu *v)
+{
+    uint64_t asked = atomic_load(&v->fence_asked);
+    if (asked != atomic_load(&v->fence_done)) {
+        exec_flush_tlb(v->f, UINT64_MAX, UINT64_MAX);
+        if (atomic_exchange(&v->fence_code, false)) {
+            exec_flush_code(v->f);
+        }
+        atomic_store(&v->fence_done, asked);
+    }
+}
+
 /* ---- life ---- */
 ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
 {
@@ -723,6 +820,7 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->engine = cfg->engine->create(&cfg->isa->ir);
     v->space_version = space_version(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);
+    sem_init(&v->sleep, 0, 0);
     MmuHost mmu_host = {.ctx = v,
                         .io = on_io,
                         .code_writing = on_code_writing,
@@ -743,6 +841,7 @@ void exec_free(ExecVcpu *v)
     mmu_free(v->mmu);
     os_pages_free(v->tables, sizeof *v->tables);
     pthread_mutex_destroy(&v->post_lock);
+    sem_destroy(&v->sleep);
     mem_free(v->f);
     mem_free(v);
 }

@@ -5,7 +5,8 @@
  * may do to it goes through atomics that it looks at between slices of at most EXEC_SLICE_INSNS instructions: kick, a line,
  * a change of the map, bytes of translated code that somebody else wrote.
  *
- * TIME. The guest clock of a vcpu is insns + skipped, one nanosecond each: skipped is time that it idled.
+ * TIME. The guest clock of a vcpu is insns + skipped, one nanosecond each: skipped is time that it idled. In real time
+ * (exec_realtime) it is the host's clock instead, and nothing is deterministic.
  *
  * BOUNDARIES (ir.h 5 and 6). Interrupts are looked at after sync, stop and trap, and at exact deadlines. A block that would
  * pass a deadline is cut. So with the same inputs every engine and every block length give the same state at the same
@@ -16,7 +17,10 @@
 #include "sim/guest/guest.h"
 #include "sim/machine/space.h"
 
-enum { EXEC_SLICE_INSNS = 100000 };
+enum {
+    EXEC_SLICE_INSNS = 100000,
+    EXEC_SLICE_REALTIME_INSNS = 10000, /* what others did is seen so late at most: some 20 us */
+};
 
 typedef struct ExecVcpu ExecVcpu;
 typedef struct {
@@ -79,6 +83,26 @@ bool exec_is_replied(const ExecVcpu *v); /* a reply was given, and its instructi
 void exec_reply(ExecVcpu *v, uint64_t value, bool is_fault);
 /* Retires a replied instruction alone. true: it made a further access (exec_access), which is due now. */
 bool exec_settle(ExecVcpu *v);
+
+/* ---- real time: vcpus on threads of their own ----
+ * is_on: from now on its clock reads os_now_ns() - epoch_ns; else it stands still at what it reads, and counts instructions
+ * again. A run that idles ends with EXEC_WAIT, at once. Not within exec_run. */
+void exec_realtime(ExecVcpu *v, bool is_on, uint64_t epoch_ns);
+/* On its thread, outside exec_run: returns when something was posted, exec_poke was called, or its deadline is reached.
+ * is_parked: it has no deadline. */
+void exec_sleep(ExecVcpu *v, bool is_parked);
+void exec_poke(ExecVcpu *v);  /* wakes it from exec_sleep, or keeps it from the next. THREAD-SAFE */
+void exec_pause(ExecVcpu *v); /* its run ends with EXEC_CLOCK. THREAD-SAFE, sticky */
+bool exec_is_asleep(
+    const ExecVcpu *v); /* in exec_sleep: it runs no guest code, and its frame stands still. THREAD-SAFE */
+uint64_t exec_sleeps_until(const ExecVcpu *v); /* while asleep: UINT64_MAX if no timer will wake it. THREAD-SAFE */
+uint64_t exec_wakes(const ExecVcpu *v);        /* how often it woke. THREAD-SAFE */
+/* Asks a vcpu to forget translations of addresses, and code if is_code, before it goes on. It has done so, or cannot be running what it knew,
+ * when exec_has_fenced. THREAD-SAFE */
+uint64_t exec_fence(ExecVcpu *v, bool is_code);
+bool exec_has_fenced(const ExecVcpu *v, uint64_t ticket);
+void exec_fence_self(ExecVcpu *v); /* on its thread, from a host call-back: what others asked by exec_fence, now */
+
 void exec_forget(ExecVcpu *v); /* a reply due or given is abandoned (reset) */
 
 void exec_kick(ExecVcpu *v);                             /* THREAD-SAFE, async-signal-safe, sticky */

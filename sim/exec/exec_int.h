@@ -7,6 +7,7 @@
 #include "sim/exec/exec.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 enum {
     BLOCK_HASH_BITS = 14,
@@ -58,7 +59,15 @@ typedef struct {                                 /* in os_pages: touched as it i
     uint64_t alone[ALONE_MARKS]; /* gpa + 1 of instructions that end their block */
 } ExecTables;
 
-enum { POST_KICK = 1, POST_LINES = 2, POST_CODE = 4, POST_WRITES = 8 };
+enum {
+    POST_KICK = 1,
+    POST_LINES = 2,
+    POST_CODE = 4,
+    POST_WRITES = 8,
+    POST_FENCE = 16,
+    POST_PAUSE = 32,
+    POST_POKE = 64
+};
 
 struct ExecVcpu {
     ExecConfig cfg;
@@ -104,6 +113,14 @@ struct ExecVcpu {
         uint64_t gpa, n;
     } ranges[MAX_POSTED_RANGES];
     size_t nranges; /* MAX_POSTED_RANGES: all code */
+
+    /* real time */
+    bool is_realtime;
+    uint64_t epoch_ns;
+    sem_t sleep;
+    _Atomic bool is_asleep, fence_code;
+    _Atomic uint64_t sleep_until, wakes;
+    _Atomic uint64_t fence_asked, fence_done; /* tickets */
 };
 
 /* The block for the frame's pc and mode, found or made. CUT: of at most max_insns. NULL: *trap is the fetch's. */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sim_threads_test.c - real time: four harts on threads of their own keep the memory model (RVWMO, Unpriv 18), and stop, start and idle
+ * as they shall. */
+#include "sim/sim.h"
+
+#include "sim/base/mem.h"
+#include "sim/base/os.h"
+#include "sim/base/test.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NHARTS = 4, RAM = 0x80000000, RAM_BYTES = 8 << 20, PAIR_ROUNDS = 2000, QUAD_ROUNDS = 100, COUNTS = 5000 };
+enum { MP = 0x80100000, SB = 0x80200000, IRIW = 0x80300000, SHARED = 0x80400000 };
+enum { PATIENCE_MS = 60000 };
+static const uint32_t litmus[] = {
+#include "sim/litmus.def"
+};
+
+static Sim *machine(const char *env_cpu, bool is_virt, const void *image, size_t n)
+{
+    char path[64];
+    Sim *s = NULL;
+    Err err = {0};
+    snprintf(path, sizeof path, "litmus.%ld.bin", (long)getpid());
+    int rc = os_write_file(path, image, n, &err);
+    rc = rc ? rc : sim_new(&(SimConfig){.guest = "riscv64", .cpu = env_cpu, .is_virt = is_virt}, &s, &err);
+    rc = rc ? rc
+            : sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = NHARTS, .has_firmware = is_virt}, &err);
+    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = path}, &err);
+    unlink(path);
+    if (!CHECK(!rc)) {
+        printf("%s\n", err.text);
+    }
+    return s;
+}
+
+/* Starts the machine and waits for its stop. */
+static SimExit run(Sim *s)
+{
+    SimExit e = {0};
+    uint8_t who;
+    CHECK(!sim_start(s, NULL));
+    for (unsigned ms = 0; ms < PATIENCE_MS; ms += 100) {
+        CHECK(!sim_wait(s, 100000000, &who, &e, NULL));
+        if (e.kind != SIM_EXIT_budget) {
+            return e;
+        }
+    }
+    sim_halt(s);
+    return e;
+}
+
+static uint64_t word(Sim *s, uint64_t gpa)
+{
+    uint64_t value = 0;
+    CHECK(!sim_mem_read(s, gpa, &value, sizeof value, NULL));
+    return value;
+}
+
+/* How many of the rounds at base read what must not be. */
+static unsigned count(Sim *s, uint64_t base, unsigned rounds, bool (*is_forbidden)(Sim *s, uint64_t at))
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < rounds; i++) {
+        n += is_forbidden(s, base + 256ull * i);
+    }
+    return n;
+}
+static bool is_mp_broken(Sim *s, uint64_t at)
+{
+    return word(s, at + 144) && !word(s, at + 152);
+}
+static bool is_sb_broken(Sim *s, uint64_t at)
+{
+    return !word(s, at + 128) && !word(s, at + 144);
+}
+static bool is_iriw_broken(Sim *s, uint64_t at)
+{
+    return word(s, at + 160) && !word(s, at + 168) && word(s, at + 176) && !word(s, at + 184);
+}
+
+TEST(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothing)
+{
+    Sim *s = machine(NULL, false, litmus, sizeof litmus);
+    CHECK_INT(run(s).kind, SIM_EXIT_system_down);
+    CHECK_INT(count(s, MP, PAIR_ROUNDS, is_mp_broken), 0);
+    CHECK_INT(count(s, SB, PAIR_ROUNDS, is_sb_broken), 0);
+    CHECK_INT(count(s, IRIW, QUAD_ROUNDS, is_iriw_broken), 0);
+    CHECK_INT(word(s, SHARED + 64), NHARTS * COUNTS);
+    CHECK_INT(word(s, SHARED + 128), NHARTS * COUNTS);
+    CHECK_INT(word(s, SHARED + 192), NHARTS * COUNTS);
+    sim_free(s);
+}
+
+TEST(sim_threads, a_machine_goes_from_real_time_to_virtual_time_and_back)
+{
+    Sim *s = machine(NULL, false, litmus, sizeof litmus);
+    SimExit e = {.kind = SIM_EXIT_budget};
+    uint8_t who;
+    uint64_t clock = 0;
+    for (unsigned i = 0; i < 400 && e.kind == SIM_EXIT_budget; i++) {
+        CHECK(!sim_start(s, NULL));
+        CHECK(!sim_wait(s, i % 3 * 1000000, &who, &e, NULL));
+        sim_halt(s);
+        CHECK(sim_board_now_ns(s) >= clock);
+        clock = sim_board_now_ns(s);
+        if (e.kind == SIM_EXIT_budget) {
+            CHECK(!sim_run_all(s, 1000, &(SimRun){.insns = 5000}, &who, &e, NULL));
+        }
+    }
+    while (e.kind == SIM_EXIT_budget) {
+        CHECK(!sim_run_all(s, 1000, &(SimRun){.insns = 10000000}, &who, &e, NULL));
+    }
+    CHECK_INT(e.kind, SIM_EXIT_system_down);
+    CHECK_INT(word(s, SHARED + 64), NHARTS * COUNTS);
+    CHECK_INT(count(s, MP, PAIR_ROUNDS, is_mp_broken), 0);
+    sim_free(s);
+}
+
+TEST(sim_threads, harts_that_all_idle_with_no_timer_are_a_halt)
+{
+    static const uint32_t idle[] = {0x10500073 /* wfi */, 0xffdff06f /* j -4 */};
+    Sim *s = machine(NULL, false, idle, sizeof idle);
+    CHECK_INT(run(s).kind, SIM_EXIT_halt);
+    CHECK_INT(run(s).kind, SIM_EXIT_halt);
+    sim_free(s);
+}
+
+TEST(sim_threads, what_runs_on_is_a_budget_and_halts_when_told)
+{
+    static const uint32_t spin[] = {0x6f /* j . */};
+    Sim *s = machine(NULL, false, spin, sizeof spin);
+    SimExit e = {0};
+    uint8_t who;
+    Err err = {0};
+    CHECK_INT(sim_wait(s, 0, &who, &e, &err), -ERR_STATE);
+    CHECK(!sim_start(s, NULL));
+    CHECK_INT(sim_start(s, &err), -ERR_STATE);
+    CHECK(!sim_wait(s, 1000000, &who, &e, NULL));
+    CHECK_INT(e.kind, SIM_EXIT_budget);
+    sim_halt(s);
+    sim_halt(s);
+    CHECK_INT(sim_wait(s, 0, &who, &e, &err), -ERR_STATE);
+    CHECK(!sim_start(s, NULL)); /* freed while it runs */
+    sim_free(s);
+}
+
+TEST(sim_threads, harts_start_stop_and_fence_one_another_under_firmware)
+{
+    enum { STARTS = 20, FENCES = 50 };
+    static const uint32_t guest[] = {
+#include "sim/realtime_sbi.def"
+    };
+    Sim *s = machine(NULL, true, guest, sizeof guest);
+    CHECK_INT(run(s).kind, SIM_EXIT_system_down);
+    CHECK_INT(word(s, SHARED), NHARTS * STARTS * FENCES);
+    CHECK_INT(word(s, SHARED + 8), (NHARTS - 1) * STARTS);
+    CHECK_INT(word(s, SHARED + 16), (NHARTS - 1) * STARTS);
+    sim_free(s);
+}
