@@ -12,10 +12,6 @@ static void caps(Caps *caps)
     for (size_t i = 0; i < ARRAY_LEN(absent); i++) {
         sim_cap_set(caps, absent[i], CAP_NA, "the architecture has no such thing");
     }
-    static const Cap no_fp[] = {CAP_fpu_get, CAP_fpu_set};
-    for (size_t i = 0; i < ARRAY_LEN(no_fp); i++) {
-        sim_cap_set(caps, no_fp[i], CAP_NONE, "the F and D extensions are not simulated yet");
-    }
     sim_cap_set(caps, CAP_vec, CAP_NONE, "the V extension is not simulated");
 }
 

@@ -94,7 +94,7 @@ typedef enum {
 #define UN(name, expr)  H_##name,
 #define BIN(name, expr) H_##name, H_##name##_i,
 #define TRI(name, expr) H_##name,
-#define FP(name, nsrc)
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
@@ -157,7 +157,7 @@ static Handler lower(const IrOp *op)
 #define UN(name, expr)  [IR_##name] = H_##name,
 #define BIN(name, expr) [IR_##name] = H_##name, [IR_##name##_i] = H_##name##_i,
 #define TRI(name, expr) [IR_##name] = H_##name,
-#define FP(name, nsrc)  [IR_##name] = H_fp,
+#define FP(name, ...)   [IR_##name] = H_fp,
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
@@ -572,7 +572,7 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
         return fn_##name(a, imm, c, 0);                                                                                \
     }
 #define TRI(name, expr) PURE_FN(name, expr)
-#define FP(name, nsrc)
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
@@ -751,7 +751,7 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **h
 #define UN(name, expr)  [H_##name] = &&L_##name,
 #define BIN(name, expr) [H_##name] = &&L_##name, [H_##name##_i] = &&L_##name##_i,
 #define TRI(name, expr) [H_##name] = &&L_##name,
-#define FP(name, nsrc)
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
@@ -789,7 +789,7 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **h
 #define UN(name, expr)  NUL(name, expr)
 #define TRI(name, expr) NUL(name, expr)
 #define BIN(name, expr) NUL(name, expr) NUL(name##_i, expr)
-#define FP(name, nsrc)
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"

@@ -17,7 +17,7 @@ uint64_t ir_eval(IrOpcode op, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
         return (uint64_t)(expr);                                                                                       \
         NUL(name, expr)
 #define TRI(name, expr) NUL(name, expr)
-#define FP(name, nsrc)  case IR_##name:
+#define FP(name, ...)   case IR_##name:
 #define MEM(name, ...)  case IR_##name:
 #define CTL(name, ...)  case IR_##name:
 #include "sim/ir/ir_ops.def"
@@ -57,28 +57,49 @@ bool ir_cond(IrCond cond, uint64_t a, uint64_t b)
     return false;
 }
 
-typedef struct {
-    FpOp1 *one;
-    FpOp2 *two;
-    FpOp3 *three;
-} FpRow;
-static const FpRow fp_rows[IR_COUNT] = {
-    [IR_fadd] = {.two = fp_add}, [IR_fsub] = {.two = fp_sub},   [IR_fmul] = {.two = fp_mul},
-    [IR_fdiv] = {.two = fp_div}, [IR_fsqrt] = {.one = fp_sqrt}, [IR_fma] = {.three = fp_fma},
-};
+static uint64_t eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, FpRound rm, uint32_t mode, uint32_t *flags)
+{
+    FpFmt fmt = (FpFmt)FP_FMT(op->aux);
+    unsigned other = FP_OTHER(op->aux);
+    switch ((IrOpcode)op->op) {
+#define FP(name, nsrc, shape, expr)                                                                                    \
+    case IR_##name:                                                                                                    \
+        return expr;
+#define NUL(name, expr) case IR_##name:
+#define UN(name, expr)  case IR_##name:
+#define BIN(name, expr)                                                                                                \
+    case IR_##name:                                                                                                    \
+    case IR_##name##_i:
+#define TRI(name, expr) case IR_##name:
+#define MEM(name, ...)  case IR_##name:
+#define CTL(name, ...)  case IR_##name:
+#include "sim/ir/ir_ops.def"
+#undef NUL
+#undef UN
+#undef BIN
+#undef TRI
+#undef FP
+#undef MEM
+#undef CTL
+    case IR_COUNT:
+        break;
+    }
+    assert(!"an FP op");
+    return 0;
+}
 
 uint64_t ir_eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, unsigned rm, uint32_t fp_mode, uint32_t *flags)
 {
-    const FpRow *row = &fp_rows[op->op];
-    FpFmt fmt = (FpFmt)FP_FMT(op->aux);
+    FpShape shape = ir_op_info[op->op].shape;
+    FpFmt fmt = (FpFmt)FP_FMT(op->aux), from = shape == FP_SHAPE_CONVERT ? (FpFmt)FP_OTHER(op->aux) : fmt;
+    bool is_boxed = op->aux & FP_BOXED;
     FpRound round = (FpRound)(FP_RM(op->aux) == RM_DYN ? rm : FP_RM(op->aux));
     round = round <= RM_ODD ? round : RM_RNE;
-    if (row->one) {
-        return row->one(fmt, a, round, fp_mode, flags);
+    if (is_boxed && shape != FP_SHAPE_FROM_INT) {
+        a = ir_unbox(a, from);
+        b = ir_unbox(b, from);
+        c = ir_unbox(c, from);
     }
-    if (row->two) {
-        return row->two(fmt, a, b, round, fp_mode, flags);
-    }
-    assert(row->three); /* else a new FP op has no row */
-    return row->three(fmt, a, b, c, round, fp_mode, flags);
+    uint64_t d = eval_fp(op, a, b, c, round, fp_mode, flags);
+    return is_boxed && shape != FP_SHAPE_TEST && shape != FP_SHAPE_TO_INT ? d | ir_box_ones(fmt) : d;
 }

@@ -141,6 +141,8 @@ REF(sar32, low(floor_div(SW(a), pow2(b % 32)), 32))
 REF(rotr32, rotate((uint32_t)a, b % 32, 32))
 REF(mul32, low(UW(a) * UW(b), 32))
 REF(sel, a != 0 ? b : c)
+REF(unbox16, ~a >> 16 ? 0x7e00 : a % 0x10000)
+REF(unbox32, ~a >> 32 ? 0x7fc00000 : a % 0x100000000)
 
 static uint64_t ref_mulhu(uint64_t a, uint64_t b, uint64_t c, int64_t imm) /* by halves */
 {
@@ -156,7 +158,7 @@ static RefFn *const refs[IR_COUNT] = {
 #define UN(name, expr)  [IR_##name] = ref_##name,
 #define BIN(name, expr) [IR_##name] = ref_##name, [IR_##name##_i] = ref_##name,
 #define TRI(name, expr) [IR_##name] = ref_##name,
-#define FP(name, nsrc)
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
@@ -286,11 +288,14 @@ TEST(ir_eval, every_fp_op_takes_any_aux_rounding_and_operand)
     uint64_t seed = 6;
     for (unsigned op = 0; op < IR_COUNT; op++) {
         for (unsigned i = 0; ir_op_info[op].cls == CLASS_FP && i < 2000; i++) {
-            IrOp o = {.op = (uint16_t)op, .aux = FP_AUX(i & 3, i >> 2 & 7)};
+            IrOp o = {.op = (uint16_t)op, .aux = FP_AUX3(i & 3, i >> 2 & 7, i >> 5 & 3)};
+            FpShape shape = ir_op_info[op].shape;
+            bool is_boxed = i >> 7 & 1, is_int = shape == FP_SHAPE_TEST || shape == FP_SHAPE_TO_INT;
+            o.aux |= is_boxed ? FP_BOXED : 0;
             uint64_t a = test_operand(&seed), b = test_operand(&seed), c = test_operand(&seed);
             uint32_t flags = 64, mode = (uint32_t)test_random(&seed) & 0xfff & ~FPM_NAN_RULE;
             uint64_t d = ir_eval_fp(&o, a, b, c, (unsigned)test_random(&seed), mode, &flags);
-            CHECK((i & 3) == FMT_F64 || d >> ((i & 3) == FMT_F32 ? 32 : 16) == 0);
+            CHECK(is_int || (i & 3) == FMT_F64 || (is_boxed ? ~d : d) >> ((i & 3) == FMT_F32 ? 32 : 16) == 0);
             CHECK(flags & 64 && flags < 128);
         }
     }
@@ -306,4 +311,50 @@ TEST(ir_eval, flags_accrue_and_a_dynamic_rounding_is_the_given_one)
     CHECK_INT(flags, FP_DZ | FP_NX);
     o.aux = FP_AUX(FMT_F64, RM_RTZ);
     CHECK_INT(ir_eval_fp(&o, bits_of(1), bits_of(3), 0, RM_RUP, FP_MODE_RISCV, &flags), down);
+}
+
+static uint64_t eval_rne(IrOpcode op, unsigned aux, uint64_t a, uint64_t b, uint32_t *flags)
+{
+    IrOp o = {.op = (uint16_t)op, .aux = (uint16_t)aux};
+    *flags = 0;
+    return ir_eval_fp(&o, a, b, 0, RM_RNE, FP_MODE_RISCV, flags);
+}
+
+TEST(ir_eval, a_boxed_operand_without_its_ones_is_the_default_nan)
+{
+    enum { F32 = FP_AUX(FMT_F32, RM_RNE) | FP_BOXED, ONE = 0x3f800000, TWO = 0x40000000, NAN32 = 0x7fc00000 };
+    const uint64_t box = 0xffffffff00000000;
+    uint32_t flags;
+    CHECK_INT(eval_rne(IR_fadd, F32, box | ONE, box | ONE, &flags), box | TWO);
+    CHECK_INT(eval_rne(IR_fadd, F32, box | ONE, 0x7fffffff00000000 | ONE, &flags), box | NAN32);
+    CHECK_INT(flags, 0);
+    CHECK_INT(eval_rne(IR_feq, F32, ONE, ONE, &flags), 0);
+    CHECK_INT(eval_rne(IR_fclass, F32, ONE, 0, &flags), FP_CLASS_QNAN);
+    CHECK_INT(eval_rne(IR_ftoi, FP_AUX3(FMT_F32, RM_RNE, FP_I32) | FP_BOXED, box | TWO, 0, &flags), 2);
+    CHECK_INT(eval_rne(IR_itof, FP_AUX3(FMT_F32, RM_RNE, FP_I64) | FP_BOXED, 2, 0, &flags), box | TWO);
+    CHECK_INT(eval_rne(IR_fcvt, FP_AUX3(FMT_F64, RM_RNE, FMT_F32) | FP_BOXED, TWO, 0, &flags), 0x7ff8000000000000);
+    CHECK_INT(eval_rne(IR_fcvt, FP_AUX3(FMT_F32, RM_RNE, FMT_F64) | FP_BOXED, bits_of(2), 0, &flags), box | TWO);
+}
+
+TEST(ir_eval, a_comparison_of_numbers_is_that_of_c_and_a_nan_is_unordered)
+{
+    static const double values[] = {-1.0 / 0.0, -2, -0.0, 0.0, 1e-310, 1, 2.5, 1.0 / 0.0, 0.0 / 0.0};
+    enum { F64 = FP_AUX(FMT_F64, RM_RNE), N = sizeof values / sizeof values[0] };
+    for (unsigned i = 0; i < N * N; i++) {
+        double x = values[i % N], y = values[i / N];
+        bool has_nan = i % N == N - 1 || i / N == N - 1;
+        const struct {
+            IrOpcode op;
+            bool want, is_signalling;
+        } cases[] = {{IR_feq, x == y, false},
+                     {IR_flt, x < y, true},
+                     {IR_fle, x <= y, true},
+                     {IR_fltq, x < y, false},
+                     {IR_fleq, x <= y, false}};
+        for (size_t j = 0; j < sizeof cases / sizeof cases[0]; j++) {
+            uint32_t flags;
+            CHECK_INT(eval_rne(cases[j].op, F64, bits_of(x), bits_of(y), &flags), cases[j].want);
+            CHECK_INT(flags, has_nan && cases[j].is_signalling ? FP_NV : 0);
+        }
+    }
 }

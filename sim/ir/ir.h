@@ -41,8 +41,10 @@
  *   engine. Interrupts are looked at by the dispatcher only: after sync, stop, trap, and at a deadline.
  * 7 FLAGS. AArch64 NZCV: four slots of 0/1. x86: slots for operation, operands and result; a condition whose operation the
  *   translator knows becomes a compare, else a pure CALL.
- * 8 FP. aux = format and rounding (static, or RM_DYN: slot fp_rm). The NaN rule, tininess and flushing come from
- *   IrGuest.fp_mode. An engine may leave accrued flags in host state and must fold them into slot fp_flags before a CALL with
+ * 8 FP. aux = format and rounding (static, or RM_DYN: slot fp_rm); of a conversion also the other side: the format of its
+ *   operand, or the kind of its integer. The NaN rule, tininess and flushing come from IrGuest.fp_mode. A number narrower than
+ *   a slot is its low bits: the others are ignored in an operand and 0 in a result; with FP_BOXED they are all ones, and an
+ *   operand whose are not is the default NaN (Unpriv 21.2). Integers and truth values are never boxed. An engine may leave accrued flags in host state and must fold them into slot fp_flags before a CALL with
  *   EFF_FP_FLAGS and whenever the frame is seen from outside.
  * 9 ATOMICS. One indivisible read-modify-write, by a host atomic of the same size. lr notes address and value in
  *   Frame.resv_*; sc is a compare-and-swap of that value (ABA is possible, as Unpriv 14.2 does not forbid an
@@ -87,7 +89,7 @@ typedef enum {
 #define UN(name, expr)  IR_##name,
 #define BIN(name, expr) IR_##name, IR_##name##_i,
 #define TRI(name, expr) IR_##name,
-#define FP(name, nsrc)  IR_##name,
+#define FP(name, ...)   IR_##name,
 #define MEM(name, ...)  IR_##name,
 #define CTL(name, ...)  IR_##name,
 #include "sim/ir/ir_ops.def"
@@ -112,11 +114,22 @@ typedef enum {
 #define MEM_REGIME_OF(aux) ((aux) >> 8 & 15u)
 /* aux of fence */
 typedef enum { ORD_RELAXED, ORD_ACQUIRE, ORD_RELEASE, ORD_ACQ_REL, ORD_SEQ_CST } MemOrder;
-/* aux of FP: an FpFmt, and an FpRound or RM_DYN */
+/* aux of FP: an FpFmt, and an FpRound or RM_DYN; of fcvt the FpFmt of its operand, of ftoi and itof an FpInt; or'ed, FP_BOXED */
 enum { RM_DYN = 7 };
-#define FP_AUX(fmt, rm) ((uint16_t)((fmt) | (rm) << 3))
-#define FP_FMT(aux)     ((aux)&7u)
-#define FP_RM(aux)      ((aux) >> 3 & 7u)
+#define FP_AUX(fmt, rm)         ((uint16_t)((fmt) | (rm) << 3))
+#define FP_AUX3(fmt, rm, other) ((uint16_t)((fmt) | (rm) << 3 | (other) << 6))
+#define FP_FMT(aux)             ((aux)&7u)
+#define FP_RM(aux)              ((aux) >> 3 & 7u)
+#define FP_OTHER(aux)           ((aux) >> 6 & 7u)
+#define FP_BOXED                0x0200u
+typedef enum {
+    FP_SHAPE_NONE,     /* no FP op */
+    FP_SHAPE_SAME,     /* operands and result are of the format */
+    FP_SHAPE_TEST,     /* operands are; the result is an integer */
+    FP_SHAPE_CONVERT,  /* the operand is of the other format */
+    FP_SHAPE_TO_INT,   /* the result is of the kind of integer */
+    FP_SHAPE_FROM_INT, /* the operand is */
+} FpShape;
 /* aux of brcond */
 typedef enum { COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_COUNT } IrCond;
 /* aux of jmpr; CALL and RET are hints */
@@ -137,6 +150,7 @@ typedef struct {
     uint8_t nsrc; /* slots read: a; a, b; a, b, c */
     bool has_dst, has_imm;
     bool may_event; /* LOAD STORE ATOMIC; CALL says it itself */
+    FpShape shape;  /* of FP ops */
 } IrOpInfo;
 extern const IrOpInfo ir_op_info[IR_COUNT];
 

@@ -3,6 +3,8 @@
 #ifndef SIM_IR_IR_MATH_H
 #define SIM_IR_IR_MATH_H
 
+#include "sim/softfp/softfp.h"
+
 #include <stdint.h>
 
 static inline uint64_t ir_sx32(uint64_t a)
@@ -85,5 +87,18 @@ static inline uint64_t ir_remw(uint64_t a, uint64_t b)
 static inline uint64_t ir_remuw(uint64_t a, uint64_t b)
 {
     return ir_sx32((uint32_t)b ? (uint32_t)a % (uint32_t)b : (uint32_t)a);
+}
+
+/* ---- NaN boxing (Unpriv 21.2) ---- */
+static inline uint64_t ir_box_ones(FpFmt fmt)
+{
+    return fmt == FMT_F64 ? 0 : fmt == FMT_F32 ? ~0ull << 32 : ~0ull << 16;
+}
+
+static inline uint64_t ir_unbox(uint64_t a, FpFmt fmt)
+{
+    static const uint16_t nan[] = {[FMT_F16] = 0x7e00, [FMT_BF16] = 0x7fc0};
+    uint64_t ones = ir_box_ones(fmt), other = fmt == FMT_F32 ? 0x7fc00000 : fmt == FMT_F64 ? 0 : nan[fmt];
+    return (a & ones) == ones ? a & ~ones : other;
 }
 #endif

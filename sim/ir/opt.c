@@ -118,7 +118,7 @@ static const uint8_t nsrc_of_reg_form[IR_COUNT] = {
 #define UN(name, expr)
 #define BIN(name, expr) [IR_##name] = 2,
 #define TRI(name, expr)
-#define FP(name, nsrc)
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"

@@ -225,7 +225,10 @@ static int helper_of(Parser *p, uint64_t *out)
 
 static int aux_of(Parser *p, IrOp *o)
 {
-    uint64_t v = 0, rm = 0;
+    static const TextFlag text_boxed = {"boxed", FP_BOXED};
+    uint64_t v = 0, rm = 0, other = 0;
+    size_t nothers;
+    const char *const *others = text_others(o->op, &nothers);
     int rc = 0;
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
@@ -233,8 +236,11 @@ static int aux_of(Parser *p, IrOp *o)
     case CLASS_FP:
         rc = word_of(p, text_fmts, TEXT_NFMT, "a format: f16, bf16, f32 or f64", &v);
         rc = rc ? rc : word_of(p, text_rms, TEXT_NRM, "a rounding: rne, rtz, rdn, rup, rmm, odd or dyn", &rm);
-        v = FP_AUX(v, rm);
-        break;
+        if (!rc && others) {
+            rc = word_of(p, others, nothers, "the other side: a format, or i32, u32, i64 or u64", &other);
+        }
+        o->aux = FP_AUX3(v, rm, other);
+        return rc ? rc : flags_of(p, &text_boxed, 1, &o->aux);
     case CLASS_LOAD:
     case CLASS_STORE:
     case CLASS_ATOMIC:

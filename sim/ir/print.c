@@ -11,6 +11,7 @@ const char *const text_conds[COND_COUNT] = {"eq", "ne", "lt", "ge", "ltu", "geu"
 const char *const text_orders[TEXT_NORDER] = {"relaxed", "acquire", "release", "acq_rel", "seq_cst"};
 const char *const text_fmts[TEXT_NFMT] = {"f16", "bf16", "f32", "f64"};
 const char *const text_rms[TEXT_NRM] = {"rne", "rtz", "rdn", "rup", "rmm", "odd", NULL, "dyn"};
+const char *const text_ints[TEXT_NINT] = {"i32", "u32", "i64", "u64"};
 
 /* Blocks that the verifier would reject are printed too: "?99" is what has no name. */
 static void print_word(Buf *out, const char *const *words, size_t n, unsigned i)
@@ -33,12 +34,18 @@ static void print_flags(Buf *out, const TextFlag *flags, size_t n, unsigned aux)
 
 static void print_aux(const IrOp *o, const IrGuest *g, Buf *out)
 {
+    size_t nothers;
+    const char *const *others = text_others(o->op, &nothers);
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
         break;
     case CLASS_FP:
         print_word(out, text_fmts, TEXT_NFMT, FP_FMT(o->aux));
         print_word(out, text_rms, TEXT_NRM, FP_RM(o->aux));
+        if (others) {
+            print_word(out, others, nothers, FP_OTHER(o->aux));
+        }
+        buf_str(out, o->aux & FP_BOXED ? ".boxed" : "");
         break;
     case CLASS_LOAD:
     case CLASS_STORE:

@@ -19,7 +19,8 @@ static IrOp random_op(unsigned op, uint64_t *seed)
     case CLASS_PURE:
         break;
     case CLASS_FP:
-        aux = FP_AUX(r & 3, (r >> 2) % 6);
+        aux = FP_AUX3(r & 3, (r >> 2) % 6, info->shape >= FP_SHAPE_CONVERT ? r >> 8 & 3 : 0);
+        aux |= r >> 16 & 1 ? FP_BOXED : 0;
         break;
     case CLASS_LOAD:
     case CLASS_STORE:

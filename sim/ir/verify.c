@@ -116,8 +116,11 @@ static int check_mem_aux(const Verifier *v)
 
 static int check_fp(const Verifier *v)
 {
-    unsigned fmt = FP_FMT(v->op->aux), rm = FP_RM(v->op->aux);
-    if (fmt >= TEXT_NFMT || !text_rms[rm] || v->op->aux != FP_AUX(fmt, rm)) {
+    unsigned fmt = FP_FMT(v->op->aux), rm = FP_RM(v->op->aux), other = FP_OTHER(v->op->aux);
+    size_t nothers;
+    bool is_other = text_others(v->op->op, &nothers) ? other < nothers : !other;
+    if (fmt >= TEXT_NFMT || !text_rms[rm] || !is_other ||
+        (v->op->aux & ~FP_BOXED) != (unsigned)FP_AUX3(fmt, rm, other)) {
         return bad(v, "aux 0x%x is no format and rounding", v->op->aux);
     }
     if (!is_named(v, v->g->fp_flags) || (rm == RM_DYN && !is_named(v, v->g->fp_rm))) {

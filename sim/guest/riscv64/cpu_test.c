@@ -41,7 +41,9 @@ TEST(riscv64_cpu, what_is_not_known_is_named)
         const char *text, *part;
     } rows[] = {{"", "expected rv64i"},
                 {"rv32imac", "expected rv64i"},
-                {"rv64imafc", "no extension 'f'"},
+                {"rv64imaxc", "no extension 'x'"},
+                {"rv64imac,f=off,d=on", "d requires f, which is off"},
+                {"rv64imac,zfh=on", "zfh requires zfhmin, which is off"},
                 {"rv64ima", "c cannot be left out"},
                 {"rv64imac,sstc", "expected sstc=on or sstc=off"},
                 {"rv64imac,sstc=maybe", "expected sstc=on or sstc=off"},

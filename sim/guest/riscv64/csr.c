@@ -6,7 +6,8 @@
 /* ---- rules for values (WARL) ---- */
 static uint64_t warl_mstatus(const RiscvFrame *r, uint64_t old, uint64_t value)
 {
-    (void)r;
+    value &= r->cpu.has[NEED_F] ? ~MSTATUS_SD : ~(MSTATUS_SD | MSTATUS_FS); /* Priv 3.1.6.6 */
+    value |= (value & MSTATUS_FS) == MSTATUS_FS ? MSTATUS_SD : 0;
     if ((value & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT == 2) { /* no such privilege: MPP stays */
         value = (value & ~MSTATUS_MPP) | (old & MSTATUS_MPP);
     }
@@ -20,6 +21,45 @@ static uint64_t warl_satp(const RiscvFrame *r, uint64_t old, uint64_t value)
 }
 
 /* ---- made from other state ---- */
+static uint64_t read_fcsr(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return riscv_fcsr(r);
+}
+
+static void write_fcsr(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    riscv_fcsr_set(r, value);
+    riscv_fp_mark_dirty(r);
+}
+
+static uint64_t read_fflags(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->fflags;
+}
+
+static void write_fflags(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    write_fcsr(r, number, (riscv_fcsr(r) & ~FCSR_FLAGS) | (value & FCSR_FLAGS), insns);
+}
+
+static uint64_t read_frm(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->frm;
+}
+
+static void write_frm(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    write_fcsr(r, number, (riscv_fcsr(r) & FCSR_FLAGS) | value << FCSR_FRM_SHIFT, insns);
+}
+
 static uint64_t read_cycle(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
@@ -246,6 +286,10 @@ bool riscv_csr_is_read_only(unsigned number)
 static bool is_enabled(unsigned number, uint32_t key)
 {
     switch (number) {
+    case 0x001:
+    case 0x002:
+    case 0x003:
+        return key & KEY_FP; /* Priv 3.1.6.6 */
     case 0xc00:
         return key & KEY_CYCLE;
     case 0xc01:

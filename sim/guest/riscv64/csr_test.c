@@ -95,8 +95,8 @@ TEST(riscv64_csr, sstatus_is_a_part_of_mstatus)
 {
     static Rig g;
     rig_open(&g, false, NULL);
-    CHECK_INT(after(&g, MSTATUS, ~0ull), MSTATUS_WRITABLE | MSTATUS_UXL | MSTATUS_SXL);
-    CHECK_INT(riscv_csr_read(&g.r, SSTATUS, 0), SSTATUS_WRITABLE | MSTATUS_UXL);
+    CHECK_INT(after(&g, MSTATUS, ~0ull), MSTATUS_WRITABLE | MSTATUS_UXL | MSTATUS_SXL | MSTATUS_SD);
+    CHECK_INT(riscv_csr_read(&g.r, SSTATUS, 0), SSTATUS_WRITABLE | MSTATUS_UXL | MSTATUS_SD);
     CHECK_INT(after(&g, SSTATUS, 0), MSTATUS_UXL);
     CHECK_INT(riscv_csr_read(&g.r, MSTATUS, 0), (MSTATUS_WRITABLE & ~SSTATUS_WRITABLE) | MSTATUS_UXL | MSTATUS_SXL);
 }

@@ -11,6 +11,33 @@ void rv64_asm_reg(AsmText *o, int32_t value)
     asm_str(o, names[value & 31]);
 }
 
+void rv64_asm_freg(AsmText *o, int32_t value)
+{
+    static const char *const names[32] = {"ft0", "ft1", "ft2",  "ft3",  "ft4", "ft5", "ft6",  "ft7",
+                                          "fs0", "fs1", "fa0",  "fa1",  "fa2", "fa3", "fa4",  "fa5",
+                                          "fa6", "fa7", "fs2",  "fs3",  "fs4", "fs5", "fs6",  "fs7",
+                                          "fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10", "ft11"};
+    asm_str(o, names[value & 31]);
+}
+
+static void asm_rm(AsmText *o, int32_t value, int32_t silent)
+{
+    static const char *const names[8] = {", rne", ", rtz", ", rdn", ", rup", ", rmm", "", "", ", dyn"};
+    if (value != silent) {
+        asm_str(o, names[value & 7]);
+    }
+}
+
+void rv64_asm_rm(AsmText *o, int32_t value)
+{
+    asm_rm(o, value, 7);
+}
+
+void rv64_asm_rm_exact(AsmText *o, int32_t value) /* of what is always exact, where assemblers write 0 */
+{
+    asm_rm(o, value, 0);
+}
+
 void rv64_asm_imm(AsmText *o, int32_t value)
 {
     asm_signed_hex(o, value);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { PMPCFG0 = 0x3a0, PMPCFG2 = 0x3a2, PMPADDR0 = 0x3b0 };
-enum { SSTATUS = 0x100, SIE = 0x104, SIP = 0x144, MIP = 0x344 };
+enum { FCSR = 0x003, SSTATUS = 0x100, SIE = 0x104, SIP = 0x144, MIP = 0x344 };
 enum { CTL_PC = 0, CTL_PRIV = 1, STATE_IRQ = 1, LINES_BITS = 16 };
 
 static bool has_csr(const RiscvFrame *r, uint64_t number)
@@ -27,6 +27,7 @@ static bool has_reg(const RiscvFrame *r, RegId id)
     case REG_STATE:
         return i == STATE_IRQ;
     case REG_FP:
+        return r->cpu.has[NEED_F];
     case REG_VEC:
     case REG_NATIVE:
         break;
@@ -57,6 +58,10 @@ static void set_csr(RiscvFrame *r, unsigned number, uint64_t value)
         riscv_pmp_restore(r, number - PMPADDR0, value);
         return;
     }
+    if (number == FCSR) { /* as nothing here runs: FS stays */
+        riscv_fcsr_set(r, value);
+        return;
+    }
     if (number == PMPCFG0 || number == PMPCFG2) {
         riscv_pmp_unlock(r, number - PMPCFG0);
     }
@@ -76,6 +81,7 @@ static uint64_t get(const RiscvFrame *r, RegId id)
     case REG_STATE:
         return r->mip_lines | r->mip_soft << LINES_BITS;
     case REG_FP:
+        return r->cpu.has[NEED_D] ? r->fpr[i] : (uint32_t)r->fpr[i];
     case REG_VEC:
     case REG_NATIVE:
         break;
@@ -105,6 +111,8 @@ static void set(RiscvFrame *r, RegId id, uint64_t value)
         r->mip_soft = value >> LINES_BITS & IRQ_S;
         return;
     case REG_FP:
+        r->fpr[i] = r->cpu.has[NEED_D] ? value : value | ~0ull << 32;
+        return;
     case REG_VEC:
     case REG_NATIVE:
         return;

@@ -29,7 +29,9 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 enum { PMP_ENTRIES = 16 };
 typedef struct RiscvFrame {
     Frame f;
-    uint64_t x[32]; /* x[0] stays 0; translators use IR_ZERO for it */
+    uint64_t x[32];       /* x[0] stays 0; translators use IR_ZERO for it */
+    uint64_t fpr[32];     /* what is narrower than 64 bits is NaN-boxed (Unpriv 21.2), also without D */
+    uint64_t fflags, frm; /* fcsr (Unpriv 20.2) */
 #define CSR(name, number, need, sync, field, writable, warl) uint64_t field;
 #define VIEW(name, number, need, sync, field, readable, writable, warl)
 #define CALC(name, number, need, when, read, write)
@@ -63,6 +65,11 @@ static inline Slot riscv_x(unsigned n) /* the slot of register xn */
     return n ? (Slot)(SLOT_OF(x) + 8 * n) : IR_ZERO;
 }
 
+static inline Slot riscv_f(unsigned n)
+{
+    return (Slot)(SLOT_OF(fpr) + 8 * n);
+}
+
 /* ---- mode key: what translation looks at ---- */
 #define KEY_PRIV(key) ((key)&3u)
 #define KEY_VIRT      (1u << 2)
@@ -74,6 +81,11 @@ static inline Slot riscv_x(unsigned n) /* the slot of register xn */
 #define KEY_INSTRET   (1u << 8)
 #define KEY_STIMECMP  (1u << 9)  /* likewise (Sstc 2) */
 #define KEY_FLAT      (1u << 10) /* fetches are neither translated nor checked */
+/* With floating point on, frm is in the key: a dynamic rounding mode is known when code is made. */
+#define KEY_FP       (1u << 24) /* mstatus.FS is not Off */
+#define KEY_FP_DIRTY (1u << 25) /* it is Dirty: nothing needs marking */
+#define KEY_FRM(key) ((key) >> KEY_FRM_SHIFT & 7u)
+enum { KEY_FRM_SHIFT = 26 };
 uint32_t riscv_mode_key(const Frame *f);
 bool riscv_fetch_is_flat(uint32_t mode_key);
 
@@ -84,6 +96,7 @@ bool riscv_fetch_is_flat(uint32_t mode_key);
 #define MSTATUS_MPIE      (1ull << 7)
 #define MSTATUS_SPP       (1ull << 8)
 #define MSTATUS_MPP       (3ull << 11)
+#define MSTATUS_FS        (3ull << 13) /* Priv 3.1.6.6: 0 Off, 1 Initial, 2 Clean, 3 Dirty */
 #define MSTATUS_MPRV      (1ull << 17)
 #define MSTATUS_SUM       (1ull << 18)
 #define MSTATUS_MXR       (1ull << 19)
@@ -92,8 +105,9 @@ bool riscv_fetch_is_flat(uint32_t mode_key);
 #define MSTATUS_TSR       (1ull << 22)
 #define MSTATUS_UXL       (2ull << 32) /* 64 bits, always */
 #define MSTATUS_SXL       (2ull << 34)
+#define MSTATUS_SD        (1ull << 63) /* FS is Dirty */
 #define MSTATUS_MPP_SHIFT 11
-#define SSTATUS_WRITABLE  (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SUM | MSTATUS_MXR)
+#define SSTATUS_WRITABLE  (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
 #define MSTATUS_WRITABLE                                                                                               \
     (SSTATUS_WRITABLE | MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MPRV | MSTATUS_TVM | MSTATUS_TW |           \
      MSTATUS_TSR)
@@ -202,6 +216,14 @@ bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it
 bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap);
 void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap);
 void riscv_align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);
+
+/* ---- fp.c ---- */
+#define FCSR_FLAGS 0x1full /* Unpriv 20.2 */
+enum { FCSR_FRM_SHIFT = 5 };
+uint32_t riscv_fp_key(const RiscvFrame *r);
+uint64_t riscv_fcsr(const RiscvFrame *r);
+void riscv_fcsr_set(RiscvFrame *r, uint64_t value); /* without marking FS */
+void riscv_fp_mark_dirty(RiscvFrame *r);
 
 /* ---- reg.c ---- */
 int riscv_reg_get(const Frame *f, RegId id, void *bytes, Err *err);

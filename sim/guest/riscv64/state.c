@@ -40,7 +40,8 @@ uint32_t riscv_mode_key(const Frame *f)
     return (uint32_t)(r->priv | (r->is_virt ? KEY_VIRT : 0) | (r->mstatus & MSTATUS_TVM ? KEY_TVM : 0) |
                       (r->mstatus & MSTATUS_TW ? KEY_TW : 0) | (r->mstatus & MSTATUS_TSR ? KEY_TSR : 0) |
                       (counters & 1 ? KEY_CYCLE : 0) | (counters & 2 ? KEY_TIME : 0) |
-                      (counters & 4 ? KEY_INSTRET : 0) | (has_stimecmp ? KEY_STIMECMP : 0) | (is_flat ? KEY_FLAT : 0));
+                      (counters & 4 ? KEY_INSTRET : 0) | (has_stimecmp ? KEY_STIMECMP : 0) | (is_flat ? KEY_FLAT : 0) |
+                      riscv_fp_key(r));
 }
 
 bool riscv_fetch_is_flat(uint32_t mode_key)

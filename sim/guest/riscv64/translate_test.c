@@ -30,7 +30,9 @@ static uint32_t random_word(uint64_t *s)
     case 1:
         return (w & 0xffffff80) | 0x73;
     case 2:
-        return (w & 0xf9ff8f80) | AMO | (w & 1 ? 2u : 3u) << 12;
+        return (w & 0xf9ff8f80) | AMO | (w & 0x1000 ? 2u : 3u) << 12;
+    case 4: /* OP-FP, of conversions and moves too; and fused multiplication */
+        return (w & (x >> 36 & 1 ? 0xfe07ff80 : 0xfe3fff80)) | (x >> 37 & 3 ? 0x53 : 0x43 | (uint32_t)(x >> 39 & 0xc));
     case 3:
         return w & 0xbfffffff & ~0x3e000000u; /* funct7 of 0 and 1 */
     default:

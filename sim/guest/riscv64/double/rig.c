@@ -140,7 +140,12 @@ static bool evaluate(Rig *g, const IrOp *o)
         g->left = RIG_JUMP;
         f->pc = (uint64_t)o->imm;
         return !ir_cond((IrCond)o->aux, a, b);
-    case CLASS_FP:
+    case CLASS_FP: {
+        uint32_t flags = (uint32_t)g->r.fflags;
+        put(g, o->d, ir_eval_fp(o, a, b, c, (unsigned)g->r.frm, guest_riscv64.ir.fp_mode, &flags));
+        g->r.fflags = flags;
+        return true;
+    }
     case CLASS_FENCE:
         return true;
     case CLASS_TERM:
