@@ -124,7 +124,7 @@ local function parse_item(rest)
             item.format = formats[token:sub(2)] or die("there is no format %s", token)
         elseif token:sub(1, 1) == ":" then
             item.ext = token:sub(2)
-            if not item.ext:find("^%a%w*$") then die("%s is not the name of an extension", token) end
+            if not item.ext:find("^%a[%w_]*$") then die("%s is not the name of an extension", token) end
         elseif c == "tr" or c == "op" then
             if not v:find("^[%a_][%w_]*$") then die("%s is not a name", token) end
             item[c] = v
@@ -436,6 +436,8 @@ local function write_header(sources)
     put("extern const char *const %s_row_names[%s_ROW_COUNT];", prefix, UPPER)
     put("extern const uint8_t %s_row_ext[%s_ROW_COUNT]; /* %s_EXT_x */", prefix, UPPER, UPPER)
     put("extern const char *const %s_ext_names[%s_EXT_COUNT];", prefix, UPPER)
+    put("typedef struct %sRowBits {\n    uint32_t mask, value; /* which bits a row fixes, and how */\n} %sRowBits;", camel, camel)
+    put("extern const %sRowBits %s_row_bits[%s_ROW_COUNT];", camel, prefix, UPPER)
     put("/* The row of an instruction word, and its arguments. */")
     put("unsigned %s_decode16(uint32_t w, %sArgs *a);\nunsigned %s_decode32(uint32_t w, %sArgs *a);", prefix, camel, prefix, camel)
     put("/* Calls the row's translator; row is not NONE. */")
@@ -569,6 +571,8 @@ local function write_source(sources, camel)
     for _, row in ipairs(list) do put('    "%s",', row.name) end
     put("};\nconst uint8_t %s_row_ext[%s_ROW_COUNT] = {", prefix, UPPER)
     for _, row in ipairs(list) do put("    [%s] = %s_EXT_%s,", row_id(row), UPPER, row.ext) end
+    put("};\nconst %sRowBits %s_row_bits[%s_ROW_COUNT] = {", camel, prefix, UPPER)
+    for _, row in ipairs(list) do put("    [%s] = {0x%08xu, 0x%08xu},", row_id(row), row.mask, row.value) end
     put("};\nconst char *const %s_ext_names[%s_EXT_COUNT] = {", prefix, UPPER)
     for _, ext in ipairs(collect(function(row, set) set[row.ext] = true end)) do put('    "%s",', ext) end
     put("};")

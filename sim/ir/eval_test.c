@@ -80,6 +80,25 @@ static uint64_t swap(uint64_t a)
     return d;
 }
 
+static uint64_t by_byte(uint64_t a, bool is_reverse)
+{
+    uint64_t d = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        uint64_t byte = a >> (i & 56) & 255;
+        d |= (is_reverse ? byte >> (7 - i % 8) & 1 : (uint64_t)(byte != 0)) << i;
+    }
+    return d;
+}
+
+static uint64_t carry_less(uint64_t a, uint64_t b, unsigned shift)
+{
+    U128 d = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        d ^= b >> i & 1 ? (U128)a << i : 0;
+    }
+    return (uint64_t)(d >> shift);
+}
+
 #define S(v)  sext(v, 64)
 #define U(v)  ((I128)(U128)(v))
 #define SW(v) sext(v, 32)
@@ -102,12 +121,20 @@ REF(clz, count(a, 'c'))
 REF(ctz, count(a, 't'))
 REF(popcount, count(a, 'p'))
 REF(bswap, swap(a))
+REF(brev8, by_byte(a, true))
+REF(orb, by_byte(a, false))
 REF(add, low(U(a) + U(b), 64))
 REF(sub, low(U(a) - U(b), 64))
 REF(and, ~(~a | ~b))
 REF(or, ~(~a & ~b))
 REF(xor, (a | b) - (a & b))
 REF(andn, a - (a & b))
+REF(orn, ~(b - (a & b)))
+REF(xnor, (a & b) | ~(a | b))
+REF(min, S(a) - S(b) < 0 ? a : b)
+REF(max, S(a) - S(b) > 0 ? a : b)
+REF(minu, U(a) - U(b) < 0 ? a : b)
+REF(maxu, U(a) - U(b) > 0 ? a : b)
 REF(shl, low(U(a) * pow2(b % 64), 64))
 REF(shr, floor_div(U(a), pow2(b % 64)))
 REF(sar, floor_div(S(a), pow2(b % 64)))
@@ -118,6 +145,8 @@ REF(lt, S(a) - S(b) < 0)
 REF(ltu, U(a) - U(b) < 0)
 REF(mul, low((I128)((U128)a *b), 64))
 REF(mulh, floor_div(S(a) * S(b), pow2(64)))
+REF(clmul, carry_less(a, b, 0))
+REF(clmulh, carry_less(a, b, 64))
 REF(mulhsu, floor_div(S(a) * U(b), pow2(64)))
 REF(div, quotient(S(a), S(b), false))
 REF(divu, quotient(U(a), U(b), false))
@@ -128,6 +157,7 @@ REF(subw, w(U(a) - U(b)))
 REF(shlw, w(UW(a) * pow2(b % 32)))
 REF(shrw, w(floor_div(UW(a), pow2(b % 32))))
 REF(sarw, w(floor_div(SW(a), pow2(b % 32))))
+REF(rotrw, w((I128)rotate((uint32_t)a, b % 32, 32)))
 REF(mulw, w(SW(a) * SW(b)))
 REF(divw, w(quotient(SW(a), SW(b), false)))
 REF(divuw, w(quotient(UW(a), UW(b), false)))

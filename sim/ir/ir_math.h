@@ -38,6 +38,38 @@ static inline uint64_t ir_ctz(uint64_t a)
     return a ? (uint64_t)__builtin_ctzll(a) : 64;
 }
 
+static inline uint64_t ir_brev8(uint64_t a)
+{
+    a = (a >> 1 & 0x5555555555555555) | (a & 0x5555555555555555) << 1;
+    a = (a >> 2 & 0x3333333333333333) | (a & 0x3333333333333333) << 2;
+    return (a >> 4 & 0x0f0f0f0f0f0f0f0f) | (a & 0x0f0f0f0f0f0f0f0f) << 4;
+}
+
+/* The sum carries into bit 7 of a byte if its lower bits are not all 0. */
+static inline uint64_t ir_orb(uint64_t a)
+{
+    uint64_t low = 0x7f7f7f7f7f7f7f7f, top = ((a & low) + low) | a;
+    return (top >> 7 & 0x0101010101010101) * 0xff;
+}
+
+static inline uint64_t ir_clmul(uint64_t a, uint64_t b)
+{
+    uint64_t d = 0;
+    for (; b; b &= b - 1) {
+        d ^= a << __builtin_ctzll(b);
+    }
+    return d;
+}
+
+static inline uint64_t ir_clmulh(uint64_t a, uint64_t b) /* bit i of b puts a's top i bits there */
+{
+    uint64_t d = 0;
+    for (b &= ~1ull; b; b &= b - 1) {
+        d ^= a >> (64 - __builtin_ctzll(b));
+    }
+    return d;
+}
+
 static inline uint64_t ir_mulhu(uint64_t a, uint64_t b)
 {
     return (uint64_t)((unsigned __int128)a * b >> 64);

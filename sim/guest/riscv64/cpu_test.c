@@ -20,10 +20,26 @@ TEST(riscv64_cpu, extensions_and_features_are_on_or_off)
     CHECK(!cpu.has[NEED_M] && cpu.has[NEED_A] && !cpu.has[NEED_Sstc] && cpu.has[NEED_Svadu] && cpu.has[NEED_Pmp]);
 }
 
+TEST(riscv64_cpu, what_lacks_what_it_requires_is_off)
+{
+    RiscvCpu cpu;
+    Err err = {0};
+    CHECK_INT(guest_riscv64.cpu_parse("rv64iac,zimop=off,zbb=off", &cpu, NULL), 0);
+    CHECK(!cpu.has[NEED_Zcmop] && cpu.has[NEED_Zcb] && !cpu.has[NEED_Zcb_M] && !cpu.has[NEED_Zcb_Zbb]);
+    CHECK(cpu.has[NEED_Zbb_Zbkb] && !cpu.has[NEED_Zbb]);
+    CHECK_INT(guest_riscv64.cpu_parse("rv64iac,zimop=off,zcmop=on", &cpu, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "cpu: zcmop requires zimop, which is off");
+}
+
 TEST(riscv64_cpu, its_isa_string_says_what_it_has)
 {
-    static const char *const rows[][2] = {{"rv64imac", "rv64imac_zicsr_zifencei_sstc_svadu"},
-                                          {"rv64iac,sstc=off,pmp=off", "rv64iac_zicsr_zifencei_svadu"}};
+    static const char *const rows[][2] = {
+        {"rv64imac",
+         "rv64imac_zicntr_zicond_zicsr_zifencei_zihintntl_zihintpause_zimop_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
+         "zbs_zknd_zkne_zknh_zksed_zksh_sstc_svadu"},
+        {"rv64iac,zimop=off,zba=off,zbb=off,zknd=off,zksh=off,sstc=off,pmp=off",
+         "rv64iac_zicntr_zicond_zicsr_zifencei_zihintntl_zihintpause_zcb_zbc_zbkb_zbkc_zbkx_zbs_zkne_zknh_zksed_"
+         "svadu"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         RiscvCpu cpu;
         char text[256];

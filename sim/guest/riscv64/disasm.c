@@ -48,6 +48,12 @@ void rv64_asm_uimm(AsmText *o, int32_t value)
     asm_hex(o, (uint64_t)value);
 }
 
+void rv64_asm_dec(AsmText *o, int32_t value) /* the number of a mnemonic, 0 to 31 */
+{
+    char text[3] = {(char)('0' + value / 10 % 10), (char)('0' + value % 10), '\0'};
+    asm_str(o, value < 10 ? text + 1 : text);
+}
+
 void rv64_asm_upper(AsmText *o, int32_t value)
 {
     asm_hex(o, (uint32_t)value >> 12);

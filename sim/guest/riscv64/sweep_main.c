@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sweep_main.c - prints every 16-bit encoding and a dense sample of the 32-bit ones, for comparison with another disassembler:
- * each line "bytes as one hexadecimal number, row, text". Of 32 bits: every opcode, funct3 and funct7, with random operands, and for
- * each row those that have aliases: registers x0, x1 and x2, immediates 0, 1 and -1. */
+ * each line "bytes as one hexadecimal number, row, text". Of 32 bits: every opcode, funct3 and funct7 with random operands; and each row
+ * of the decode tables, with random operands and with those that aliases ask for: 0, 1, 2, 5 and 31 in fields of 5 bits. */
 #include "rv64_decode.h"
 #include "sim/guest/riscv64/isa.h"
 #include "sim/guest/riscv64/riscv.h"
@@ -28,13 +28,16 @@ static void line(uint32_t w, unsigned len)
     printf("%0*x %s %s\n", 2 * (int)len, w, rv64_row_names[row], text);
 }
 
-/* Fields of 5 bits take the values that aliases ask for, and the same in pairs. */
-static void special(uint32_t fixed)
+/* The encodings of a row: sometimes bits 31:25 are all 0 or all 1, so that an immediate is small. */
+static void each_of(const Rv64RowBits *row, uint64_t *seed)
 {
     static const uint8_t regs[] = {0, 1, 2, 5, 31};
     for (unsigned i = 0; i < sizeof regs * sizeof regs * sizeof regs; i++) {
         uint32_t rd = regs[i % 5], rs1 = regs[i / 5 % 5], rs2 = regs[i / 25];
-        line(fixed | rd << 7 | rs1 << 15 | rs2 << 20, 4);
+        uint32_t high = i % 3 ? (uint32_t)next_random(seed) : i % 2 ? ~0u : 0;
+        uint32_t operands = rd << 7 | rs1 << 15 | rs2 << 20 | high << 25;
+        line((operands & ~row->mask) | row->value, 4);
+        line(((uint32_t)next_random(seed) & ~row->mask) | row->value, 4);
     }
 }
 
@@ -54,8 +57,10 @@ int main(void)
         for (unsigned i = 0; i < SAMPLES; i++) {
             line(fixed | ((uint32_t)next_random(&seed) & 0x01ff8f80), 4);
         }
-        if (group >> 8 == 0 || group >> 8 == 127 || group >> 8 == 0x20) {
-            special(fixed);
+    }
+    for (unsigned row = RV64_ROW_NONE + 1; row < RV64_ROW_COUNT; row++) {
+        if ((rv64_row_bits[row].value & 3) == 3) {
+            each_of(&rv64_row_bits[row], &seed);
         }
     }
     for (uint32_t csr = 0; csr < 4096; csr++) {
