@@ -22,8 +22,9 @@ TEST(riscv64_cpu, extensions_and_features_are_on_or_off)
 
 TEST(riscv64_cpu, its_isa_string_says_what_it_has)
 {
-    static const char *const rows[][2] = {{"rv64imac", "rv64imac_zicsr_zifencei_sstc_svadu"},
-                                          {"rv64iac,sstc=off,pmp=off", "rv64iac_zicsr_zifencei_svadu"}};
+    static const char *const rows[][2] = {
+        {"rv64imac", "rv64imac_zicsr_zifencei_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
+        {"rv64iac,sstc=off,pmp=off,sv39=off", "rv64iac_zicsr_zifencei_svadu_svinval"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         RiscvCpu cpu;
         char text[256];
@@ -32,6 +33,19 @@ TEST(riscv64_cpu, its_isa_string_says_what_it_has)
         CHECK_STR(text, rows[i][1]);
         guest_riscv64.isa_string(&cpu, text, 7);
         CHECK_STR(text, i ? "rv64ia" : "rv64im"); /* cut */
+    }
+}
+
+TEST(riscv64_cpu, the_device_tree_names_its_largest_mode_of_translation)
+{
+    static const char *const rows[][2] = {{"rv64imac", "riscv,sv57"},
+                                          {"rv64imac,sv57=off", "riscv,sv48"},
+                                          {"rv64imac,sv48=off", "riscv,sv39"},
+                                          {"rv64imac,sv39=off", "riscv,none"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        RiscvCpu cpu;
+        CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
+        CHECK_STR(guest_riscv64.fdt_mmu(&cpu), rows[i][1]);
     }
 }
 
@@ -49,6 +63,7 @@ TEST(riscv64_cpu, what_is_not_known_is_named)
                 {"rv64imac,svadi=off", "no feature \"svadi\"; near it: svadu"},
                 {"rv64imac,c=off", "c cannot be left out"},
                 {"rv64imac,zicsr=off", "zicsr cannot be left out"},
+                {"rv64imac,sv48=off,sv57=on", "sv57 requires sv48, which is off"},
                 {"rv64imac,", "no feature \"\""}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Err err = {0};

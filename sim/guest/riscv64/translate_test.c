@@ -21,8 +21,10 @@ static uint64_t next_random(uint64_t *s) /* splitmix64 */
 static uint32_t random_word(uint64_t *s)
 {
     uint64_t x = next_random(s);
-    static const uint32_t alone[] = {INSN_ECALL,      INSN_EBREAK,  INSN_SRET,  INSN_MRET, INSN_WFI,
-                                     INSN_SFENCE_VMA, INSN_FENCE_I, 0x8330000f, 0x0100000f};
+    static const uint32_t alone[] = {
+        INSN_ECALL,      INSN_EBREAK,  INSN_SRET,  INSN_MRET,  INSN_WFI,
+        INSN_SFENCE_VMA, INSN_FENCE_I, 0x8330000f, 0x0100000f, 0x16b50073 /* sinval.vma and its fences */,
+        0x18000073,      0x18100073};
     uint32_t w = (uint32_t)x | 3;
     switch (x >> 32 & 7) {
     case 0:
