@@ -427,7 +427,7 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
     BootImage image = {0};
     char isa[ISA_STRING_BYTES];
     s->isa->isa_string(s->cpu, isa, sizeof isa);
-    BoardFdt what = {.ram_bytes = m->cfg.ram_bytes, .isa = isa, .mmu = s->isa->fdt_mmu, .append = boot->append};
+    BoardFdt what = {.ram_bytes = m->cfg.ram_bytes, .isa = isa, .mmu = s->isa->fdt_mmu(s->cpu), .append = boot->append};
     uint64_t fdt = 0;
     int rc = boot_load(s->space, boot->kernel,
                        &(BootHow){.flat_base = board_def(m->board)->ram_base, .elf_machine = s->isa->elf_machine},

@@ -52,7 +52,6 @@ typedef struct GuestIsa {
     const char *name;
     uint8_t insn_min_bytes, insn_max_bytes;
     uint16_t elf_machine; /* e_machine of its ELF files */
-    const char *fdt_mmu;  /* as the binding of its cpu nodes spells it */
     IrGuest ir;
     MmuGuest mmu;
     const char *const *rows; /* names of decode rows, for coverage and printing: index = IrBlock.insn_row */
@@ -64,6 +63,7 @@ typedef struct GuestIsa {
     int (*cpu_parse)(const char *text, void *cpu, Err *err);
     /* What a parsed cpu has, as the binding of the device tree's cpu nodes spells it; ended with 0, cut if size is too small. */
     void (*isa_string)(const void *cpu, char *text, size_t size);
+    const char *(*fdt_mmu)(const void *cpu);        /* its mmu, likewise; a constant */
     void (*reset)(Frame *f, const GuestReset *how); /* architectural reset; every guest slot is written */
 
     /* All state that translation may look at, packed: privilege, FP on, features. Equal key and equal bytes give equal IR.

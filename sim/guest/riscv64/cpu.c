@@ -198,6 +198,12 @@ void riscv_isa_string(const void *cpu, char *text, size_t size)
     }
 }
 
+const char *riscv_fdt_mmu(const void *cpu) /* riscv,cpu.yaml: the largest, which implies the others */
+{
+    const bool *has = ((const RiscvCpu *)cpu)->has;
+    return has[NEED_Sv57] ? "riscv,sv57" : has[NEED_Sv48] ? "riscv,sv48" : has[NEED_Sv39] ? "riscv,sv39" : "riscv,none";
+}
+
 uint64_t riscv_misa(const RiscvCpu *cpu) /* Priv 3.1.1: MXL 64; S and U are always there */
 {
     uint64_t misa = 2ull << 62 | 1u << ('I' - 'A') | 1u << ('S' - 'A') | 1u << ('U' - 'A');

@@ -36,10 +36,10 @@ TEST(riscv64_cpu, its_isa_string_says_what_it_has)
     static const char *const rows[][2] = {
         {"rv64imac",
          "rv64imac_zicntr_zicond_zicsr_zifencei_zihintntl_zihintpause_zimop_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
-         "zbs_zknd_zkne_zknh_zksed_zksh_sstc_svadu"},
-        {"rv64iac,zimop=off,zba=off,zbb=off,zknd=off,zksh=off,sstc=off,pmp=off",
+         "zbs_zknd_zkne_zknh_zksed_zksh_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
+        {"rv64iac,zimop=off,zba=off,zbb=off,zknd=off,zksh=off,sstc=off,pmp=off,sv39=off",
          "rv64iac_zicntr_zicond_zicsr_zifencei_zihintntl_zihintpause_zcb_zbc_zbkb_zbkc_zbkx_zbs_zkne_zknh_zksed_"
-         "svadu"}};
+         "svadu_svinval"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         RiscvCpu cpu;
         char text[256];
@@ -48,6 +48,19 @@ TEST(riscv64_cpu, its_isa_string_says_what_it_has)
         CHECK_STR(text, rows[i][1]);
         guest_riscv64.isa_string(&cpu, text, 7);
         CHECK_STR(text, i ? "rv64ia" : "rv64im"); /* cut */
+    }
+}
+
+TEST(riscv64_cpu, the_device_tree_names_its_largest_mode_of_translation)
+{
+    static const char *const rows[][2] = {{"rv64imac", "riscv,sv57"},
+                                          {"rv64imac,sv57=off", "riscv,sv48"},
+                                          {"rv64imac,sv48=off", "riscv,sv39"},
+                                          {"rv64imac,sv39=off", "riscv,none"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        RiscvCpu cpu;
+        CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
+        CHECK_STR(guest_riscv64.fdt_mmu(&cpu), rows[i][1]);
     }
 }
 
@@ -67,6 +80,7 @@ TEST(riscv64_cpu, what_is_not_known_is_named)
                 {"rv64imac,svadi=off", "no feature \"svadi\"; near it: svadu"},
                 {"rv64imac,c=off", "c cannot be left out"},
                 {"rv64imac,zicsr=off", "zicsr cannot be left out"},
+                {"rv64imac,sv48=off,sv57=on", "sv57 requires sv48, which is off"},
                 {"rv64imac,", "no feature \"\""}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Err err = {0};

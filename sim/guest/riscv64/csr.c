@@ -14,12 +14,6 @@ static uint64_t warl_mstatus(const RiscvFrame *r, uint64_t old, uint64_t value)
     return value;
 }
 
-static uint64_t warl_satp(const RiscvFrame *r, uint64_t old, uint64_t value)
-{
-    (void)r; /* Priv 12.1.11: a write with an unsupported MODE has no effect at all */
-    return SATP_MODE(value) == SATP_BARE || SATP_MODE(value) == SATP_SV39 ? value : old;
-}
-
 /* ---- made from other state ---- */
 static uint64_t read_fcsr(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
@@ -167,6 +161,28 @@ static void write_stimecmp(RiscvFrame *r, unsigned number, uint64_t value, uint6
     riscv_time_check(r);
 }
 
+static uint64_t read_satp(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->satp;
+}
+
+/* Priv 12.1.11: a write with an unsupported MODE has no effect at all; another MODE takes effect without a fence, but the tags
+ * of the TLB know the ASID only. */
+static void write_satp(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    if (!riscv_has_satp_mode(&r->cpu, SATP_MODE(value))) {
+        return;
+    }
+    if (SATP_MODE(value) != SATP_MODE(r->satp)) {
+        exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    }
+    r->satp = value;
+}
+
 static uint64_t read_menvcfg(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
@@ -178,10 +194,25 @@ static void write_menvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64
 {
     (void)number;
     (void)insns;
-    uint64_t mask =
-        MENVCFG_FIOM | (r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0) | (r->cpu.has[NEED_Svadu] ? MENVCFG_ADUE : 0);
+    const bool *has = r->cpu.has;
+    uint64_t mask = MENVCFG_FIOM | (has[NEED_Sstc] ? MENVCFG_STCE : 0) | (has[NEED_Svadu] ? MENVCFG_ADUE : 0) |
+                    (has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0);
     r->menvcfg = value & mask;
     riscv_time_check(r);
+}
+
+static uint64_t read_mseccfg(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    return r->mseccfg;
+}
+
+static void write_mseccfg(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    riscv_mseccfg_write(r, value);
 }
 
 static uint64_t read_mhartid(const RiscvFrame *r, unsigned number, uint64_t insns)

@@ -115,8 +115,40 @@ TEST(riscv64_csr, satp_ignores_a_write_with_a_mode_that_there_is_not)
     rig_open(&g, false, NULL);
     uint64_t sv39 = 8ull << 60 | 0xffffull << 44 | 0x12345;
     CHECK_INT(after(&g, SATP, sv39), sv39);
-    CHECK_INT(after(&g, SATP, 9ull << 60 | 7), sv39);
+    CHECK_INT(after(&g, SATP, 11ull << 60 | 7), sv39);
     CHECK_INT(after(&g, SATP, 0), 0);
+    static const struct {
+        const char *cpu;
+        uint64_t mode;
+        bool is_taken;
+    } rows[] = {{NULL, 9, true},
+                {NULL, 10, true},
+                {NULL, 1, false},
+                {NULL, 12, false},
+                {"rv64imac,sv57=off", 9, true},
+                {"rv64imac,sv57=off", 10, false},
+                {"rv64imac,sv48=off", 8, true},
+                {"rv64imac,sv48=off", 9, false},
+                {"rv64imac,sv48=off", 10, false},
+                {"rv64imac,sv39=off", 8, false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        rig_open(&g, false, rows[i].cpu);
+        uint64_t value = rows[i].mode << 60 | 5;
+        CHECK_INT(after(&g, SATP, value), rows[i].is_taken ? value : 0);
+    }
+}
+
+TEST(riscv64_csr, another_mode_of_satp_needs_no_fence)
+{
+    static Rig g;
+    rig_open(&g, false, NULL);
+    after(&g, SATP, 8ull << 60 | 5);
+    CHECK_INT(exec_double.tlb_flushes, 1);
+    after(&g, SATP, 8ull << 60 | 1ull << 44 | 6); /* another ASID has another tag */
+    CHECK_INT(exec_double.tlb_flushes, 1);
+    after(&g, SATP, 0);
+    CHECK_INT(exec_double.tlb_flushes, 2);
+    CHECK_INT(exec_double.space_tag, UINT64_MAX);
 }
 
 TEST(riscv64_csr, sie_and_sip_show_what_is_delegated_only)
@@ -139,8 +171,8 @@ TEST(riscv64_csr, menvcfg_has_what_the_cpu_has)
 {
     static Rig g;
     rig_open(&g, false, NULL);
-    CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM | MENVCFG_ADUE | MENVCFG_STCE);
-    rig_open(&g, false, "rv64imac,sstc=off,svadu=off");
+    CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM | MENVCFG_ADUE | MENVCFG_PBMTE | MENVCFG_STCE);
+    rig_open(&g, false, "rv64imac,sstc=off,svadu=off,svpbmt=off");
     CHECK_INT(g.r.menvcfg, 0);
     CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM);
 }

@@ -69,7 +69,7 @@ const GuestIsa guest_riscv64 = {
     .insn_min_bytes = 2,
     .elf_machine = 243,
     .isa_string = riscv_isa_string,
-    .fdt_mmu = "riscv,sv39",
+    .fdt_mmu = riscv_fdt_mmu,
     .insn_max_bytes = 4,
     .ir = {.name = "riscv64",
            .frame_bytes = sizeof(RiscvFrame),

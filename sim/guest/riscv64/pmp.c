@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pmp.c - physical memory protection (Priv 3.7) with a grain of 4 KiB (G = 10), which the specification leaves to us: so every page
- * of the TLB has one answer. NA4 cannot be selected with such a grain. */
+ * pmp.c - physical memory protection (Priv 3.7) and Smepmp, with a grain of 4 KiB (G = 10), which the specification leaves to
+ * us: so every page of the TLB has one answer. NA4 cannot be selected with such a grain. */
 #include "sim/guest/riscv64/riscv.h"
-
-#include <string.h>
 
 enum { CFG_R = 1, CFG_W = 2, CFG_X = 4, CFG_L = 0x80, CFG_KEPT = 0x9f };
 enum { MATCH_OFF, MATCH_TOR, MATCH_NA4, MATCH_NAPOT };
@@ -23,13 +21,23 @@ uint64_t riscv_pmpaddr_read(const RiscvFrame *r, unsigned i)
     return r->pmpaddr[i] & ~((1ull << GRAIN_BITS) - 1);
 }
 
+static bool is_locked(const RiscvFrame *r, unsigned i)
+{
+    return r->pmpcfg[i] & CFG_L && !(r->mseccfg & MSECCFG_RLB);
+}
+
 void riscv_pmpaddr_write(RiscvFrame *r, unsigned i, uint64_t value)
 {
-    bool is_base_of_locked = i + 1 < PMP_ENTRIES && r->pmpcfg[i + 1] & CFG_L && match_of(r->pmpcfg[i + 1]) == MATCH_TOR;
-    if (!(r->pmpcfg[i] & CFG_L) && !is_base_of_locked) {
-        r->pmpaddr[i] = value & PMPADDR_BITS;
-        exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    bool is_base_of_locked = i + 1 < PMP_ENTRIES && is_locked(r, i + 1) && match_of(r->pmpcfg[i + 1]) == MATCH_TOR;
+    if (!is_locked(r, i) && !is_base_of_locked) {
+        riscv_pmpaddr_restore(r, i, value);
     }
+}
+
+void riscv_pmpaddr_restore(RiscvFrame *r, unsigned i, uint64_t value)
+{
+    r->pmpaddr[i] = value & PMPADDR_BITS;
+    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
 }
 
 uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n)
@@ -41,44 +49,70 @@ uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n)
     return value;
 }
 
-static void count_used(RiscvFrame *r)
+/* What an entry becomes by a write of cfg: fields that cannot hold their value. */
+static uint8_t legal_cfg(const RiscvFrame *r, uint8_t old, uint8_t cfg)
+{
+    cfg &= CFG_KEPT;
+    if ((cfg & (CFG_R | CFG_W)) == CFG_W && !(r->mseccfg & MSECCFG_MML)) { /* reserved */
+        cfg &= (uint8_t)~CFG_W;
+    }
+    return match_of(cfg) == MATCH_NA4 ? (uint8_t)((cfg & ~0x18) | (old & 0x18)) : cfg;
+}
+
+static void cfg_changed(RiscvFrame *r)
 {
     r->pmp_used = 0;
     for (unsigned i = 0; i < PMP_ENTRIES; i++) {
         r->pmp_used = r->pmpcfg[i] ? (uint8_t)(i + 1) : r->pmp_used;
     }
+    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+}
+
+/* Smepmp 2.4 (4b): with MML no rule by which M-mode may execute is added, but for RLB. Such are, of the locked ones, those
+ * with X that are not read by everybody, and those without R but with W. */
+static bool is_forbidden(const RiscvFrame *r, uint8_t cfg)
+{
+    uint8_t rwx = cfg & (CFG_R | CFG_W | CFG_X);
+    bool is_exec = cfg & CFG_L && (rwx & CFG_X ? rwx != (CFG_R | CFG_W | CFG_X) : rwx == CFG_W);
+    return is_exec && (r->mseccfg & (MSECCFG_MML | MSECCFG_RLB)) == MSECCFG_MML;
 }
 
 void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value)
 {
-    for (unsigned i = 0; i < 8; i++) {
-        uint8_t *cfg = &r->pmpcfg[4 * n + i], now = (uint8_t)(value >> (8 * i)) & CFG_KEPT;
-        if (*cfg & CFG_L) {
-            continue;
+    for (unsigned i = 4 * n; i < 4 * n + 8; i++, value >>= 8) {
+        uint8_t cfg = legal_cfg(r, r->pmpcfg[i], (uint8_t)value);
+        if (!is_locked(r, i) && !is_forbidden(r, cfg)) {
+            r->pmpcfg[i] = cfg;
         }
-        if ((now & (CFG_R | CFG_W)) == CFG_W) { /* reserved */
-            now &= (uint8_t)~CFG_W;
-        }
-        if (match_of(now) == MATCH_NA4) {
-            now = (uint8_t)((now & ~0x18) | (*cfg & 0x18));
-        }
-        *cfg = now;
     }
-    count_used(r);
-    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    cfg_changed(r);
 }
 
 /* Locks are the guest's: who restores a vcpu writes what was stored. */
-void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr)
+void riscv_pmpcfg_restore(RiscvFrame *r, unsigned n, uint64_t value)
 {
-    r->pmpaddr[i] = pmpaddr & PMPADDR_BITS;
-    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    for (unsigned i = 4 * n; i < 4 * n + 8; i++, value >>= 8) {
+        r->pmpcfg[i] = legal_cfg(r, 0, (uint8_t)value);
+    }
+    cfg_changed(r);
 }
 
-void riscv_pmp_unlock(RiscvFrame *r, unsigned n)
+/* Smepmp 2: MML and MMWP stay once they are set; RLB cannot be set while an entry is locked. */
+void riscv_mseccfg_write(RiscvFrame *r, uint64_t value)
 {
-    memset(&r->pmpcfg[4 * n], 0, 8);
-    count_used(r);
+    bool has_locked = false;
+    for (unsigned i = 0; i < r->pmp_used; i++) {
+        has_locked |= (r->pmpcfg[i] & CFG_L) != 0;
+    }
+    value |= r->mseccfg & (MSECCFG_MML | MSECCFG_MMWP);
+    value &= has_locked && !(r->mseccfg & MSECCFG_RLB) ? ~MSECCFG_RLB : ~0ull;
+    riscv_mseccfg_restore(r, value);
+}
+
+void riscv_mseccfg_restore(RiscvFrame *r, uint64_t value)
+{
+    r->mseccfg = value & (r->cpu.has[NEED_Smepmp] ? MSECCFG_MML | MSECCFG_MMWP | MSECCFG_RLB : 0);
+    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
 }
 
 static bool matches(const RiscvFrame *r, unsigned i, uint64_t gpa)
@@ -97,22 +131,52 @@ static bool matches(const RiscvFrame *r, unsigned i, uint64_t gpa)
     }
 }
 
+enum { ALLOW_ALL = ACC_READ | ACC_WRITE | ACC_EXEC };
+
+static uint32_t plain_allow(uint8_t cfg)
+{
+    return (cfg & CFG_R ? (uint32_t)ACC_READ : 0) | (cfg & CFG_W ? (uint32_t)ACC_WRITE : 0) |
+           (cfg & CFG_X ? (uint32_t)ACC_EXEC : 0);
+}
+
+/* Smepmp 2.4, the truth table with MML: a rule is of M-mode (L), of the others, or shared (W without R, and all of LRWX). */
+static uint32_t mml_allow(uint8_t cfg, bool is_m)
+{
+    bool is_l = cfg & CFG_L, is_x = cfg & CFG_X;
+    if ((cfg & (CFG_R | CFG_W)) == CFG_W) {
+        uint32_t data = ACC_READ | (is_m || is_x ? (uint32_t)ACC_WRITE : 0);
+        uint32_t code = ACC_EXEC | (is_m && is_x ? (uint32_t)ACC_READ : 0);
+        return is_l ? code : data;
+    }
+    if (is_l && plain_allow(cfg) == ALLOW_ALL) {
+        return ACC_READ;
+    }
+    return is_l == is_m ? plain_allow(cfg) : 0;
+}
+
+/* Where no entry matches. */
+static uint32_t default_allow(const RiscvFrame *r, bool is_m)
+{
+    if (!is_m || r->mseccfg & MSECCFG_MMWP) {
+        return 0;
+    }
+    return r->mseccfg & MSECCFG_MML ? ACC_READ | ACC_WRITE : ALLOW_ALL;
+}
+
 uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
 {
-    const uint32_t all = ACC_READ | ACC_WRITE | ACC_EXEC;
     if (r->is_virt || !r->cpu.has[NEED_Pmp]) {
-        return all;
+        return ALLOW_ALL;
     }
     for (unsigned i = 0; i < r->pmp_used; i++) {
         uint8_t cfg = r->pmpcfg[i];
         if (matches(r, i, gpa)) {
-            return is_m && !(cfg & CFG_L)
-                       ? all
-                       : (cfg & CFG_R ? (uint32_t)ACC_READ : 0) | (cfg & CFG_W ? (uint32_t)ACC_WRITE : 0) |
-                             (cfg & CFG_X ? (uint32_t)ACC_EXEC : 0);
+            return r->mseccfg & MSECCFG_MML ? mml_allow(cfg, is_m)
+                   : is_m && !(cfg & CFG_L) ? ALLOW_ALL
+                                            : plain_allow(cfg);
         }
     }
-    return is_m ? all : 0;
+    return default_allow(r, is_m);
 }
 
 bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
@@ -120,9 +184,9 @@ bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
     if (r->is_virt || !r->cpu.has[NEED_Pmp]) {
         return true;
     }
-    bool is_locked = false;
+    bool is_bound = r->mseccfg & (MSECCFG_MML | MSECCFG_MMWP);
     for (unsigned i = 0; i < r->pmp_used; i++) {
-        is_locked |= (r->pmpcfg[i] & CFG_L) != 0;
+        is_bound |= (r->pmpcfg[i] & CFG_L) != 0;
     }
-    return r->priv == PRIV_M && !is_locked;
+    return r->priv == PRIV_M && !is_bound;
 }

@@ -220,6 +220,13 @@ TrResult rv64_tr_sfence_vma(Translate *t, const Rv64Args *a)
     return riscv_sync(t);
 }
 
+/* Svinval: orders what sinval.vma has done at once; TVM does not matter. */
+TrResult rv64_tr_inval_fence(Translate *t, const Rv64Args *a)
+{
+    (void)a;
+    return KEY_PRIV(t->mode_key) == PRIV_U ? riscv_illegal(t) : TR_NEXT;
+}
+
 TrResult rv64_tr_fence_i(Translate *t, const Rv64Args *a)
 {
     (void)a;

@@ -214,6 +214,29 @@ TEST(riscv64_priv, u_mode_may_neither_wait_nor_return_nor_flush)
     CHECK(is_illegal(&g, INSN_MRET));
 }
 
+TEST(riscv64_priv, svinval_invalidates_at_once_and_its_fences_mind_no_tvm)
+{
+    enum { SINVAL_VMA = 0x16b50073, SFENCE_W_INVAL = 0x18000073, SFENCE_INVAL_IR = 0x18100073 };
+    static Rig g;
+    static const uint32_t words[] = {SINVAL_VMA, SFENCE_W_INVAL, SFENCE_INVAL_IR};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        rig_open(&g, false, NULL);
+        g.r.x[A0] = 0x5000;
+        g.r.x[A1] = 7;
+        CHECK_INT(rig_step(&g, words[i]), i ? RIG_NEXT : RIG_SYNC);
+        CHECK_INT(exec_double.tlb_flushes, !i);
+        CHECK_INT(exec_double.gva, i ? 0 : 0x5000);
+        CHECK_INT(exec_double.space_tag, i ? 0 : 7);
+        g.r.mstatus |= MSTATUS_TVM;
+        rig_mode(&g, PRIV_S);
+        CHECK_INT(is_illegal(&g, words[i]), !i);
+        rig_mode(&g, PRIV_U);
+        CHECK(is_illegal(&g, words[i]));
+        rig_open(&g, false, "rv64imac,svinval=off");
+        CHECK(is_illegal(&g, words[i]));
+    }
+}
+
 TEST(riscv64_priv, an_ecall_traps_with_its_privilege_and_an_ebreak_with_its_address)
 {
     static Rig g;

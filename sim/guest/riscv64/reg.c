@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PMPCFG0 = 0x3a0, PMPCFG2 = 0x3a2, PMPADDR0 = 0x3b0 };
+enum { PMPCFG0 = 0x3a0, PMPCFG2 = 0x3a2, PMPADDR0 = 0x3b0, MSECCFG = 0x747 };
 enum { FCSR = 0x003, SSTATUS = 0x100, SIE = 0x104, SIP = 0x144, MIP = 0x344 };
 enum { CTL_PC = 0, CTL_PRIV = 1, STATE_IRQ = 1, LINES_BITS = 16 };
 
@@ -55,17 +55,16 @@ static bool is_pmpaddr(uint64_t number)
 static void set_csr(RiscvFrame *r, unsigned number, uint64_t value)
 {
     if (is_pmpaddr(number)) {
-        riscv_pmp_restore(r, number - PMPADDR0, value);
-        return;
-    }
-    if (number == FCSR) { /* as nothing here runs: FS stays */
+        riscv_pmpaddr_restore(r, number - PMPADDR0, value);
+    } else if (number == PMPCFG0 || number == PMPCFG2) {
+        riscv_pmpcfg_restore(r, number - PMPCFG0, value);
+    } else if (number == MSECCFG) {
+        riscv_mseccfg_restore(r, value);
+    } else if (number == FCSR) { /* as nothing here runs: FS stays */
         riscv_fcsr_set(r, value);
-        return;
+    } else {
+        riscv_csr_write(r, number, value, frame_insns(&r->f));
     }
-    if (number == PMPCFG0 || number == PMPCFG2) {
-        riscv_pmp_unlock(r, number - PMPCFG0);
-    }
-    riscv_csr_write(r, number, value, frame_insns(&r->f));
 }
 
 static uint64_t get(const RiscvFrame *r, RegId id)

@@ -86,7 +86,7 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
 #undef CALC
 #undef CALCS
 #undef FIXED
-            b.r.menvcfg = a.r.menvcfg, b.r.mcountinhibit = a.r.mcountinhibit;
+            b.r.menvcfg = a.r.menvcfg, b.r.mseccfg = a.r.mseccfg, b.r.mcountinhibit = a.r.mcountinhibit;
             b.r.cycle_base = a.r.cycle_base, b.r.instret_base = a.r.instret_base;
             memcpy(b.r.pmpaddr, a.r.pmpaddr, sizeof b.r.pmpaddr);
             memcpy(b.r.pmpcfg, a.r.pmpcfg, sizeof b.r.pmpcfg);
@@ -106,7 +106,7 @@ TEST(riscv64_reg, what_a_csr_can_hold_is_writable_through_its_register)
         if (!c || !rows[i].writable || (c->when != WHEN_PLAIN && c->when != WHEN_SYNC)) {
             continue;
         }
-        if (c->slot && c->writable & ~rows[i].writable && rows[i].id != id_of("satp")) {
+        if (!CHECK_INT(c->slot ? c->writable & ~rows[i].writable : 0, 0)) {
             CHECK_STR(rows[i].name, "writable as csr.def says");
         }
     }
@@ -139,7 +139,7 @@ TEST(riscv64_reg, values_that_a_register_cannot_hold_are_refused_and_change_noth
     static const struct {
         const char *name;
         uint64_t value;
-    } rows[] = {{"satp", 1ull << 63 | 1ull << 60}, {"priv", 2}, {"mstatus", 2ull << 11}, {"pmpcfg0", 2}};
+    } rows[] = {{"satp", 1ull << 63 | 1ull << 62}, {"priv", 2}, {"mstatus", 2ull << 11}, {"pmpcfg0", 2}};
     static Rig g;
     rig_open(&g, false, NULL);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -23,6 +23,7 @@ typedef struct RiscvCpu {
 uint64_t riscv_misa(const RiscvCpu *cpu);
 int riscv_cpu_parse(const char *text, void *cpu, Err *err);
 void riscv_isa_string(const void *cpu, char *text, size_t size); /* "rv64imac_zicsr" */
+const char *riscv_fdt_mmu(const void *cpu);                      /* "riscv,sv39" */
 
 /* ---- the frame ---- */
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
@@ -45,7 +46,7 @@ typedef struct RiscvFrame {
 #undef FIXED
     uint64_t mip_soft;  /* bits of mip that software set: SSIP STIP SEIP */
     uint64_t mip_lines; /* bits of mip that lines hold */
-    uint64_t stimecmp, menvcfg, mcountinhibit;
+    uint64_t satp, stimecmp, menvcfg, mseccfg, mcountinhibit;
     uint64_t cycle_base,
         instret_base; /* the counter less the instructions retired; the counter itself while inhibited */
     uint64_t pmpaddr[PMP_ENTRIES];
@@ -122,10 +123,14 @@ bool riscv_fetch_is_flat(uint32_t mode_key);
 #define SATP_MODE(satp) ((satp) >> 60)
 #define SATP_ASID(satp) ((satp) >> 44 & 0xffff)
 #define SATP_PPN(satp)  ((satp)&0xfffffffffffull)
-enum { SATP_BARE = 0, SATP_SV39 = 8 };
-#define MENVCFG_FIOM (1ull << 0)
-#define MENVCFG_ADUE (1ull << 61)
-#define MENVCFG_STCE (1ull << 63)
+enum { SATP_BARE = 0, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
+#define MENVCFG_FIOM  (1ull << 0)
+#define MENVCFG_ADUE  (1ull << 61)
+#define MENVCFG_PBMTE (1ull << 62)
+#define MENVCFG_STCE  (1ull << 63)
+#define MSECCFG_MML   (1ull << 0) /* Smepmp 2 */
+#define MSECCFG_MMWP  (1ull << 1)
+#define MSECCFG_RLB   (1ull << 2)
 
 /* Priv tables 3.8 and 12.5 */
 enum {
@@ -205,14 +210,17 @@ uint64_t riscv_pmpaddr_read(const RiscvFrame *r, unsigned i);
 void riscv_pmpaddr_write(RiscvFrame *r, unsigned i, uint64_t value);
 uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n);
 void riscv_pmpcfg_write(RiscvFrame *r, unsigned n, uint64_t value);
+void riscv_mseccfg_write(RiscvFrame *r, uint64_t value);
 uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m); /* ACC_READ | ACC_WRITE | ACC_EXEC */
 
-/* For restore: entry i; the entries of pmpcfg n are off and unlocked afterwards. */
-void riscv_pmp_restore(RiscvFrame *r, unsigned i, uint64_t pmpaddr);
-void riscv_pmp_unlock(RiscvFrame *r, unsigned n);
+/* For restore, whatever is locked: entry i; pmpcfg n; mseccfg, which says what pmpcfg may hold. */
+void riscv_pmpaddr_restore(RiscvFrame *r, unsigned i, uint64_t value);
+void riscv_pmpcfg_restore(RiscvFrame *r, unsigned n, uint64_t value);
+void riscv_mseccfg_restore(RiscvFrame *r, uint64_t value);
 bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it is in */
 
 /* ---- walk.c ---- */
+bool riscv_has_satp_mode(const RiscvCpu *cpu, uint64_t mode);
 bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap);
 void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap);
 void riscv_align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * walk.c - address translation: Bare and Sv39 (Priv 12.3.2 and 12.4). */
+ * walk.c - address translation: Bare, Sv39, Sv48 and Sv57 (Priv 12.3 to 12.6), with Svnapot, Svpbmt and Svadu. */
 #include "sim/guest/riscv64/riscv.h"
 
-enum { LEVELS = 3, INDEX_BITS = 9, PTE_BYTES = 8, PAGE_BITS = 12 };
+enum { INDEX_BITS = 9, PTE_BYTES = 8, PAGE_BITS = 12, NAPOT_BITS = 16 };
 #define PTE_V        (1ull << 0)
 #define PTE_R        (1ull << 1)
 #define PTE_W        (1ull << 2)
@@ -12,7 +12,9 @@ enum { LEVELS = 3, INDEX_BITS = 9, PTE_BYTES = 8, PAGE_BITS = 12 };
 #define PTE_A        (1ull << 6)
 #define PTE_D        (1ull << 7)
 #define PTE_PPN(pte) ((pte) >> 10 & 0xfffffffffffull)
-#define PTE_RESERVED (0x3ffull << 54) /* N and PBMT too: neither Svnapot nor Svpbmt is here */
+#define PTE_RESERVED (0x7full << 54)
+#define PTE_PBMT     (3ull << 61)
+#define PTE_N        (1ull << 63)
 
 typedef struct {
     const RiscvFrame *r;
@@ -20,8 +22,43 @@ typedef struct {
     uint64_t gva;
     Access acc;
     unsigned regime;
+    unsigned levels; /* of the table; 0: Bare */
     Trap *trap;
 } Request;
+
+/* What a regime says about the pages of U-mode, and about those that only execute. */
+typedef struct {
+    bool is_user, is_sum, is_mxr;
+} Rights;
+
+static const Rights rights_of[REGIME_COUNT] = {
+    [REGIME_S_SUM] = {.is_sum = true},
+    [REGIME_S_MXR] = {.is_mxr = true},
+    [REGIME_S_SUM_MXR] = {.is_sum = true, .is_mxr = true},
+    [REGIME_U] = {.is_user = true},
+    [REGIME_U_MXR] = {.is_user = true, .is_mxr = true},
+};
+
+static unsigned levels_of(uint64_t mode)
+{
+    return mode == SATP_BARE ? 0 : (unsigned)mode - SATP_SV39 + 3;
+}
+
+bool riscv_has_satp_mode(const RiscvCpu *cpu, uint64_t mode)
+{
+    switch (mode) {
+    case SATP_BARE:
+        return true;
+    case SATP_SV39:
+        return cpu->has[NEED_Sv39];
+    case SATP_SV48:
+        return cpu->has[NEED_Sv48];
+    case SATP_SV57:
+        return cpu->has[NEED_Sv57];
+    default:
+        return false;
+    }
+}
 
 static bool fault(const Request *q, uint64_t fetch, uint64_t load, uint64_t store)
 {
@@ -39,22 +76,14 @@ static bool access_fault(const Request *q)
     return fault(q, CAUSE_FETCH_ACCESS, CAUSE_LOAD_ACCESS, CAUSE_STORE_ACCESS);
 }
 
-static bool is_user(unsigned regime)
+/* What a leaf allows, before A and D (Priv 12.3.1, 12.1.1.2). */
+static uint32_t leaf_allow(uint64_t pte, const Rights *who)
 {
-    return regime == REGIME_U || regime == REGIME_U_MXR;
-}
-
-/* What a leaf allows in a regime, before A and D (Priv 12.3.1, 12.1.1.2). */
-static uint32_t leaf_allow(uint64_t pte, unsigned regime)
-{
-    bool is_mxr = regime == REGIME_S_MXR || regime == REGIME_S_SUM_MXR || regime == REGIME_U_MXR;
-    bool is_sum = regime == REGIME_S_SUM || regime == REGIME_S_SUM_MXR;
-    bool is_foreign = is_user(regime) ? !(pte & PTE_U) : pte & PTE_U && !is_sum;
-    if (is_foreign) {
+    if (who->is_user ? !(pte & PTE_U) : pte & PTE_U && !who->is_sum) {
         return 0;
     }
-    bool may_exec = pte & PTE_X && (is_user(regime) || !(pte & PTE_U)); /* SUM does not help S-mode to execute */
-    bool may_read = pte & PTE_R || (is_mxr && pte & PTE_X);
+    bool may_exec = pte & PTE_X && (who->is_user || !(pte & PTE_U)); /* SUM does not help S-mode to execute */
+    bool may_read = pte & PTE_R || (who->is_mxr && pte & PTE_X);
     return (may_read ? (uint32_t)ACC_READ : 0) | (pte & PTE_W ? (uint32_t)ACC_WRITE : 0) |
            (may_exec ? (uint32_t)ACC_EXEC : 0);
 }
@@ -67,17 +96,19 @@ static bool pmp_ok(const Request *q, uint64_t gpa, uint32_t *allow)
     return !(wanted & ~pmp) || access_fault(q);
 }
 
-/* Priv 12.3.1 and Svadu: with ADUE hardware sets A and D, atomically with the check; else software does (Svade).
- * true: *pte is up to date. *again: it changed meanwhile and must be read again. */
+static bool is_unmarked(const Request *q, uint64_t pte)
+{
+    return !(q->acc & ACC_PROBE) && (!(pte & PTE_A) || (q->acc & ACC_WRITE && !(pte & PTE_D)));
+}
+
+/* Priv 12.3.1 and Svadu: hardware sets A and D, atomically with the check. true: *pte is up to date. *again: it changed
+ * meanwhile and must be read again. */
 static bool mark(const Request *q, uint64_t at, uint64_t *pte, bool *again)
 {
     uint64_t now = *pte | PTE_A | (q->acc & ACC_WRITE ? PTE_D : 0);
     *again = false;
-    if (now == *pte || q->acc & ACC_PROBE) {
+    if (!is_unmarked(q, *pte)) {
         return true;
-    }
-    if (!(q->r->menvcfg & MENVCFG_ADUE)) {
-        return page_fault(q);
     }
     bool ok = true;
     if (!(riscv_pmp_allow(q->r, at, false) & ACC_WRITE)) {
@@ -91,15 +122,24 @@ static bool mark(const Request *q, uint64_t at, uint64_t *pte, bool *again)
     return true;
 }
 
+/* The bits of an address that a leaf leaves alone: Svnapot makes one of 64 KiB of sixteen. */
+static uint64_t inside_of(uint64_t pte, unsigned level)
+{
+    return (1ull << (pte & PTE_N ? NAPOT_BITS : PAGE_BITS + INDEX_BITS * level)) - 1;
+}
+
 static bool leaf(const Request *q, uint64_t at, uint64_t pte, unsigned level, Walk *out, bool *again)
 {
-    uint64_t low = (1ull << (PAGE_BITS + INDEX_BITS * level)) - 1, base = PTE_PPN(pte) << PAGE_BITS;
-    uint32_t wanted = q->acc & (ACC_READ | ACC_WRITE | ACC_EXEC), allow = leaf_allow(pte, q->regime);
+    uint64_t inside = inside_of(pte, level), base = PTE_PPN(pte) << PAGE_BITS;
+    uint32_t wanted = q->acc & (ACC_READ | ACC_WRITE | ACC_EXEC), allow = leaf_allow(pte, &rights_of[q->regime]);
     *again = false;
-    if (wanted & ~allow || base & low) { /* a superpage is aligned to its size */
+    base &= pte & PTE_N ? ~inside : ~0ull;
+    bool is_svade = !(q->r->menvcfg & MENVCFG_ADUE); /* software sets A and D */
+    if (wanted & ~allow || base & inside ||
+        (is_svade && is_unmarked(q, pte))) { /* a superpage is aligned to its size */
         return page_fault(q);
     }
-    out->gpa = base | (q->gva & low);
+    out->gpa = base | (q->gva & inside);
     if (!pmp_ok(q, out->gpa, &allow) || !mark(q, at, &pte, again)) { /* a store that fails leaves D alone */
         return false;
     }
@@ -111,26 +151,35 @@ static bool leaf(const Request *q, uint64_t at, uint64_t pte, unsigned level, Wa
     } else if (!(pte & PTE_D)) {
         allow &= ~(uint32_t)ACC_WRITE;
     }
-    out->is_large = level > 0;
+    out->is_large = inside >> PAGE_BITS;
     out->allow = allow;
     return true;
 }
 
-static bool is_malformed(uint64_t pte)
+/* Priv 12.3.2 step 3, 12.4.1, Svnapot and Svpbmt: what is reserved in an entry. */
+static bool is_malformed(const Request *q, uint64_t pte, unsigned level)
 {
-    bool is_leaf = pte & (PTE_R | PTE_X);
-    return !(pte & PTE_V) || (pte & PTE_W && !(pte & PTE_R)) || pte & PTE_RESERVED ||
-           (!is_leaf && pte & (PTE_A | PTE_D | PTE_U));
+    enum { NAPOT_64K = 8, PBMT_RESERVED = 3 };
+    if (!(pte & PTE_V) || (pte & PTE_W && !(pte & PTE_R)) || pte & PTE_RESERVED) {
+        return true;
+    }
+    if (!(pte & (PTE_R | PTE_X))) {
+        return pte & (PTE_A | PTE_D | PTE_U | PTE_PBMT | PTE_N);
+    }
+    if (pte & PTE_N && (!q->r->cpu.has[NEED_Svnapot] || level || (PTE_PPN(pte) & 15) != NAPOT_64K)) {
+        return true;
+    }
+    return pte & PTE_PBMT && (!(q->r->menvcfg & MENVCFG_PBMTE) || (pte & PTE_PBMT) >> 61 == PBMT_RESERVED);
 }
 
-static bool walk_sv39(const Request *q, Walk *out)
+static bool walk_table(const Request *q, Walk *out)
 {
-    if ((int64_t)(q->gva << 25) >> 25 != (int64_t)q->gva) {
+    unsigned unused = 64 - PAGE_BITS - INDEX_BITS * q->levels;
+    if ((int64_t)(q->gva << unused) >> unused != (int64_t)q->gva) {
         return page_fault(q);
     }
     uint64_t table = SATP_PPN(q->r->satp) << PAGE_BITS;
-    out->is_global = false;
-    for (unsigned level = LEVELS; level-- > 0;) {
+    for (unsigned level = q->levels; level-- > 0;) {
         uint64_t index = q->gva >> (PAGE_BITS + INDEX_BITS * level) & ((1u << INDEX_BITS) - 1);
         uint64_t at = table + index * PTE_BYTES;
         bool again = true;
@@ -140,7 +189,7 @@ static bool walk_sv39(const Request *q, Walk *out)
             if (!ok) {
                 return access_fault(q);
             }
-            if (is_malformed(pte)) {
+            if (is_malformed(q, pte, level)) {
                 return page_fault(q);
             }
             out->is_global = out->is_global || pte & PTE_G;
@@ -161,8 +210,9 @@ bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysI
 {
     Request q = {.r = CRISCV(f), .io = io, .gva = gva, .acc = acc, .regime = regime, .trap = trap};
     *out = (Walk){0};
-    if (regime != REGIME_M && SATP_MODE(q.r->satp) == SATP_SV39) {
-        return walk_sv39(&q, out);
+    q.levels = regime == REGIME_M ? 0 : levels_of(SATP_MODE(q.r->satp));
+    if (q.levels) {
+        return walk_table(&q, out);
     }
     out->gpa = gva;
     out->allow = ACC_READ | ACC_WRITE | ACC_EXEC;

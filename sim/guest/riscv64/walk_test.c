@@ -7,6 +7,10 @@
 
 /* Page tables in 16 pages of memory at TABLES; the root is the first. */
 enum { TABLES = 0x80001000, PAGES = 16, PTE_MAX_STEALS = 3 };
+#define N    (1ull << 63)
+#define NC   (1ull << 61)
+#define IO   (2ull << 61)
+#define PBMT (3ull << 61)
 enum { V = 1, R = 2, W = 4, X = 8, U = 16, G = 32, A = 64, D = 128, RWX = R | W | X, AD = A | D };
 typedef struct {
     Rig g;
@@ -112,6 +116,115 @@ TEST(riscv64_walk, three_levels_lead_to_pages_of_4k_2m_and_1g)
     CHECK(walk(&b, 0xffffffffc1234567, ACC_READ, REGIME_S, &w, &t)); /* the last gigabyte, sign-extended */
     CHECK_INT(w.gpa, 0x81234567);
     CHECK(w.is_large && w.is_global);
+}
+
+TEST(riscv64_walk, every_level_of_every_mode_has_pages_of_its_size)
+{
+    static Bench b;
+    for (unsigned levels = 3; levels <= 5; levels++) {
+        for (unsigned level = 0; level < levels; level++) {
+            unsigned size = 12 + 9 * level;
+            uint64_t gva = (1ull << (12 + 9 * levels - 1)) - 1, base = 1ull << (size > 50 ? 55 : size + 1);
+            gva &= ~0xffull;
+            bench_open(&b, NULL);
+            b.g.r.satp = (uint64_t)(levels + 5) << 60 | TABLES >> 12;
+            for (unsigned i = levels - 1; i > level; i--) { /* the table of each level is the next page */
+                b.table[levels - 1 - i][gva >> (12 + 9 * i) & 511] = (TABLES + (levels - i) * 0x1000ull) >> 2 | V;
+            }
+            leaf(&b, levels - 1 - level, gva >> size & 511, base, V | RWX | AD);
+            Walk w;
+            Trap t;
+            if (!CHECK(walk(&b, gva, ACC_WRITE, REGIME_S, &w, &t))) {
+                CHECK_INT(levels * 10 + level, 0);
+            }
+            CHECK_INT(w.gpa, base | (gva & ((1ull << size) - 1)));
+            CHECK_INT(w.is_large, level > 0);
+            CHECK_INT(b.reads, levels - level);
+            leaf(&b, levels - 1 - level, gva >> size & 511, base | (level ? 1ull << (size - 1) : 0), V | RWX | AD);
+            CHECK_INT(cause(&b, gva, ACC_READ, REGIME_S), level ? CAUSE_LOAD_PAGE : 0); /* a misaligned superpage */
+            b.table[levels - 1 - level][gva >> size & 511] = 0;
+            CHECK_INT(cause(&b, gva, ACC_READ, REGIME_S), CAUSE_LOAD_PAGE);
+        }
+    }
+}
+
+TEST(riscv64_walk, the_sign_of_an_address_depends_on_the_mode)
+{
+    static const struct {
+        uint64_t mode, gva;
+        bool is_canonical;
+    } rows[] = {
+        {8, 0x3fffffffff, true},        {8, 0x4000000000, false},       {8, 0xffffffc000000000, true},
+        {8, 0xffffff8000000000, false}, {9, 0x7fffffffffff, true},      {9, 0x800000000000, false},
+        {9, 0xffff800000000000, true},  {9, 0xffff7fffffffffff, false}, {10, 0xffffffffffffff, true},
+        {10, 1ull << 56, false},        {10, 0xff00000000000000, true}, {10, 0xfe00000000000000, false},
+    };
+    static Bench b;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bench_open(&b, NULL);
+        b.g.r.satp = rows[i].mode << 60 | TABLES >> 12;
+        for (unsigned k = 0; k < 512; k++) {
+            leaf(&b, 0, k, 0, V | RWX | AD);
+        }
+        CHECK_INT(cause(&b, rows[i].gva, ACC_WRITE, REGIME_S), rows[i].is_canonical ? 0 : CAUSE_STORE_PAGE);
+        CHECK_INT(b.reads, rows[i].is_canonical);
+    }
+}
+
+TEST(riscv64_walk, a_napot_leaf_maps_64k_of_any_of_its_sixteen_entries)
+{
+    static Bench b;
+    Walk w;
+    Trap t;
+    bench_open(&b, NULL);
+    for (unsigned i = 0; i < 16; i++) {
+        leaf(&b, 2, 16 + i, 0x128000, V | RWX | AD | N);
+        CHECK(walk(&b, 0x10000 + i * 0x1000 + 0xabc, ACC_READ, REGIME_S, &w, &t));
+        CHECK_INT(w.gpa, 0x120abc + i * 0x1000);
+        CHECK(w.is_large);
+    }
+    static const struct {
+        uint64_t gpa;
+        unsigned page;
+        const char *cpu;
+    } bad[] = {{0x124000, 2, NULL}, {0x129000, 2, NULL}, {0x120000, 2, NULL}, {0x128000, 2, "rv64imac,svnapot=off"},
+               {0, 1, NULL},        {0x8000, 1, NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        bench_open(&b, bad[i].cpu);
+        leaf(&b, bad[i].page, 0, bad[i].gpa, V | RWX | AD | N);
+        CHECK_INT(cause(&b, 0, ACC_READ, REGIME_S), CAUSE_LOAD_PAGE);
+    }
+    bench_open(&b, NULL);
+    leaf(&b, 2, 0, 0x9000, V | RWX | AD);
+    b.table[1][0] |= N; /* in a pointer to a table */
+    CHECK_INT(cause(&b, 0, ACC_READ, REGIME_S), CAUSE_LOAD_PAGE);
+}
+
+TEST(riscv64_walk, memory_types_are_accepted_with_pbmte)
+{
+    static const struct {
+        uint64_t flags, menvcfg;
+        const char *cpu;
+        bool is_good;
+    } rows[] = {
+        {0, 0, NULL, true},
+        {NC, MENVCFG_PBMTE, NULL, true},
+        {IO, MENVCFG_PBMTE, NULL, true},
+        {PBMT, MENVCFG_PBMTE, NULL, false},
+        {NC, 0, NULL, false},
+        {IO, 0, NULL, false},
+        {NC, MENVCFG_PBMTE, "rv64imac,svpbmt=off", false},
+    };
+    static Bench b;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bench_open(&b, rows[i].cpu);
+        riscv_csr_write(&b.g.r, 0x30a, rows[i].menvcfg, 0);
+        leaf(&b, 2, 0, 0x9000, V | RWX | AD | rows[i].flags);
+        CHECK_INT(cause(&b, 0, ACC_READ, REGIME_S), rows[i].is_good ? 0 : CAUSE_LOAD_PAGE);
+        leaf(&b, 2, 0, 0x9000, V | RWX | AD);
+        b.table[1][0] |= rows[i].flags;
+        CHECK_INT(cause(&b, 0, ACC_READ, REGIME_S), rows[i].flags ? CAUSE_LOAD_PAGE : 0); /* not of a table */
+    }
 }
 
 TEST(riscv64_walk, global_is_inherited_from_a_table)
@@ -243,6 +356,11 @@ TEST(riscv64_walk, without_adue_software_marks_pages)
     b.table[2][0] |= A;
     CHECK_INT(cause(&b, 0, ACC_READ, REGIME_S), 0);
     CHECK_INT(cause(&b, 0, ACC_WRITE, REGIME_S), CAUSE_STORE_PAGE);
+    CHECK_INT(b.updates, 0);
+    bench_open(&b, NULL);
+    riscv_csr_write(&b.g.r, 0x30a, 0, 0); /* the same where hardware could: Svade */
+    leaf(&b, 2, 0, 0x9000, V | RWX | D);
+    CHECK_INT(cause(&b, 0, ACC_EXEC, REGIME_S), CAUSE_FETCH_PAGE);
     CHECK_INT(b.updates, 0);
 }
 
