@@ -176,13 +176,14 @@ typedef struct {
     uint64_t (*now_ns)(void *ctx, unsigned vcpu); /* guest clock of the vcpu on whose behalf the board works */
     void (*output)(void *ctx, const void *bytes, size_t n);
     void (*finish)(void *ctx, unsigned vcpu, bool is_reset, bool is_failure); /* the guest ends the machine */
+    /* Guest memory, for devices and firmware; false: not all of it is RAM, and nothing was done. */
+    bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
+    bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
     /* Of the firmware only. */
     void (*pulse)(void *ctx, unsigned vcpu, unsigned line); /* pending once more; the guest itself takes it back */
     void (*start)(void *ctx, unsigned vcpu, uint64_t entry, uint64_t arg); /* SBI 9.1; riscv64: a0 = hart, a1 = arg */
     void (*fence)(void *ctx, unsigned vcpu); /* before it goes on, the vcpu forgets translations and fetched code */
     bool (*is_ram)(void *ctx, uint64_t gpa, uint64_t n);
-    bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
-    bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
 } SimBoardHost;
 typedef struct {
     const char *guest; /* "riscv64" */

@@ -55,6 +55,16 @@ static void on_finish(void *ctx, unsigned vcpu, int kind, uint32_t code)
     finish(ctx, vcpu, kind, code);
 }
 
+static bool on_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
+{
+    return !space_read(((Sim *)ctx)->space, gpa, bytes, n, NULL);
+}
+
+static bool on_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
+{
+    return !space_write(((Sim *)ctx)->space, gpa, bytes, n, NULL);
+}
+
 /* ---- firmware ---- */
 static void sbi_set_timer(void *ctx, unsigned hart, uint64_t ns)
 {
@@ -115,16 +125,6 @@ static bool sbi_is_ram(void *ctx, uint64_t gpa, uint64_t n)
 {
     SpaceHit hit;
     return space_find(((Sim *)ctx)->space, gpa, &hit) && hit.host && n <= hit.size_bytes - (gpa - hit.gpa);
-}
-
-static bool sbi_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
-{
-    return !space_read(((Sim *)ctx)->space, gpa, bytes, n, NULL);
-}
-
-static bool sbi_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
-{
-    return !space_write(((Sim *)ctx)->space, gpa, bytes, n, NULL);
 }
 
 static size_t sbi_console_write(void *ctx, const void *bytes, size_t n)
@@ -276,8 +276,8 @@ static Sbi *firmware_new(Sim *s, unsigned nvcpus)
                               .sfence_vma = sbi_sfence_vma,
                               .start = sbi_start,
                               .is_ram = sbi_is_ram,
-                              .mem_read = sbi_mem_read,
-                              .mem_write = sbi_mem_write,
+                              .mem_read = on_mem_read,
+                              .mem_write = on_mem_write,
                               .console_write = sbi_console_write,
                               .console_read = sbi_console_read},
                    nvcpus);
@@ -311,7 +311,13 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
         m->timer_ns[i] = UINT64_MAX;
     }
-    BoardHost host = {.ctx = s, .line = on_line, .now_ns = on_now, .output = on_output, .finish = on_finish};
+    BoardHost host = {.ctx = s,
+                      .line = on_line,
+                      .now_ns = on_now,
+                      .output = on_output,
+                      .finish = on_finish,
+                      .mem_read = on_mem_read,
+                      .mem_write = on_mem_write};
     int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
     rc = rc ? rc : board_new(def, cfg->nvcpus, &host, &m->board, err);
     rc = !rc && !has_ram ? ram_make(s, err) : rc;
