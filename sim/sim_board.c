@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_board.c - a machine around the vcpus: devices, firmware calls, images, and all vcpus in turn on one thread.
+ * sim_board.c - a machine around the vcpus: devices, firmware calls, and all vcpus in turn on one thread.
  *
  * TIME. The machine's time goes in rounds of a quantum. Within a round each vcpu runs from the round's start to its end by its own
  * clock, one after the other; a vcpu that idles goes to the end at once. So what one does to another is seen at the latest
@@ -16,7 +16,7 @@
 _Static_assert((int)WIRE_SOFTWARE == (int)LINE_SOFTWARE && (int)WIRE_TIMER == (int)LINE_TIMER &&
                    (int)WIRE_EXTERNAL == (int)LINE_EXTERNAL && (int)WIRE_EXTERNAL_LOW == (int)LINE_EXTERNAL_LOW,
                "a device's wires are a vcpu's lines");
-enum { NS_PER_TICK = 100, FDT_ALIGN = 2 << 20, TOHOST_BYTES = 8 };
+enum { NS_PER_TICK = 100, TOHOST_BYTES = 8 };
 
 /* ---- what devices and firmware do to vcpus ---- */
 static ExecVcpu *exec_of(Sim *s, unsigned vcpu)
@@ -58,6 +58,16 @@ static void on_output(void *ctx, const void *bytes, size_t n)
 static void on_finish(void *ctx, unsigned vcpu, int kind, uint32_t code)
 {
     finish(ctx, vcpu, kind, code);
+}
+
+static bool on_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
+{
+    return !space_read(((Sim *)ctx)->space, gpa, bytes, n, NULL);
+}
+
+static bool on_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
+{
+    return !space_write(((Sim *)ctx)->space, gpa, bytes, n, NULL);
 }
 
 /* ---- firmware ---- */
@@ -136,16 +146,6 @@ static bool sbi_is_ram(void *ctx, uint64_t gpa, uint64_t n)
 {
     SpaceHit hit;
     return space_find(((Sim *)ctx)->space, gpa, &hit) && hit.host && n <= hit.size_bytes - (gpa - hit.gpa);
-}
-
-static bool sbi_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
-{
-    return !space_read(((Sim *)ctx)->space, gpa, bytes, n, NULL);
-}
-
-static bool sbi_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
-{
-    return !space_write(((Sim *)ctx)->space, gpa, bytes, n, NULL);
 }
 
 static size_t sbi_console_write(void *ctx, const void *bytes, size_t n)
@@ -304,8 +304,8 @@ static Sbi *firmware_new(Sim *s, unsigned nvcpus)
                               .sfence_vma = sbi_sfence_vma,
                               .start = sbi_start,
                               .is_ram = sbi_is_ram,
-                              .mem_read = sbi_mem_read,
-                              .mem_write = sbi_mem_write,
+                              .mem_read = on_mem_read,
+                              .mem_write = on_mem_write,
                               .console_write = sbi_console_write,
                               .console_read = sbi_console_read},
                    nvcpus);
@@ -343,7 +343,13 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
         m->timer_ns[i] = UINT64_MAX;
     }
-    BoardHost host = {.ctx = s, .line = on_line, .now_ns = on_now, .output = on_output, .finish = on_finish};
+    BoardHost host = {.ctx = s,
+                      .line = on_line,
+                      .now_ns = on_now,
+                      .output = on_output,
+                      .finish = on_finish,
+                      .mem_read = on_mem_read,
+                      .mem_write = on_mem_write};
     int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
     rc = rc ? rc : board_new(def, cfg->nvcpus, &host, &m->board, err);
     rc = !rc && !has_ram ? ram_make(s, err) : rc;
@@ -379,44 +385,17 @@ void sim_board_free(Sim *s)
 }
 
 /* ---- images ---- */
-static int fdt_place(Sim *s, const BoardFdt *what, uint64_t *at, Err *err)
-{
-    SimMachine *m = s->machine;
-    buf_clear(&m->fdt);
-    board_fdt(m->board, what, &m->fdt);
-    uint64_t base = board_def(m->board)->ram_base, end = base + m->cfg.ram_bytes;
-    if (m->fdt.n + FDT_ALIGN > m->cfg.ram_bytes) {
-        return err_set(err, ERR_LIMIT, "the device tree (%zu bytes) does not fit into %llu bytes of RAM", m->fdt.n,
-                       (unsigned long long)m->cfg.ram_bytes);
-    }
-    *at = (end - m->fdt.n) & ~(uint64_t)(FDT_ALIGN - 1);
-    return space_write(s->space, *at, m->fdt.data, m->fdt.n, err);
-}
-
-static int initrd_place(Sim *s, const SimBoot *boot, const BootImage *image, BoardFdt *what, Err *err)
-{
-    if (!boot->initrd) {
-        return 0;
-    }
-    what->initrd_start = (image->end + FDT_ALIGN - 1) & ~(uint64_t)(FDT_ALIGN - 1);
-    uint64_t n = 0;
-    int rc = boot_load_raw(s->space, boot->initrd, what->initrd_start, &n, err);
-    what->initrd_end = what->initrd_start + n;
-    return rc;
-}
-
-static int vcpus_boot(Sim *s, uint64_t entry, uint64_t fdt, Err *err)
+static int vcpus_boot(Sim *s, const SimStart *start, Err *err)
 {
     int rc = 0;
     for (unsigned i = 0; !rc && i < s->machine->cfg.nvcpus; i++) {
         bool is_parked = s->cfg.is_virt && i; /* bare hardware starts all at once */
-        rc = sim_vcpu_reset(s->vcpu[i], &(SimReset){.hw_id = i, .entry = entry, .arg = fdt, .is_parked = is_parked},
-                            err);
+        rc = sim_vcpu_reset(
+            s->vcpu[i], &(SimReset){.hw_id = i, .entry = start->entry, .arg = start->fdt, .is_parked = is_parked}, err);
+        rc = rc || !start->info ? rc : reg_put(s->vcpu[i], "arg2", start->info);
     }
     return rc;
 }
-
-enum { ISA_STRING_BYTES = 512 };
 
 int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
 {
@@ -424,20 +403,14 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
     if (!m) {
         return err_set(err, ERR_STATE, "an image needs a board");
     }
-    BootImage image = {0};
-    char isa[ISA_STRING_BYTES];
-    s->isa->isa_string(s->cpu, isa, sizeof isa);
-    BoardFdt what = {.ram_bytes = m->cfg.ram_bytes, .isa = isa, .mmu = s->isa->fdt_mmu(s->cpu), .append = boot->append};
-    uint64_t fdt = 0;
-    int rc = boot_load(s->space, boot->kernel,
-                       &(BootHow){.flat_base = board_def(m->board)->ram_base, .elf_machine = s->isa->elf_machine},
-                       &image, err);
-    rc = rc ? rc : initrd_place(s, boot, &image, &what, err);
-    rc = rc ? rc : fdt_place(s, &what, &fdt, err);
-    rc = rc ? rc : vcpus_boot(s, image.entry, fdt, err);
+    SimStart start;
+    BootMem mem = boot_mem_of(s->space);
+    buf_clear(&m->fdt);
+    int rc = sim_boot_place(&(SimPlace){m->board, s->isa, s->cpu, m->cfg.ram_bytes}, boot, &mem, &m->fdt, &start, err);
+    rc = rc ? rc : vcpus_boot(s, &start, err);
     if (!rc) {
-        m->has_tohost = image.has_symbol[BOOT_TOHOST];
-        m->tohost = image.symbol[BOOT_TOHOST];
+        m->has_tohost = start.has_tohost;
+        m->tohost = start.tohost;
         sim_board_watch(s);
     }
     return rc;

@@ -50,6 +50,18 @@ static void on_finish(void *ctx, unsigned vcpu, int kind, uint32_t code)
     b->host.finish(b->host.ctx, vcpu, kind == FINISH_RESET, kind == FINISH_FAIL);
 }
 
+static bool on_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
+{
+    const SimBoard *b = ctx;
+    return b->host.mem_read(b->host.ctx, gpa, bytes, n);
+}
+
+static bool on_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
+{
+    const SimBoard *b = ctx;
+    return b->host.mem_write(b->host.ctx, gpa, bytes, n);
+}
+
 /* ---- what the firmware does to them ---- */
 static void sbi_set_timer(void *ctx, unsigned hart, uint64_t ns)
 {
@@ -90,18 +102,6 @@ static bool sbi_is_ram(void *ctx, uint64_t gpa, uint64_t n)
     return b->host.is_ram(b->host.ctx, gpa, n);
 }
 
-static bool sbi_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
-{
-    const SimBoard *b = ctx;
-    return b->host.mem_read(b->host.ctx, gpa, bytes, n);
-}
-
-static bool sbi_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
-{
-    const SimBoard *b = ctx;
-    return b->host.mem_write(b->host.ctx, gpa, bytes, n);
-}
-
 static size_t sbi_console_write(void *ctx, const void *bytes, size_t n)
 {
     const SimBoard *b = ctx;
@@ -125,8 +125,8 @@ static Sbi *firmware_new(SimBoard *b)
                               .sfence_vma = sbi_sfence_vma,
                               .start = sbi_start,
                               .is_ram = sbi_is_ram,
-                              .mem_read = sbi_mem_read,
-                              .mem_write = sbi_mem_write,
+                              .mem_read = on_mem_read,
+                              .mem_write = on_mem_write,
                               .console_write = sbi_console_write,
                               .console_read = sbi_console_read},
                    b->nvcpus);
@@ -142,7 +142,13 @@ int simboard_new(const SimBoardPlan *plan, const SimBoardHost *host, SimBoard **
     SimBoard *b = x_alloc(sizeof *b);
     b->host = *host;
     b->nvcpus = plan->nvcpus;
-    BoardHost board_host = {.ctx = b, .line = on_line, .now_ns = on_now, .output = on_output, .finish = on_finish};
+    BoardHost board_host = {.ctx = b,
+                            .line = on_line,
+                            .now_ns = on_now,
+                            .output = on_output,
+                            .finish = on_finish,
+                            .mem_read = on_mem_read,
+                            .mem_write = on_mem_write};
     int rc = board_new(def, plan->nvcpus, &board_host, &b->board, err);
     if (rc) {
         mem_free(b);

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Err err = {0};
     Cursor c = cursor_of(data, size);
     const BoardDef *def = cursor_le(&c, 1) & 1 ? &board_riscv64_virt : &board_riscv64_machine;
-    BoardHost host = {&now, on_line, on_now, on_output, on_finish};
+    BoardHost host = {.ctx = &now, .line = on_line, .now_ns = on_now, .output = on_output, .finish = on_finish};
     if (board_new(def, VCPUS, &host, &b, &err)) {
         __builtin_trap();
     }

@@ -45,7 +45,8 @@ static void host_finish(void *ctx, unsigned vcpu, int kind, uint32_t code)
 static Host *host_new(bool is_virt, unsigned nvcpus)
 {
     Host *h = x_alloc(sizeof *h);
-    BoardHost callbacks = {h, host_line, host_now, host_output, host_finish};
+    BoardHost callbacks = {
+        .ctx = h, .line = host_line, .now_ns = host_now, .output = host_output, .finish = host_finish};
     CHECK_INT(board_new(board_find("riscv64", is_virt), nvcpus, &callbacks, &h->b, NULL), 0);
     return h;
 }

@@ -44,7 +44,13 @@ Rig *rig_new(const char *device, unsigned nvcpus, uint32_t param)
 {
     Rig *r = x_alloc(sizeof *r);
     r->nvcpus = nvcpus;
-    r->host = (DeviceHost){r, rig_irq, rig_line, rig_now, rig_output, rig_finish, rig_nvcpus};
+    r->host = (DeviceHost){.ctx = r,
+                           .irq = rig_irq,
+                           .line = rig_line,
+                           .now_ns = rig_now,
+                           .output = rig_output,
+                           .finish = rig_finish,
+                           .nvcpus = rig_nvcpus};
     r->d = device_new(device_find(device), &r->host);
     r->d->param = param;
     device_reset(r->d);
@@ -92,6 +98,7 @@ void rig_swap(Rig *r)
     CHECK(!memcmp(d->state, r->d->state, d->type->state_bytes)); /* a field that the table forgets */
     device_free(r->d);
     r->d = d;
+    device_adopt(d);
     buf_free(&b);
     buf_free(&again);
 }

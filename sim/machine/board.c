@@ -77,6 +77,18 @@ static unsigned host_nvcpus(void *ctx)
     return ((const Board *)ctx)->nvcpus;
 }
 
+static bool host_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
+{
+    const Board *b = ctx;
+    return b->host.mem_read && b->host.mem_read(b->host.ctx, gpa, bytes, n);
+}
+
+static bool host_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
+{
+    const Board *b = ctx;
+    return b->host.mem_write && b->host.mem_write(b->host.ctx, gpa, bytes, n);
+}
+
 /* ---- life ---- */
 static Device *device_of_row(Board *b, size_t i)
 {
@@ -84,6 +96,7 @@ static Device *device_of_row(Board *b, size_t i)
     Device *d = device_new(row->type, &b->device_host);
     d->index = (uint32_t)i;
     d->param = row->param;
+    d->peer = b->host.peer ? b->host.peer(b->host.ctx, row) : NULL;
     d->base = row->base;
     d->irq = row->irq;
     d->phandle = PHANDLE_DEVICE + (uint32_t)i;
@@ -105,7 +118,9 @@ int board_new(const BoardDef *def, unsigned nvcpus, const BoardHost *host, Board
                                   .now_ns = host_now_ns,
                                   .output = host_output,
                                   .finish = host_finish,
-                                  .nvcpus = host_nvcpus};
+                                  .nvcpus = host_nvcpus,
+                                  .mem_read = host_mem_read,
+                                  .mem_write = host_mem_write};
     pthread_mutex_init(&b->lock, NULL);
     for (size_t i = 0; i < def->nrows; i++) {
         b->console = def->rows[i].is_console ? (int)i : b->console;
@@ -250,6 +265,19 @@ void board_tick(Board *b, unsigned vcpu)
     board_unlock(b);
 }
 
+void board_poll(Board *b)
+{
+    board_lock(b);
+    b->vcpu = 0;
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        Device *d = b->slots[i].device;
+        if (d->type->poll) {
+            d->type->poll(d);
+        }
+    }
+    board_unlock(b);
+}
+
 size_t board_input(Board *b, const void *bytes, size_t n)
 {
     size_t taken = 0;
@@ -341,6 +369,18 @@ void board_fdt(Board *b, const BoardFdt *what, Buf *out)
 }
 
 /* ---- state: number of vcpus, number of devices, then of each its name, 0-terminated, and its state ---- */
+int board_saveable(Board *b, Err *err)
+{
+    int rc = 0;
+    board_lock(b);
+    for (size_t i = 0; !rc && i < b->def->nrows; i++) {
+        const Device *d = b->slots[i].device;
+        rc = d->type->saveable ? d->type->saveable(d, err) : 0;
+    }
+    board_unlock(b);
+    return rc;
+}
+
 void board_save(Board *b, Buf *out)
 {
     board_lock(b);
@@ -389,6 +429,7 @@ int board_restore(Board *b, Cursor *in, Err *err)
     }
     for (size_t i = 0; !rc && i < b->def->nrows; i++) {
         Device *d = b->slots[i].device;
+        device_adopt(d);
         if (d->type->drive) {
             d->type->drive(d);
         }

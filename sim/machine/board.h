@@ -47,6 +47,10 @@ typedef struct BoardHost {
     uint64_t (*now_ns)(void *ctx, unsigned vcpu);
     void (*output)(void *ctx, const void *bytes, size_t n);            /* of the console */
     void (*finish)(void *ctx, unsigned vcpu, int kind, uint32_t code); /* FINISH_x: the guest ends the machine */
+    /* As DeviceHost's; NULL = devices find no RAM. */
+    bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
+    bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
+    void *(*peer)(void *ctx, const BoardRow *row); /* Device.peer of a row; NULL = nothing is plugged in anywhere */
 } BoardHost;
 
 typedef struct Board Board;
@@ -62,6 +66,7 @@ const BoardDef *board_def(const Board *b);
 /* Next instant of vcpu's clock at which board_tick is due; UINT64_MAX = none. An access by any vcpu may change it. */
 uint64_t board_deadline(Board *b, unsigned vcpu);
 void board_tick(Board *b, unsigned vcpu);
+void board_poll(Board *b); /* devices take what came to their peers from outside */
 /* Console: bytes from outside; returns how many were taken. take: bytes not yet read, for firmware. write: firmware's. */
 size_t board_input(Board *b, const void *bytes, size_t n);
 size_t board_console_take(Board *b, void *bytes, size_t cap);
@@ -73,7 +78,8 @@ const BoardRow *board_claims(const Board *b, uint64_t gpa);
 int board_access(Board *b, unsigned vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
 
 void board_fdt(Board *b, const BoardFdt *what, Buf *out); /* appends the flattened device tree */
-void board_save(Board *b, Buf *out);                      /* appends */
+int board_saveable(Board *b, Err *err); /* -ERR_UNSUPPORTED: which device cannot be saved as it is, and why */
+void board_save(Board *b, Buf *out);    /* appends */
 /* Restores what board_save wrote for a board of the same rows and number of vcpus, and sets the lines of all vcpus: after they
  * were restored. -ERR_INVAL with nothing changed. */
 MUST_USE int board_restore(Board *b, Cursor *in, Err *err);

@@ -15,6 +15,9 @@ Device *device_new(const DeviceType *t, const DeviceHost *host)
 void device_free(Device *d)
 {
     if (d) {
+        if (d->type->more_free) {
+            d->type->more_free(d);
+        }
         mem_free(d->state);
         mem_free(d);
     }
@@ -94,7 +97,7 @@ static void element_set(void *at, uint32_t size_bytes, uint64_t value)
     memcpy(at, &value, 8);
 }
 
-void device_save(const Device *d, Buf *out)
+void device_save(Device *d, Buf *out)
 {
     buf_le(out, state_total(d->type), 4);
     for (const StateField *f = d->type->state; f->name; f++) {
@@ -102,6 +105,9 @@ void device_save(const Device *d, Buf *out)
             buf_le(out, element_get((const uint8_t *)d->state + f->offset + i * f->size_bytes, f->size_bytes),
                    f->size_bytes);
         }
+    }
+    if (d->type->more_save) {
+        d->type->more_save(d, out);
     }
 }
 
@@ -123,10 +129,23 @@ int device_restore(Device *d, Cursor *in, Err *err)
                         cursor_le(in, f->size_bytes));
         }
     }
+    new.more = NULL;
     int rc = t->check ? t->check(&new, err) : 0;
+    rc = !rc && t->more_restore ? t->more_restore(&new, in, err) : rc;
     if (!rc) {
         memcpy(d->state, new.state, t->state_bytes);
+        if (t->more_free) {
+            t->more_free(d);
+        }
+        d->more = new.more;
     }
     mem_free(new.state);
     return rc;
+}
+
+void device_adopt(Device *d)
+{
+    if (d->type->adopt) {
+        d->type->adopt(d);
+    }
 }

@@ -62,6 +62,15 @@ typedef struct DeviceType {
     /* NULL = none. Adds nodes that do not lie on the bus (no reg), at the root. */
     void (*fdt_root)(const Device *d, struct Fdt *fdt);
     int (*check)(const Device *d, Err *err); /* NULL = any state of the right size is sound; after restore */
+    /* State of no fixed size, which the table cannot describe: Device.more. NULL = the type has none. */
+    void (*more_save)(Device *d, Buf *out); /* appends */
+    /* Makes d->more from what more_save wrote; on failure it is as before. After the table and check. -ERR_INVAL. */
+    int (*more_restore)(Device *d, Cursor *in, Err *err);
+    void (*more_free)(Device *d);
+    /* NULL = none. The restored device has taken the place of the one before, which is gone: what lies in its peer is set now. */
+    void (*adopt)(Device *d);
+    int (*saveable)(const Device *d, Err *err); /* NULL = always. -ERR_UNSUPPORTED: why it cannot be saved as it is */
+    void (*poll)(Device *d); /* NULL = none. Takes what came to its peer from outside: when the owner looks */
 } DeviceType;
 
 /* What the board gives a device. */
@@ -73,6 +82,10 @@ typedef struct DeviceHost {
     void (*output)(void *ctx, const Device *d, const void *bytes, size_t n); /* console, log */
     void (*finish)(void *ctx, int kind, uint32_t code);                      /* FINISH_x: the guest ends the machine */
     unsigned (*nvcpus)(void *ctx);
+    /* Guest memory by physical address: all of it or nothing. False: not all of it is RAM. Aligned 2, 4 and 8 bytes are moved at
+     * once. A write is a store as any other: code translated from there is void, and dirty logs have it. */
+    bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
+    bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
 } DeviceHost;
 enum { FINISH_OFF, FINISH_RESET, FINISH_FAIL };
 /* Wires into a vcpu: the numbers of guest.h's GuestLine. */
@@ -82,7 +95,9 @@ enum { DEVICE_MAX_VCPUS = 64 };
 struct Device {
     const DeviceType *type;
     const DeviceHost *host;
-    void *state;    /* type->state_bytes */
+    void *state; /* type->state_bytes */
+    void *more;  /* the type's own, NULL at first; see more_save */
+    void *peer; /* what the machine's owner plugged in (a drive); NULL = nothing. Borrowed; each type says what it is */
     uint32_t index; /* of the board's devices */
     uint32_t param; /* from the board's row: what differs between boards; each device says what it means */
     /* For fdt() only. */
@@ -102,8 +117,10 @@ void device_reset(Device *d);
 /* Checks size and alignment, then calls the device. -ERR_FAULT: bus error. */
 int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value);
 int device_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value);
-void device_save(const Device *d,
-                 Buf *out); /* appends the fields' bytes in table order, preceded by their total in 4 bytes */
-/* -ERR_INVAL with the offset and what was expected; the device is unchanged when it fails. */
+/* Appends the fields' bytes in table order, preceded by their total in 4 bytes, then what more_save has to say. */
+void device_save(Device *d, Buf *out);
+/* -ERR_INVAL with the offset and what was expected; the device is unchanged when it fails. When it succeeds, device_adopt once
+ * the device is in use. */
 MUST_USE int device_restore(Device *d, Cursor *in, Err *err);
+void device_adopt(Device *d);
 #endif

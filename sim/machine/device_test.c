@@ -134,3 +134,61 @@ TEST(device, a_short_wrong_or_unsound_state_is_refused_and_changes_nothing)
     buf_free(&b);
     device_free(d);
 }
+
+/* ---- more: a text of any length, of which the peer has a copy ---- */
+static void diary_save(Device *d, Buf *out)
+{
+    const char *text = d->more ? d->more : "";
+    buf_le(out, strlen(text), 2);
+    buf_str(out, text);
+}
+static int diary_restore(Device *d, Cursor *in, Err *err)
+{
+    size_t n = (size_t)cursor_le(in, 2);
+    const uint8_t *text = cursor_bytes(in, n);
+    if (!text) {
+        return err_set(err, ERR_INVAL, "diary: %zu bytes are missing", n);
+    }
+    d->more = x_strndup((const char *)text, n);
+    return 0;
+}
+static void diary_free(Device *d)
+{
+    mem_free(d->more);
+}
+static void diary_adopt(Device *d)
+{
+    buf_str(d->peer, d->more);
+}
+
+TEST(device, what_has_no_fixed_size_is_saved_behind_the_table_and_exchanged_whole)
+{
+    DeviceType diary = toy;
+    diary.more_save = diary_save;
+    diary.more_restore = diary_restore;
+    diary.more_free = diary_free;
+    diary.adopt = diary_adopt;
+    Device *d = device_new(&diary, NULL), *twin = device_new(&diary, NULL);
+    Buf saved = {0}, peer = {0};
+    Err err;
+    twin->peer = &peer;
+    device_reset(d);
+    device_reset(twin);
+    d->more = x_strdup("dear");
+    twin->more = x_strdup("old");
+    device_save(d, &saved);
+    Cursor cut = cursor_of(saved.data, saved.n - 1);
+    CHECK_INT(device_restore(twin, &cut, &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "4 bytes are missing");
+    CHECK_STR(twin->more, "old");
+    Cursor c = cursor_of(saved.data, saved.n);
+    CHECK_INT(device_restore(twin, &c, &err), 0);
+    CHECK_STR(twin->more, "dear");
+    CHECK_STR(buf_text(&peer), ""); /* not before it is in use */
+    device_adopt(twin);
+    CHECK_STR(buf_text(&peer), "dear");
+    buf_free(&saved);
+    buf_free(&peer);
+    device_free(d);
+    device_free(twin);
+}

@@ -9,7 +9,7 @@
  * thread at any time, takes no lock, and sees the map before or after a change, never a mix: a change installs a new map
  * and leaves the old one readable until space_collect. Whoever caches a look-up compares space_version.
  * Memory is read and written by vcpus directly through SpaceHit.host. Beside them space_read and space_write move aligned
- * 8 bytes at once.
+ * 2, 4 and 8 bytes at once.
  *
  * PAGE_CODE. A translator sets it (atomic_fetch_or, sequentially consistent) before it reads the bytes; a writer writes, then
  * looks at it. So either the translator sees the new bytes, or the writer sees the flag. */

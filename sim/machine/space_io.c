@@ -40,33 +40,51 @@ static const Region *piece_at(const Map *m, uint64_t gpa, uint64_t n, uint64_t *
     return r;
 }
 
+/* The largest piece at guest, of at most n bytes, that is moved at once. */
+static size_t atom(const uint8_t *guest, size_t n)
+{
+    size_t size_bytes = 8;
+    while ((uintptr_t)guest % size_bytes || size_bytes > n) {
+        size_bytes /= 2;
+    }
+    return size_bytes;
+}
+
 /* Between guest memory, which vcpus access at the same time, and a buffer: whole where it is aligned. */
 static void guest_load(uint8_t *to, const uint8_t *guest, size_t n)
 {
-    for (; n && (uintptr_t)guest % 8; n--) {
-        *to++ = __atomic_load_n(guest++, __ATOMIC_RELAXED);
-    }
-    for (; n >= 8; n -= 8, guest += 8, to += 8) {
-        uint64_t word = __atomic_load_n((const uint64_t *)(const void *)guest, __ATOMIC_RELAXED);
-        memcpy(to, &word, 8);
-    }
-    for (; n; n--) {
-        *to++ = __atomic_load_n(guest++, __ATOMIC_RELAXED);
+    for (size_t size_bytes; n; n -= size_bytes, guest += size_bytes, to += size_bytes) {
+        size_bytes = atom(guest, n);
+        if (size_bytes == 8) {
+            uint64_t word = __atomic_load_n((const uint64_t *)(const void *)guest, __ATOMIC_RELAXED);
+            memcpy(to, &word, 8);
+        } else if (size_bytes == 4) {
+            uint32_t word = __atomic_load_n((const uint32_t *)(const void *)guest, __ATOMIC_RELAXED);
+            memcpy(to, &word, 4);
+        } else if (size_bytes == 2) {
+            uint16_t word = __atomic_load_n((const uint16_t *)(const void *)guest, __ATOMIC_RELAXED);
+            memcpy(to, &word, 2);
+        } else {
+            *to = __atomic_load_n(guest, __ATOMIC_RELAXED);
+        }
     }
 }
 
 static void guest_store(uint8_t *guest, const uint8_t *from, size_t n)
 {
-    for (; n && (uintptr_t)guest % 8; n--) {
-        __atomic_store_n(guest++, *from++, __ATOMIC_RELAXED);
-    }
-    for (; n >= 8; n -= 8, guest += 8, from += 8) {
-        uint64_t word;
-        memcpy(&word, from, 8);
-        __atomic_store_n((uint64_t *)(void *)guest, word, __ATOMIC_RELAXED);
-    }
-    for (; n; n--) {
-        __atomic_store_n(guest++, *from++, __ATOMIC_RELAXED);
+    for (size_t size_bytes; n; n -= size_bytes, guest += size_bytes, from += size_bytes) {
+        size_bytes = atom(guest, n);
+        uint64_t word = 0;
+        memcpy(&word, from, size_bytes);
+        if (size_bytes == 8) {
+            __atomic_store_n((uint64_t *)(void *)guest, word, __ATOMIC_RELAXED);
+        } else if (size_bytes == 4) {
+            __atomic_store_n((uint32_t *)(void *)guest, (uint32_t)word, __ATOMIC_RELAXED);
+        } else if (size_bytes == 2) {
+            __atomic_store_n((uint16_t *)(void *)guest, (uint16_t)word, __ATOMIC_RELAXED);
+        } else {
+            __atomic_store_n(guest, *from, __ATOMIC_RELAXED);
+        }
     }
 }
 
