@@ -6,10 +6,12 @@
  *   MP    h0: x = 1; fence w,w; y = 1          h1: reads y; fence r,r; reads x
  *   SB    h0: x = 1; fence w,r; reads y        h1: y = 1; fence w,r; reads x
  *   IRIW  h0: x = 1    h1: y = 1    h2: reads x; fence r,r; reads y    h3: reads y; fence r,r; reads x
- * At 0x80400000: the barrier; at 64 a count by LR/SC, at 128 one by AMO, of all harts; at 192 one under a spin lock (at 256) that is
+ *   SMC   h1 writes an instruction, then a word; h0 waits for the word, and runs the instruction after a fence.i
+ * At 0x80400000: the barrier; at 64 a count by LR/SC, at 128 one by AMO, of all harts; at 192 one under a spin lock (at 512) that is
  * taken with amoswap.aq and given back with amoswap.rl. */
-#define PAIR_ROUNDS 2000
-#define QUAD_ROUNDS 100
+#define PAIR_ROUNDS 1000
+#define QUAD_ROUNDS 50
+#define CODE_ROUNDS 300
 #define COUNTS 5000
     .option norelax
     .globl _start
@@ -56,6 +58,46 @@ sb: call barrier2
     addi s4, s4, -1
     bnez s4, sb
 
+    li s4, 1
+    bnez s0, write              // SMC: h1 writes `li a0, s4` to where h0 calls it
+    addi s7, s1, 256
+run:
+    fence r, rw
+    ld t0, 0(s7)
+    bne t0, s4, run
+    fence.i
+    jal patched
+    bne a0, s4, 1f
+    ld t0, 64(s7)               // how many calls ran what was written last
+    addi t0, t0, 1
+    sd t0, 64(s7)
+1:  fence
+    sd zero, 0(s7)
+    addi s4, s4, 1
+    li t0, CODE_ROUNDS
+    bne s4, t0, run
+    j pairs_done
+write:
+    addi s7, s1, 256
+    lla s8, patched
+1:  slli t0, s4, 20
+    addi t0, t0, 0x513
+    sw t0, 0(s8)
+    fence w, w
+    sd s4, 0(s7)
+2:  fence r, rw
+    ld t0, 0(s7)
+    bnez t0, 2b
+    addi s4, s4, 1
+    li t0, CODE_ROUNDS
+    bne s4, t0, 1b
+    j pairs_done
+    .balign 4096
+patched:
+    .word 0x513
+    ret
+    .balign 4096
+
 pairs_done:
     li s3, 0x80300000           // IRIW
     li s4, QUAD_ROUNDS
@@ -90,7 +132,7 @@ iriw:
     call barrier4               // counts
     addi s5, s1, 64
     addi s6, s1, 128
-    addi s7, s1, 256
+    addi s7, s1, 512
     li s4, COUNTS
     li t2, 1
 count:

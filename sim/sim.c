@@ -67,6 +67,20 @@ static void on_code_page(void *ctx, ExecVcpu *x)
     }
 }
 
+static bool is_code_seen(void *ctx, ExecVcpu *x)
+{
+    const Sim *s = ((SimVcpu *)ctx)->s;
+    unsigned left = atomic_load_explicit(&s->nvcpus, memory_order_relaxed);
+    for (unsigned i = 0; i < SIM_MAX_VCPUS && left; i++) {
+        const SimVcpu *v = s->vcpu[i];
+        left -= v != NULL;
+        if (v && v->x != x && !exec_sees_code(v->x)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void code_written(const Sim *s, const ExecVcpu *writer, uint64_t gpa, uint64_t n)
 {
     for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
@@ -219,6 +233,7 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                      .call = on_call,
                      .has_peers = has_peers,
                      .code_page = on_code_page,
+                     .is_code_seen = is_code_seen,
                      .code_written = on_code_written,
                      .is_watched = is_watched};
     v->x = exec_new(&cfg, &host, id);

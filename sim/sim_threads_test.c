@@ -11,7 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NHARTS = 4, RAM = 0x80000000, RAM_BYTES = 8 << 20, PAIR_ROUNDS = 2000, QUAD_ROUNDS = 100, COUNTS = 5000 };
+enum {
+    NHARTS = 4,
+    RAM = 0x80000000,
+    RAM_BYTES = 8 << 20,
+    PAIR_ROUNDS = 1000,
+    QUAD_ROUNDS = 50,
+    COUNTS = 5000,
+    CODE_ROUNDS = 300
+};
 enum { MP = 0x80100000, SB = 0x80200000, IRIW = 0x80300000, SHARED = 0x80400000 };
 enum { PATIENCE_MS = 60000 };
 static const uint32_t litmus[] = {
@@ -88,6 +96,7 @@ TEST(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothing)
     CHECK_INT(count(s, MP, PAIR_ROUNDS, is_mp_broken), 0);
     CHECK_INT(count(s, SB, PAIR_ROUNDS, is_sb_broken), 0);
     CHECK_INT(count(s, IRIW, QUAD_ROUNDS, is_iriw_broken), 0);
+    CHECK_INT(word(s, SHARED + 320), CODE_ROUNDS - 1);
     CHECK_INT(word(s, SHARED + 64), NHARTS * COUNTS);
     CHECK_INT(word(s, SHARED + 128), NHARTS * COUNTS);
     CHECK_INT(word(s, SHARED + 192), NHARTS * COUNTS);

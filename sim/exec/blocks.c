@@ -54,26 +54,32 @@ static PageBlocks *page_get(ExecVcpu *v, uint64_t gpa, _Atomic uint8_t *flags)
 }
 
 /* The page holds code from here on: stores to it must come to the slow path, this vcpu's and everybody's. */
-static void page_add(ExecVcpu *v, Block *b, unsigned which, uint64_t gpa, _Atomic uint8_t *flags)
+static void page_add(ExecVcpu *v, Block *b, unsigned which, uint64_t gpa, _Atomic uint8_t *flags, bool is_fresh)
 {
     PageBlocks *p = page_get(v, gpa, flags);
     b->page_next[which] = p->blocks;
     p->blocks = b;
     p->stores = 0;
+    if (is_fresh && !p->is_fresh) {
+        p->is_fresh = true;
+        VEC_PUSH(&v->fresh, p);
+    }
 }
 
-static void page_watch(ExecVcpu *v, const Fetch *at)
+/* true: others may go on storing to it unseen for a while. */
+static bool page_watch(ExecVcpu *v, const Fetch *at)
 {
+    bool has_peers = v->host.has_peers(v->host.ctx, v);
     uint8_t flags = atomic_fetch_or(at->page, PAGE_CODE);
-    if (flags & PAGE_CODE || !(flags & PAGE_STORED)) {
-        return;
+    if (!(flags & PAGE_CODE) && flags & PAGE_STORED) {
+        mmu_flush_writes_to(v->mmu, at->host);
+        if (has_peers) {
+            v->host.code_page(v->host.ctx, v);
+        } else {
+            atomic_fetch_and(at->page, (uint8_t)~PAGE_STORED);
+        }
     }
-    mmu_flush_writes_to(v->mmu, at->host);
-    if (v->host.has_peers(v->host.ctx, v)) {
-        v->host.code_page(v->host.ctx, v);
-    } else {
-        atomic_fetch_and(at->page, (uint8_t)~PAGE_STORED);
-    }
+    return has_peers && !v->host.is_code_seen(v->host.ctx, v);
 }
 
 /* ---- links ---- */
@@ -230,6 +236,16 @@ void blocks_drop_all(ExecVcpu *v)
     }
 }
 
+void blocks_drop_fresh(ExecVcpu *v)
+{
+    bool is_seen = v->host.is_code_seen(v->host.ctx, v); /* if so, what is read from now on is up to date, or dropped */
+    for (size_t i = 0; i < v->fresh.n; i++) {
+        v->fresh.items[i]->is_fresh = !is_seen;
+        page_drop(v, v->fresh.items[i], 0, UINT64_MAX);
+    }
+    v->fresh.n = is_seen ? 0 : v->fresh.n;
+}
+
 void blocks_reap(ExecVcpu *v)
 {
     while (v->dead) {
@@ -256,6 +272,7 @@ void blocks_free(ExecVcpu *v)
         mem_free(v->pools.items[i]);
     }
     VEC_FREE(&v->pools);
+    VEC_FREE(&v->fresh);
 }
 
 /* ---- instructions that end their block ---- */
@@ -421,13 +438,13 @@ static void *code_make(ExecVcpu *v, Block *b)
     return code;
 }
 
-static void block_list(ExecVcpu *v, Block *b, const Fetch *first, const Fetch *second)
+static void block_list(ExecVcpu *v, Block *b, const Fetch *first, const Fetch *second, bool is_fresh)
 {
-    page_add(v, b, 0, b->gpa, first->page);
-    page_watch(v, first); /* again: making room for the code may have released the page */
+    is_fresh = page_watch(v, first) || is_fresh; /* again: making room for the code may have released the page */
+    page_add(v, b, 0, b->gpa, first->page, is_fresh);
     if (is_in_two_lists(b)) {
-        page_add(v, b, 1, b->gpa2, second->page);
-        page_watch(v, second);
+        is_fresh = page_watch(v, second) || is_fresh;
+        page_add(v, b, 1, b->gpa2, second->page, is_fresh);
     }
     Block **head = &v->tables->hash[hash_of(b->gpa, b->gva, b->mode_key)];
     b->hash_next = *head;
@@ -439,13 +456,13 @@ static Block *block_make(ExecVcpu *v, BlockKind kind, uint32_t max_insns, const 
     Maker k = {.v = v, .first = *at, .max_insns = kind == KIND_NORMAL ? insns_cap(v) : max_insns};
     Trap trap;
     ir_begin(&k.build, &v->ir, v->ops, v->f->pc, v->f->mode_key);
-    page_watch(v, at); /* before the bytes are read, so that no store goes unnoticed */
+    bool is_fresh = page_watch(v, at); /* before the bytes are read, so that no store goes unnoticed */
     if (!translate_block(&k, kind, &trap)) {
         v->f->trap = trap;
         return NULL;
     }
     if (k.has_second) {
-        page_watch(v, &k.second);
+        is_fresh = page_watch(v, &k.second) || is_fresh;
     }
     Block *b = block_alloc(v);
     void *code = code_make(v, b);
@@ -463,7 +480,7 @@ static Block *block_make(ExecVcpu *v, BlockKind kind, uint32_t max_insns, const 
         b->gpa2 = k.second.gpa;
         b->nbytes2 = b->nbytes - at->n;
     }
-    block_list(v, b, at, &k.second);
+    block_list(v, b, at, &k.second, is_fresh);
     v->stats.translations++;
     return b;
 }

@@ -114,11 +114,26 @@ void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
     }
 }
 
+static void take_ranges(ExecVcpu *v)
+{
+    pthread_mutex_lock(&v->post_lock);
+    for (size_t i = 0; i < v->nranges; i++) {
+        if (v->ranges[i].n == UINT64_MAX) {
+            blocks_drop_all(v);
+        } else {
+            blocks_drop(v, v->ranges[i].gpa, v->ranges[i].n);
+        }
+    }
+    v->nranges = 0;
+    pthread_mutex_unlock(&v->post_lock);
+}
+
 void exec_flush_code(Frame *f)
 {
     ExecVcpu *v = f->vcpu;
     if (v->host.has_peers(v->host.ctx, v)) { /* alone, every store to code is seen when it is made */
-        blocks_drop_all(v);
+        take_ranges(v);
+        blocks_drop_fresh(v);
     }
 }
 
@@ -220,7 +235,13 @@ void exec_wait(ExecVcpu *v)
 
 void exec_code_page(ExecVcpu *v)
 {
+    atomic_fetch_add(&v->writes_asked, 1);
     post(v, POST_WRITES);
+}
+
+bool exec_sees_code(const ExecVcpu *v)
+{
+    return !atomic_load(&v->is_running) || atomic_load(&v->writes_done) == atomic_load(&v->writes_asked);
 }
 
 void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n)
@@ -235,20 +256,6 @@ void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n)
     }
     pthread_mutex_unlock(&v->post_lock);
     post(v, POST_CODE);
-}
-
-static void take_ranges(ExecVcpu *v)
-{
-    pthread_mutex_lock(&v->post_lock);
-    for (size_t i = 0; i < v->nranges; i++) {
-        if (v->ranges[i].n == UINT64_MAX) {
-            blocks_drop_all(v);
-        } else {
-            blocks_drop(v, v->ranges[i].gpa, v->ranges[i].n);
-        }
-    }
-    v->nranges = 0;
-    pthread_mutex_unlock(&v->post_lock);
 }
 
 /* Only what somebody has set: several lines may be one bit of the guest, and some bits the guest clears itself. */
@@ -285,7 +292,9 @@ static void take_posted(ExecVcpu *v)
         take_ranges(v);
     }
     if (posted & POST_WRITES) {
+        uint64_t asked = atomic_load(&v->writes_asked);
         mmu_flush_writes(v->mmu);
+        atomic_store(&v->writes_done, asked);
     }
     if (v->space_version != space_version(v->cfg.space)) {
         v->space_version = space_version(v->cfg.space);
@@ -641,9 +650,8 @@ static int turn(ExecVcpu *v, const ExecRun *until)
     return slice_run(v);
 }
 
-ExecStop exec_run(ExecVcpu *v, const ExecRun *until)
+static ExecStop run(ExecVcpu *v, const ExecRun *until)
 {
-    assert(!v->is_external); /* the caller has replied */
     uint64_t insns = exec_insns(v), traps = v->stats.traps;
     int stop = GO_ON;
     v->is_deadline_void = true;
@@ -676,6 +684,15 @@ ExecStop exec_run(ExecVcpu *v, const ExecRun *until)
     return (ExecStop)stop;
 }
 
+ExecStop exec_run(ExecVcpu *v, const ExecRun *until)
+{
+    assert(!v->is_external); /* the caller has replied */
+    atomic_store(&v->is_running, true);
+    ExecStop stop = run(v, until);
+    atomic_store(&v->is_running, false);
+    return stop;
+}
+
 /* ---- accesses for the caller ---- */
 const ExecAccess *exec_access(const ExecVcpu *v)
 {
@@ -706,8 +723,10 @@ bool exec_settle(ExecVcpu *v)
 {
     if (v->is_replied) {
         v->is_replied = false;
+        atomic_store(&v->is_running, true);
         take_posted(v);
         single_run(v);
+        atomic_store(&v->is_running, false);
     }
     return v->is_external;
 }

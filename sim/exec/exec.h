@@ -46,6 +46,7 @@ typedef struct {
      * of a PAGE_CODE page were written (exec_code_written each). */
     bool (*has_peers)(void *ctx, ExecVcpu *v);
     void (*code_page)(void *ctx, ExecVcpu *v);
+    bool (*is_code_seen)(void *ctx, ExecVcpu *v); /* exec_sees_code of each of them? */
     void (*code_written)(void *ctx, ExecVcpu *v, uint64_t gpa, uint64_t n);
     /* Are these bytes of a PAGE_WATCH page watched? A store to them runs alone; code_written follows it. */
     bool (*is_watched)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes);
@@ -116,6 +117,8 @@ void exec_state_changed(ExecVcpu *v);
 /* Code at gpa was written by somebody else. THREAD-SAFE. */
 void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n);
 void exec_code_page(ExecVcpu *v); /* some page became PAGE_CODE: entries for stores are void. THREAD-SAFE */
+/* From here on no store of it to a page that is PAGE_CODE now goes unnoticed. THREAD-SAFE */
+bool exec_sees_code(const ExecVcpu *v);
 bool exec_translate(ExecVcpu *v, uint64_t gva, Access acc, uint64_t *gpa); /* without side effects */
 uint64_t exec_deadline(ExecVcpu *v);   /* the next instant of its clock at which a timer fires; UINT64_MAX = none */
 bool exec_has_news(const ExecVcpu *v); /* somebody has posted something that it has not looked at */

@@ -49,6 +49,7 @@ typedef struct PageBlocks {
     _Atomic uint8_t *flags;
     Block *blocks;
     unsigned stores; /* looked at since a block was last added */
+    bool is_fresh;   /* in ExecVcpu.fresh: others may have stored to it unseen since its code was read */
     struct PageBlocks *next;
 } PageBlocks;
 
@@ -84,6 +85,7 @@ struct ExecVcpu {
     ExecTables *tables;
     Block *dead, *spare;
     VEC(Block *) pools;
+    VEC(PageBlocks *) fresh;
     uint64_t random; /* state of block_seed */
     IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock ir;
@@ -106,6 +108,8 @@ struct ExecVcpu {
 
     /* from other threads */
     _Atomic uint32_t posted;
+    _Atomic bool is_running; /* in exec_run: looks at what is posted before any guest code otherwise */
+    _Atomic uint64_t writes_asked, writes_done; /* POST_WRITES: how often */
     _Atomic uint32_t lines, touched,
         pulses; /* levels; those set since they were last passed on; raised for the guest to clear */
     pthread_mutex_t post_lock;
@@ -130,6 +134,7 @@ void block_link(ExecVcpu *v, Block *from, unsigned exit, Block *to);
  * engine may be inside one. */
 bool blocks_drop(ExecVcpu *v, uint64_t gpa, uint64_t n);
 void blocks_drop_all(ExecVcpu *v);
+void blocks_drop_fresh(ExecVcpu *v); /* of pages that others may have stored to unseen */
 void blocks_reap(ExecVcpu *v);
 void blocks_free(ExecVcpu *v);
 void blocks_mark_alone(ExecVcpu *v, uint64_t gpa);

@@ -61,6 +61,11 @@ static void rig_code_page(void *ctx, ExecVcpu *v)
 {
     (void)ctx, (void)v;
 }
+static bool rig_is_code_seen(void *ctx, ExecVcpu *v)
+{
+    (void)ctx, (void)v;
+    return false;
+}
 static void rig_code_written(void *ctx, ExecVcpu *v, uint64_t gpa, uint64_t n)
 {
     (void)v, (void)gpa, (void)n;
@@ -79,8 +84,16 @@ static void rig_open(Rig *r, uint32_t cap, uint64_t seed)
     *r = (Rig){.space = space_new(), .has_device = true, .irq_at = UINT64_MAX};
     CHECK(!space_ram_new(r->space, RAM_BYTES, &ram, NULL));
     CHECK(!space_map(r->space, 0, RAM_BYTES, ram, 0, SPACE_R | SPACE_W | SPACE_X, NULL));
-    ExecHost host = {
-        r, rig_io, rig_deadline, rig_tick, rig_call, rig_has_peers, rig_code_page, rig_code_written, rig_is_watched};
+    ExecHost host = {r,
+                     rig_io,
+                     rig_deadline,
+                     rig_tick,
+                     rig_call,
+                     rig_has_peers,
+                     rig_code_page,
+                     rig_is_code_seen,
+                     rig_code_written,
+                     rig_is_watched};
     r->v = exec_new(
         &(ExecConfig){
             .isa = &guest_toy, .engine = &engine_interp, .space = r->space, .max_block_insns = cap, .block_seed = seed},
