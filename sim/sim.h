@@ -165,11 +165,18 @@ typedef struct {
 /* Makes RAM, devices and vcpus. */
 MUST_USE int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err);
 size_t sim_board_input(Sim *s, const void *bytes, size_t n); /* to the console; returns how many were taken */
+/* File names and the kernel's command line; NULL = none. Files are ELF, a Linux Image or flat, each also packed with gzip.
+ * bios: firmware for M mode, flat at the start of RAM. kernel: ELF at its addresses, Linux where its header says, flat at the
+ * start of RAM; beside a bios the two latter go to the next 2 MiB behind it at least. The device tree is at the end of RAM, the
+ * initrd before it. With a bios all vcpus begin in it with a0 = hart, a1 = device tree and a2 = OpenSBI's struct fw_dynamic_info
+ * (version 2: the kernel, in S mode, from hart 0). Without one they begin in the kernel (is_virt: the first), with a0 and a1;
+ * with neither, at the start of RAM. */
 typedef struct {
-    const char *kernel, *initrd, *append; /* file names and command line; NULL = none */
+    const char *bios, *kernel, *initrd, *append;
 } SimBoot;
-MUST_USE int sim_board_load(Sim *s, const SimBoot *boot,
-                            Err *err); /* ELF or flat; device tree; resets the vcpus to it */
+/* Loads, and resets the vcpus to it. What does not fit or overlaps is refused. */
+MUST_USE int sim_board_load(Sim *s, const SimBoot *boot, Err *err);
+/* The device tree of the last load. */
 const void *sim_board_fdt(const Sim *s, size_t *n);
 /* Guest time of the machine: where sim_run_all's next round begins. */
 uint64_t sim_board_now_ns(const Sim *s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_board.c - a machine around the vcpus: devices, firmware calls, images, and all vcpus in turn on one thread.
+ * sim_board.c - a machine around the vcpus: devices, firmware calls, and all vcpus in turn on one thread.
  *
  * TIME. The machine's time goes in rounds of a quantum. Within a round each vcpu runs from the round's start to its end by its own
  * clock, one after the other; a vcpu that idles goes to the end at once. So what one does to another is seen at the latest
@@ -16,7 +16,7 @@
 _Static_assert((int)WIRE_SOFTWARE == (int)LINE_SOFTWARE && (int)WIRE_TIMER == (int)LINE_TIMER &&
                    (int)WIRE_EXTERNAL == (int)LINE_EXTERNAL && (int)WIRE_EXTERNAL_LOW == (int)LINE_EXTERNAL_LOW,
                "a device's wires are a vcpu's lines");
-enum { NS_PER_TICK = 100, FDT_ALIGN = 2 << 20, TOHOST_BYTES = 8 };
+enum { NS_PER_TICK = 100, TOHOST_BYTES = 8 };
 
 /* ---- what devices and firmware do to vcpus ---- */
 static ExecVcpu *exec_of(Sim *s, unsigned vcpu)
@@ -379,39 +379,14 @@ void sim_board_free(Sim *s)
 }
 
 /* ---- images ---- */
-static int fdt_place(Sim *s, const BoardFdt *what, uint64_t *at, Err *err)
-{
-    SimMachine *m = s->machine;
-    buf_clear(&m->fdt);
-    board_fdt(m->board, what, &m->fdt);
-    uint64_t base = board_def(m->board)->ram_base, end = base + m->cfg.ram_bytes;
-    if (m->fdt.n + FDT_ALIGN > m->cfg.ram_bytes) {
-        return err_set(err, ERR_LIMIT, "the device tree (%zu bytes) does not fit into %llu bytes of RAM", m->fdt.n,
-                       (unsigned long long)m->cfg.ram_bytes);
-    }
-    *at = (end - m->fdt.n) & ~(uint64_t)(FDT_ALIGN - 1);
-    return space_write(s->space, *at, m->fdt.data, m->fdt.n, err);
-}
-
-static int initrd_place(Sim *s, const SimBoot *boot, const BootImage *image, BoardFdt *what, Err *err)
-{
-    if (!boot->initrd) {
-        return 0;
-    }
-    what->initrd_start = (image->end + FDT_ALIGN - 1) & ~(uint64_t)(FDT_ALIGN - 1);
-    uint64_t n = 0;
-    int rc = boot_load_raw(s->space, boot->initrd, what->initrd_start, &n, err);
-    what->initrd_end = what->initrd_start + n;
-    return rc;
-}
-
-static int vcpus_boot(Sim *s, uint64_t entry, uint64_t fdt, Err *err)
+static int vcpus_boot(Sim *s, const SimStart *start, Err *err)
 {
     int rc = 0;
     for (unsigned i = 0; !rc && i < s->machine->cfg.nvcpus; i++) {
         bool is_parked = s->cfg.is_virt && i; /* bare hardware starts all at once */
-        rc = sim_vcpu_reset(s->vcpu[i], &(SimReset){.hw_id = i, .entry = entry, .arg = fdt, .is_parked = is_parked},
-                            err);
+        rc = sim_vcpu_reset(
+            s->vcpu[i], &(SimReset){.hw_id = i, .entry = start->entry, .arg = start->fdt, .is_parked = is_parked}, err);
+        rc = rc || !start->info ? rc : reg_put(s->vcpu[i], "arg2", start->info);
     }
     return rc;
 }
@@ -424,20 +399,21 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
     if (!m) {
         return err_set(err, ERR_STATE, "an image needs a board");
     }
-    BootImage image = {0};
+    SimStart start;
+    BootMem mem = boot_mem_of(s->space);
+    buf_clear(&m->fdt);
     char isa[ISA_STRING_BYTES];
     s->isa->isa_string(s->cpu, isa, sizeof isa);
-    BoardFdt what = {.ram_bytes = m->cfg.ram_bytes, .isa = isa, .mmu = s->isa->fdt_mmu(s->cpu), .append = boot->append};
-    uint64_t fdt = 0;
-    int rc = boot_load(s->space, boot->kernel,
-                       &(BootHow){.flat_base = board_def(m->board)->ram_base, .elf_machine = s->isa->elf_machine},
-                       &image, err);
-    rc = rc ? rc : initrd_place(s, boot, &image, &what, err);
-    rc = rc ? rc : fdt_place(s, &what, &fdt, err);
-    rc = rc ? rc : vcpus_boot(s, image.entry, fdt, err);
+    SimPlace where = {.board = m->board,
+                      .ram_bytes = m->cfg.ram_bytes,
+                      .isa = isa,
+                      .mmu = s->isa->fdt_mmu(s->cpu),
+                      .elf_machine = s->isa->elf_machine};
+    int rc = sim_boot_place(&where, boot, &mem, &m->fdt, &start, err);
+    rc = rc ? rc : vcpus_boot(s, &start, err);
     if (!rc) {
-        m->has_tohost = image.has_symbol[BOOT_TOHOST];
-        m->tohost = image.symbol[BOOT_TOHOST];
+        m->has_tohost = start.has_tohost;
+        m->tohost = start.tohost;
         sim_board_watch(s);
     }
     return rc;

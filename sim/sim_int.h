@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_int.h - what sim.c, sim_run.c and sim_board.c share. Not for others. */
+ * sim_int.h - what sim.c, sim_run.c, sim_board.c, simboard.c and sim_boot.c share. Not for others. */
 #ifndef SIM_SIM_INT_H
 #define SIM_SIM_INT_H
 
 #include "sim/base/mem.h"
+#include "sim/boot/boot.h"
 #include "sim/exec/exec.h"
 #include "sim/machine/board.h"
 #include "sim/machine/space.h"
@@ -79,6 +80,23 @@ struct Sim {
     size_t nslot_regs;
     SimMachine *machine; /* NULL: bare */
 };
+
+/* sim_boot.c: images and the device tree into the memory of a machine. fdt is appended to, and whole even if it fails for want of
+ * room; where vcpus begin is in *out. */
+typedef struct {
+    Board *board;
+    uint64_t ram_bytes;
+    const char *isa, *mmu; /* BoardFdt's */
+    uint16_t elf_machine;
+} SimPlace;
+typedef struct {
+    uint64_t entry, fdt;
+    uint64_t info; /* of the firmware: what runs after it; 0: no firmware */
+    bool has_tohost;
+    uint64_t tohost;
+} SimStart;
+MUST_USE int sim_boot_place(const SimPlace *where, const SimBoot *boot, const BootMem *m, Buf *fdt, SimStart *out,
+                            Err *err);
 
 /* sim_board.c: what the vcpus of a Sim with a board ask of it */
 bool sim_board_call(SimVcpu *v);

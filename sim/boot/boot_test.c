@@ -91,6 +91,13 @@ static Space *ram(void)
     return s;
 }
 
+static int load_bytes(Space *s, const char *name, const void *bytes, size_t n, const BootHow *h, BootImage *out,
+                      Err *err)
+{
+    BootMem m = boot_mem_of(s);
+    return boot_load_bytes(&m, name, bytes, n, h, out, err);
+}
+
 static const BootHow how = {.flat_base = RAM_AT + 0x3000, .elf_machine = ELF_MACHINE_RISCV};
 
 TEST(boot, an_elf_file_is_placed_by_physical_address_with_its_bss_cleared)
@@ -101,7 +108,7 @@ TEST(boot, an_elf_file_is_placed_by_physical_address_with_its_bss_cleared)
     CHECK_INT(space_write(s, RAM_AT + 8, "dirty", 5, NULL), 0);
     CHECK_INT(space_write(s, RAM_AT + 0x17fc, "12345678", 8, NULL), 0);
     make(f);
-    CHECK_INT(boot_load_bytes(s, "a.elf", f, sizeof f, &how, &image, NULL), 0);
+    CHECK_INT(load_bytes(s, "a.elf", f, sizeof f, &how, &image, NULL), 0);
     CHECK_INT(space_read(s, RAM_AT, got, 16, NULL), 0);
     CHECK(!memcmp(got, "abcdefgh\0\0\0\0\0\0\0\0", 16));
     CHECK_INT(space_read(s, RAM_AT + 0x17fc, got, 8, NULL), 0);
@@ -128,11 +135,11 @@ TEST(boot, a_stripped_elf_file_has_no_symbols_and_any_machine_may_be_let_through
     make(f);
     set(f, 40, 8, 0);
     set(f, 18, 2, 77);
-    CHECK_INT(boot_load_bytes(s, "a.elf", f, sizeof f, &(BootHow){0}, &image, NULL), 0);
+    CHECK_INT(load_bytes(s, "a.elf", f, sizeof f, &(BootHow){0}, &image, NULL), 0);
     CHECK(!image.has_symbol[BOOT_TOHOST]);
     make(f);
     set(f, 60, 2, 0);
-    CHECK_INT(boot_load_bytes(s, "a.elf", f, sizeof f, &how, &image, NULL), 0);
+    CHECK_INT(load_bytes(s, "a.elf", f, sizeof f, &how, &image, NULL), 0);
     CHECK(!image.has_symbol[BOOT_TOHOST]);
     space_free(s);
 }
@@ -145,7 +152,7 @@ TEST(boot, headers_that_load_nothing_are_passed_over)
     make(f);
     set(f, PH0, 4, 0x70000003); /* a note of the processor's */
     set(f, PH0 + 8, 8, 0xffffffffffff);
-    CHECK_INT(boot_load_bytes(s, "a.elf", f, sizeof f, &how, &image, NULL), 0);
+    CHECK_INT(load_bytes(s, "a.elf", f, sizeof f, &how, &image, NULL), 0);
     CHECK_INT(image.start, RAM_AT + 0x2000);
     space_free(s);
 }
@@ -196,7 +203,7 @@ TEST(boot, each_malformed_field_is_refused_with_its_place_and_nothing_is_written
         Space *s = ram();
         make(f);
         set(f, rows[i].at, rows[i].nbytes, rows[i].value);
-        CHECK_INT(boot_load_bytes(s, "bad.elf", f, sizeof f, &how, &image, &err), rows[i].rc);
+        CHECK_INT(load_bytes(s, "bad.elf", f, sizeof f, &how, &image, &err), rows[i].rc);
         CHECK_HAS(err.text, rows[i].text);
         CHECK_INT(space_read(s, RAM_AT, after, sizeof after, NULL), 0);
         CHECK(!after[0] && !memcmp(after, after + 1, sizeof after - 1));
@@ -212,7 +219,7 @@ TEST(boot, a_file_cut_anywhere_in_its_tables_is_refused)
     for (size_t n = 4; n < FILE_BYTES; n++) {
         BootImage image;
         Err err;
-        CHECK_INT(boot_load_bytes(s, "cut.elf", f, n, &how, &image, &err), -ERR_INVAL);
+        CHECK_INT(load_bytes(s, "cut.elf", f, n, &how, &image, &err), -ERR_INVAL);
         CHECK_HAS(err.text, "cut.elf: ");
     }
     space_free(s);
@@ -230,12 +237,12 @@ TEST(boot, an_elf_file_that_loads_nothing_or_more_than_128_segments_is_refused)
     memcpy(f, head, 64);
     set(f, 40, 8, 0);
     set(f, 56, 2, MANY);
-    CHECK_INT(boot_load_bytes(s, "x", f, sizeof f, &how, &image, &err), -ERR_INVAL);
+    CHECK_INT(load_bytes(s, "x", f, sizeof f, &how, &image, &err), -ERR_INVAL);
     CHECK_HAS(err.text, "at least one PT_LOAD");
     for (unsigned i = 0; i < MANY; i++) {
         set_segment(f, 64 + 56ull * i, 7, (uint64_t[]){0, RAM_AT, RAM_AT, 1, 1, 0});
     }
-    CHECK_INT(boot_load_bytes(s, "x", f, sizeof f, &how, &image, &err), -ERR_LIMIT);
+    CHECK_INT(load_bytes(s, "x", f, sizeof f, &how, &image, &err), -ERR_LIMIT);
     CHECK_HAS(err.text, "more than 128 segments");
     space_free(s);
 }
@@ -246,16 +253,16 @@ TEST(boot, other_files_are_flat_and_start_at_their_base)
     Err err;
     char got[6];
     Space *s = ram();
-    CHECK_INT(boot_load_bytes(s, "flat", "\177ELhi", 5, &how, &image, NULL), 0);
+    CHECK_INT(load_bytes(s, "flat", "\177ELhi", 5, &how, &image, NULL), 0);
     CHECK(!image.is_elf && image.entry == RAM_AT + 0x3000 && image.end == RAM_AT + 0x3005);
     CHECK_INT(space_read(s, RAM_AT + 0x3000, got, 6, NULL), 0);
     CHECK(!memcmp(got, "\177ELhi", 6));
-    CHECK_INT(boot_load_bytes(s, "flat", "", 0, &how, &image, &err), -ERR_INVAL);
+    CHECK_INT(load_bytes(s, "flat", "", 0, &how, &image, &err), -ERR_INVAL);
     CHECK_HAS(err.text, "flat: is empty");
-    CHECK_INT(boot_load_bytes(s, "flat", "abc", 3, &(BootHow){.flat_base = RAM_AT + RAM_BYTES - 2}, &image, &err),
+    CHECK_INT(load_bytes(s, "flat", "abc", 3, &(BootHow){.flat_base = RAM_AT + RAM_BYTES - 2}, &image, &err),
               -ERR_FAULT);
     CHECK_HAS(err.text, "at 0x80010000 there is no RAM");
-    CHECK_INT(boot_load_bytes(s, "flat", "abc", 3, &(BootHow){.flat_base = UINT64_MAX}, &image, &err), -ERR_FAULT);
+    CHECK_INT(load_bytes(s, "flat", "abc", 3, &(BootHow){.flat_base = UINT64_MAX}, &image, &err), -ERR_FAULT);
     CHECK_HAS(err.text, "passes the end");
     space_free(s);
 }
@@ -263,24 +270,123 @@ TEST(boot, other_files_are_flat_and_start_at_their_base)
 TEST(boot, files_are_read_by_name)
 {
     uint8_t f[FILE_BYTES];
-    char path[64], got[4];
+    char path[64];
     BootImage image;
     Err err;
-    uint64_t size = 99;
     Space *s = ram();
+    BootMem m = boot_mem_of(s);
     make(f);
     snprintf(path, sizeof path, "/tmp/conf-boot-%ld.elf", (long)getpid());
     CHECK_INT(os_write_file(path, f, sizeof f, NULL), 0);
-    CHECK_INT(boot_load(s, path, &how, &image, NULL), 0);
+    CHECK_INT(boot_load(&m, path, &how, &image, NULL), 0);
     CHECK_INT(image.entry, RAM_AT + 0x2004);
-    CHECK_INT(boot_load_raw(s, path, RAM_AT + 0x8000, &size, NULL), 0);
-    CHECK_INT(size, FILE_BYTES);
-    CHECK_INT(space_read(s, RAM_AT + 0x8000, got, 4, NULL), 0);
-    CHECK(!memcmp(got, "\177ELF", 4));
-    CHECK_INT(boot_load_raw(s, path, 0, &size, &err), -ERR_FAULT);
     unlink(path);
-    CHECK_INT(boot_load(s, path, &how, &image, &err), -ERR_NOENT);
+    CHECK_INT(boot_load(&m, path, &how, &image, &err), -ERR_NOENT);
     CHECK_HAS(err.text, path);
-    CHECK_INT(boot_load_raw(s, path, RAM_AT, &size, &err), -ERR_NOENT);
+    space_free(s);
+}
+
+/* ---- Linux images ---- */
+enum { LINUX_BYTES = 80 };
+static void make_linux(uint8_t f[LINUX_BYTES], uint64_t text_offset, uint64_t image_size)
+{
+    memset(f, 0x13, LINUX_BYTES);
+    set(f, 8, 8, text_offset);
+    set(f, 16, 8, image_size);
+    set(f, 24, 8, 0);
+    set(f, 0x38, 4, 0x05435352); /* "RSC\5" */
+}
+
+TEST(boot, a_linux_image_goes_where_its_header_says_and_takes_what_it_needs)
+{
+    uint8_t f[LINUX_BYTES], got[4];
+    BootImage image;
+    Err err;
+    Space *s = ram();
+    BootHow at = {.flat_base = RAM_AT, .linux_base = RAM_AT, .elf_machine = ELF_MACHINE_RISCV};
+    make_linux(f, 0x2000, 0x3000);
+    CHECK_INT(load_bytes(s, "Image", f, sizeof f, &at, &image, NULL), 0);
+    CHECK(image.is_linux && !image.is_elf && image.entry == RAM_AT + 0x2000 && image.end == RAM_AT + 0x5000);
+    CHECK_INT(space_read(s, RAM_AT + 0x2000 + 0x38, got, 4, NULL), 0);
+    CHECK(!memcmp(got, "RSC\x05", 4));
+    at.flat_base = RAM_AT + 0x4000; /* the place is taken up to here */
+    CHECK_INT(load_bytes(s, "Image", f, sizeof f, &at, &image, NULL), 0);
+    CHECK_INT(image.entry, RAM_AT + 0x4000);
+    make_linux(f, 0, 1); /* smaller than the file: the file counts */
+    CHECK_INT(load_bytes(s, "Image", f, sizeof f, &at, &image, NULL), 0);
+    CHECK_INT(image.end, RAM_AT + 0x4000 + LINUX_BYTES);
+    make_linux(f, 0, RAM_BYTES); /* its bss ends beyond RAM */
+    CHECK_INT(load_bytes(s, "Image", f, sizeof f, &at, &image, &err), -ERR_FAULT);
+    CHECK_HAS(err.text, "Image: loads 0x80004000 + 0x10000, but at 0x80010000 there is no RAM");
+    CHECK_INT(load_bytes(s, "short", f, 0x3b, &at, &image, NULL), 0); /* no header in it: flat */
+    CHECK(!image.is_linux);
+    space_free(s);
+}
+
+TEST(boot, a_linux_image_that_cannot_run_is_refused_with_the_reason)
+{
+    static const struct {
+        size_t at, nbytes;
+        uint64_t value;
+        int rc;
+        const char *text;
+    } rows[] = {
+        {0x38, 4, 0x644d5241, -ERR_UNSUPPORTED, "Image: is a Linux image for arm64"},
+        {24, 1, 1, -ERR_UNSUPPORTED, "Image: offset 0x18: is a big-endian Linux image"},
+        {12, 1, 1, -ERR_INVAL, "offset 0x8: text_offset 0x100002000 and image_size 0x3000, expected below 4 GiB"},
+        {16, 8, UINT64_MAX, -ERR_INVAL, "image_size 0xffffffffffffffff"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t f[LINUX_BYTES];
+        BootImage image;
+        Err err;
+        Space *s = ram();
+        make_linux(f, 0x2000, 0x3000);
+        set(f, rows[i].at, rows[i].nbytes, rows[i].value);
+        CHECK_INT(load_bytes(s, "Image", f, sizeof f, &how, &image, &err), rows[i].rc);
+        CHECK_HAS(err.text, rows[i].text);
+        space_free(s);
+    }
+}
+
+/* ---- packed files: gzip of "hello hello hello hello\n" ---- */
+static const uint8_t packed[] = {0x1f, 0x8b, 0x08, 0,    0,    0,    0,    0,    2,    0xff,
+                                 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0x57, 0xc8, 0x40, 0x27, 0xb9,
+                                 0x00, 0x00, 0x88, 0x59, 0x0b, 0x18, 0,    0,    0};
+
+TEST(boot, a_file_packed_with_gzip_is_unpacked_first)
+{
+    char got[24];
+    BootImage image;
+    Space *s = ram();
+    CHECK_INT(load_bytes(s, "a.gz", packed, sizeof packed, &how, &image, NULL), 0);
+    CHECK_INT(image.end - image.start, sizeof got);
+    CHECK_INT(space_read(s, image.start, got, sizeof got, NULL), 0);
+    CHECK(!memcmp(got, "hello hello hello hello\n", sizeof got));
+    space_free(s);
+}
+
+TEST(boot, a_packed_file_that_is_cut_or_spoilt_or_of_another_kind_is_refused)
+{
+    uint8_t f[sizeof packed];
+    BootImage image;
+    Err err;
+    Space *s = ram();
+    for (size_t n = 3; n < sizeof packed; n++) {
+        CHECK_INT(load_bytes(s, "cut.gz", packed, n, &how, &image, &err), -ERR_INVAL);
+        CHECK_HAS(err.text, "cut.gz: offset 0x");
+    }
+    memcpy(f, packed, sizeof f);
+    f[22] ^= 1; /* its checksum */
+    CHECK_INT(load_bytes(s, "bad.gz", f, sizeof f, &how, &image, &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "is no sound gzip data");
+    CHECK_INT(load_bytes(s, "a.xz",
+                         "\xfd"
+                         "7zXZ\0",
+                         6, &how, &image, &err),
+              -ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "a.xz: is packed with xz, expected an image that is plain or packed with gzip");
+    CHECK_INT(load_bytes(s, "vmlinuz", "MZ\0\0zimg", 8, &how, &image, &err), -ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "is a compressed EFI kernel");
     space_free(s);
 }

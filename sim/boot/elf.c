@@ -254,28 +254,19 @@ static int symbols_read(const Elf *e, BootImage *out)
     return rc;
 }
 
-static int bss_clear(const Elf *e, Space *s, uint64_t gpa, uint64_t n)
-{
-    static const uint8_t zeros[SPACE_PAGE_BYTES];
-    int rc = 0;
-    for (uint64_t done = 0; !rc && done < n; done += sizeof zeros) {
-        rc = space_write(s, gpa + done, zeros, n - done < sizeof zeros ? n - done : sizeof zeros, e->err);
-    }
-    return rc;
-}
-
-static int segments_write(const Elf *e, Space *s)
+static int segments_write(const Elf *e, const BootMem *m)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < e->nsegments; i++) {
         const Segment *g = &e->segments[i];
-        rc = space_write(s, g->paddr, e->bytes + g->offset, g->filesz, e->err);
-        rc = rc ? rc : bss_clear(e, s, g->paddr + g->filesz, g->memsz - g->filesz);
+        rc = m->write(m->ctx, g->paddr, e->bytes + g->offset, g->filesz, e->err);
+        rc = rc ? rc : m->zero(m->ctx, g->paddr + g->filesz, g->memsz - g->filesz, e->err);
     }
     return rc;
 }
 
-int elf_load(Space *s, const char *name, const uint8_t *bytes, size_t n, uint16_t machine, BootImage *out, Err *err)
+int elf_load(const BootMem *m, const char *name, const uint8_t *bytes, size_t n, uint16_t machine, BootImage *out,
+             Err *err)
 {
     Elf e = {.name = name, .bytes = bytes, .n = n, .err = err};
     *out = (BootImage){.is_elf = true, .start = UINT64_MAX};
@@ -286,8 +277,8 @@ int elf_load(Space *s, const char *name, const uint8_t *bytes, size_t n, uint16_
         const Segment *g = &e.segments[i];
         out->start = g->paddr < out->start ? g->paddr : out->start;
         out->end = g->paddr + g->memsz > out->end ? g->paddr + g->memsz : out->end;
-        rc = boot_check_ram(s, name, g->paddr, g->memsz, err);
+        rc = boot_check_ram(m, name, g->paddr, g->memsz, err);
     }
     out->entry = physical(&e, e.entry, PF_X);
-    return rc ? rc : segments_write(&e, s);
+    return rc ? rc : segments_write(&e, m);
 }

@@ -20,17 +20,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char HELP[] = "usage: conf sim [OPTION]... --kernel FILE\n"
+static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel FILE]\n"
                            "Runs a machine on the simulator; its console is here.\n"
                            "\n"
-                           "      --kernel FILE  ELF, or as it is at the start of RAM\n"
-                           "      --initrd FILE  an initial RAM disk behind it\n"
+                           "      --kernel FILE  ELF, a Linux Image, or as it is at the start of RAM (beside\n"
+                           "                     --bios: 2 MiB behind that); may be packed with gzip\n"
+                           "      --bios FILE    firmware for M mode at the start of RAM, such as OpenSBI's\n"
+                           "                     fw_dynamic.bin, which then starts the kernel\n"
+                           "      --initrd FILE  an initial RAM disk\n"
                            "      --append TEXT  the kernel's command line\n"
+                           "      --dtb-dump F   write the machine's device tree to the file F, and end\n"
                            "  -g, --guest G      riscv64 (default)\n"
                            "      --engine E     interp (default)\n"
                            "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
                            "      --env E        machine: bare, starts in M mode; virt: in S mode, under\n"
-                           "                     SBI (default: virt for a Linux image, else machine)\n"
+                           "                     SBI (default: virt for a Linux image without --bios,\n"
+                           "                     else machine)\n"
                            "  -m, --memory S     RAM (default 128M)\n"
                            "      --smp N        harts (default 1)\n"
                            "      --realtime     the host's clock, and a thread for each hart: faster with\n"
@@ -44,8 +49,10 @@ static const char HELP[] = "usage: conf sim [OPTION]... --kernel FILE\n"
 
 typedef enum {
     O_KERNEL,
+    O_BIOS,
     O_INITRD,
     O_COMMAND_LINE,
+    O_DTB_DUMP,
     O_GUEST,
     O_ENGINE,
     O_CPU,
@@ -59,11 +66,11 @@ typedef enum {
     O_COUNT
 } OptionIndex;
 static const CliOption OPTIONS[O_COUNT] = {
-    [O_KERNEL] = {"kernel", 0, 'r'},   [O_INITRD] = {"initrd", 0, 'r'},   [O_COMMAND_LINE] = {"append", 0, 'r'},
-    [O_GUEST] = {"guest", 'g', 'r'},   [O_ENGINE] = {"engine", 0, 'r'},   [O_CPU] = {"cpu", 0, 'r'},
-    [O_ENV] = {"env", 0, 'r'},         [O_MEMORY] = {"memory", 'm', 'r'}, [O_SMP] = {"smp", 0, 'r'},
-    [O_REALTIME] = {"realtime", 0, 0}, [O_INSNS] = {"insns", 0, 'r'},     [O_STATS] = {"stats", 0, 0},
-    [O_HELP] = {"help", 'h', 0},
+    [O_KERNEL] = {"kernel", 0, 'r'},       [O_BIOS] = {"bios", 0, 'r'},         [O_INITRD] = {"initrd", 0, 'r'},
+    [O_COMMAND_LINE] = {"append", 0, 'r'}, [O_DTB_DUMP] = {"dtb-dump", 0, 'r'}, [O_GUEST] = {"guest", 'g', 'r'},
+    [O_ENGINE] = {"engine", 0, 'r'},       [O_CPU] = {"cpu", 0, 'r'},           [O_ENV] = {"env", 0, 'r'},
+    [O_MEMORY] = {"memory", 'm', 'r'},     [O_SMP] = {"smp", 0, 'r'},           [O_INSNS] = {"insns", 0, 'r'},
+    [O_REALTIME] = {"realtime", 0, 0},     [O_STATS] = {"stats", 0, 0},         [O_HELP] = {"help", 'h', 0},
 };
 static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
 static const char *const ENVS[] = {[ENV_VIRT] = "virt", [ENV_MACHINE] = "machine"};
@@ -82,6 +89,7 @@ typedef struct {
     SimConfig sim;
     SimBoardConfig board;
     SimBoot boot;
+    const char *dtb_dump; /* NULL: run */
     uint64_t insns;
     bool has_env, is_realtime, is_stats, is_help;
     /* running */
@@ -146,8 +154,10 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_INSNS:
         return cli_number("--insns", arg, 0, UINT64_MAX, &c->insns, err);
     case O_KERNEL:
+    case O_BIOS:
     case O_INITRD:
     case O_COMMAND_LINE:
+    case O_DTB_DUMP:
     case O_CPU:
     case O_REALTIME:
     case O_STATS:
@@ -164,8 +174,14 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
     case O_KERNEL:
         c->boot.kernel = arg;
         break;
+    case O_BIOS:
+        c->boot.bios = arg;
+        break;
     case O_INITRD:
         c->boot.initrd = arg;
+        break;
+    case O_DTB_DUMP:
+        c->dtb_dump = arg;
         break;
     case O_COMMAND_LINE:
         c->boot.append = arg;
@@ -202,7 +218,7 @@ static int parse(Command *c, int argc, char **argv, Err *err)
             return -ERR_INVAL;
         }
         if (i == CLI_OPERAND) {
-            return err_set(err, ERR_INVAL, "`%s`: takes no operand; --kernel names the image", cli.arg);
+            return err_set(err, ERR_INVAL, "`%s`: takes no operand; --kernel and --bios name images", cli.arg);
         }
         int rc = parse_option(c, (OptionIndex)i, cli.arg, err);
         if (rc) {
@@ -212,7 +228,10 @@ static int parse(Command *c, int argc, char **argv, Err *err)
     if (c->is_realtime && c->insns != UINT64_MAX) {
         return err_set(err, ERR_INVAL, "--insns counts in virtual time: not with --realtime");
     }
-    return c->is_help || c->boot.kernel ? 0 : err_set(err, ERR_INVAL, "--kernel is missing");
+    if (c->is_help || c->boot.kernel || c->boot.bios || c->dtb_dump) {
+        return 0;
+    }
+    return err_set(err, ERR_INVAL, "--kernel or --bios is missing");
 }
 
 /* Linux expects S mode under SBI. Its image says what it is: Linux, Documentation/arch/riscv/boot-image-header. */
@@ -252,6 +271,18 @@ static int make(Command *c, Err *err)
         return CONF_INVALID;
     }
     return CONF_OK;
+}
+
+static int dump_tree(Command *c, Err *err)
+{
+    size_t n = 0;
+    int status = make(c, err);
+    const void *tree = status ? NULL : sim_board_fdt(c->s, &n);
+    if (tree && os_write_file(c->dtb_dump, tree, n, err)) {
+        fprintf(stderr, "conf sim: %s\n", err->text);
+        return CONF_INTERNAL;
+    }
+    return status;
 }
 
 static void stats_add(const Sim *s, SimStats *sum)
@@ -492,8 +523,8 @@ int cmd_sim(int argc, char **argv)
         fputs(HELP, stdout);
         return CONF_OK;
     }
-    c.sim.is_virt = c.has_env ? c.sim.is_virt : is_linux_image(c.boot.kernel);
-    status = run(&c, &err);
+    c.sim.is_virt = c.has_env ? c.sim.is_virt : !c.boot.bios && c.boot.kernel && is_linux_image(c.boot.kernel);
+    status = c.dtb_dump ? dump_tree(&c, &err) : run(&c, &err);
     sim_free(c.s);
     return status;
 }

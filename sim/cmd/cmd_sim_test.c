@@ -92,6 +92,49 @@ TEST(cmd_sim, tohost_of_an_elf_file_ends_it_with_the_test_that_failed)
     }
 }
 
+/* a2 at the entry: 0 without firmware. Its word 2 is where the payload is. */
+TEST(cmd_sim, firmware_gets_the_whole_machine_and_is_told_of_the_kernel)
+{
+    Buf code = {0};
+    code_print(&code, "fw");
+    CODE(&code, load(3, T1, 12, 16), 0x00030067 /* jr t1 */);
+    Image bios = image_flat(&code);
+    Buf kernel = {0};
+    code_print(&kernel, " kernel\n");
+    code_finish(&kernel, PASS);
+    Image image = image_flat(&kernel);
+    char args[128];
+    snprintf(args, sizeof args, "sim --bios %s --kernel IMAGE", bios.path);
+    check(args, &image, "", 0, "fw kernel\n", "");
+    image_free(&bios);
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&kernel);
+}
+
+TEST(cmd_sim, the_device_tree_is_written_and_nothing_runs)
+{
+    char path[64], args[128];
+    snprintf(path, sizeof path, "/tmp/conf-sim-%ld.dtb", (long)getpid());
+    snprintf(args, sizeof args, "sim --smp 3 --dtb-dump %s", path);
+    Image none = {.fd = -1};
+    check(args, &none, "", 0, "", "");
+    Buf tree = {0};
+    CHECK_INT(os_read_file(path, 1 << 20, &tree, NULL), 0);
+    CHECK(tree.n > 500 && !memcmp(tree.data, "\xd0\x0d\xfe\xed", 4));
+    CHECK(memmem(tree.data, tree.n, "cpu@2", 6) && !memmem(tree.data, tree.n, "cpu@3", 6));
+    buf_free(&tree);
+    unlink(path);
+    check("sim --dtb-dump /tmp/no/such/folder/x", &none, "", 70, "", "/tmp/no/such/folder/x");
+}
+
+TEST(cmd_sim, firmware_needs_a_machine_with_m_mode)
+{
+    Buf code = {0};
+    code_finish(&code, PASS);
+    check_code(&code, "sim --env virt --bios IMAGE", "", 3, "", "firmware runs in M mode");
+}
+
 TEST(cmd_sim, the_console_is_standard_output_whole_lines_or_not)
 {
     Buf code = {0};
@@ -232,7 +275,7 @@ TEST(cmd_sim, wrong_usage_says_what_was_meant)
     static const struct {
         const char *args, *err;
     } WRONG[] = {
-        {"sim", "--kernel is missing"},
+        {"sim", "--kernel or --bios is missing"},
         {"sim --kernal x", "did you mean --kernel?"},
         {"sim --kernel x --engine intrep", "did you mean `interp`?"},
         {"sim --kernel x --engine jit", "known: interp"},
@@ -243,7 +286,7 @@ TEST(cmd_sim, wrong_usage_says_what_was_meant)
         {"sim --kernel x --smp 1000", "1000 vcpus: expected 1 to"},
         {"sim --kernel x --insns many", "--insns: `many`"},
         {"sim --kernel x --cpu rv64q", "Try `conf sim --help`"},
-        {"sim x", "takes no operand; --kernel names the image"},
+        {"sim x", "takes no operand; --kernel and --bios name images"},
     };
     for (size_t i = 0; i < ARRAY_LEN(WRONG); i++) {
         check_code(&none, WRONG[i].args, "", 2, "", WRONG[i].err);

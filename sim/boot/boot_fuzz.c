@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any bytes as an image: refused with a sentence and nothing written, or loaded inside the RAM that there is. */
+ * Any bytes as an image, ELF, Linux, packed or flat: refused with a sentence and nothing written, or loaded inside the RAM that there is. */
 #include "sim/boot/boot.h"
 
 #include <string.h>
@@ -17,7 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (space_ram_new(s, RAM_BYTES, &ram, &err) || space_map(s, RAM_AT, RAM_BYTES, ram, 0, SPACE_R, &err)) {
         __builtin_trap();
     }
-    int rc = boot_load_bytes(s, "fuzz", data, size, &(BootHow){.flat_base = RAM_AT + 16}, &image, &err);
+    BootMem m = boot_mem_of(s);
+    BootHow how = {.flat_base = RAM_AT + 16, .linux_base = RAM_AT};
+    int rc = boot_load_bytes(&m, "fuzz", data, size, &how, &image, &err);
     if (rc ? !err.text[0] : image.start < RAM_AT || image.end > RAM_AT + RAM_BYTES || image.start > image.end) {
         __builtin_trap();
     }
