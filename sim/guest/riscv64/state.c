@@ -22,6 +22,7 @@ void riscv_reset(Frame *f, const GuestReset *how)
         r->medeleg = ~0ull;
         r->mcounteren = r->scounteren = 7;
         r->menvcfg |= r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0;
+        r->menvcfg |= r->cpu.has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0;
     }
     if (how->arg) { /* the boot convention of SBI and Linux */
         r->x[10] = how->hw_id;
