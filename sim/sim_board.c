@@ -406,7 +406,14 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
     SimStart start;
     BootMem mem = boot_mem_of(s->space);
     buf_clear(&m->fdt);
-    int rc = sim_boot_place(&(SimPlace){m->board, s->isa, s->cpu, m->cfg.ram_bytes}, boot, &mem, &m->fdt, &start, err);
+    char isa[ISA_STRING_BYTES];
+    s->isa->isa_string(s->cpu, isa, sizeof isa);
+    SimPlace where = {.board = m->board,
+                      .ram_bytes = m->cfg.ram_bytes,
+                      .isa = isa,
+                      .mmu = s->isa->fdt_mmu(s->cpu),
+                      .elf_machine = s->isa->elf_machine};
+    int rc = sim_boot_place(&where, boot, &mem, &m->fdt, &start, err);
     rc = rc ? rc : vcpus_boot(s, &start, err);
     if (!rc) {
         m->has_tohost = start.has_tohost;

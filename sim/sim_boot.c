@@ -9,7 +9,7 @@
 
 #include "sim/base/os.h"
 
-enum { PAGE = 4096, FDT_ALIGN = 2 << 20, FDT_ROOM = 64 << 10, ISA_STRING_BYTES = 512 };
+enum { PAGE = 4096, FDT_ALIGN = 2 << 20, FDT_ROOM = 64 << 10 };
 /* OpenSBI, docs/firmware/fw_dynamic.md: struct fw_dynamic_info of longs */
 enum { INFO_MAGIC = 0x4942534f, INFO_VERSION = 2, INFO_MODE_S = 1, INFO_WORDS = 6 };
 
@@ -37,7 +37,7 @@ static int bios_place(Boot *b)
         return err_set(b->err, ERR_UNSUPPORTED, "%s: firmware runs in M mode, which this machine does not have",
                        b->boot->bios);
     }
-    BootHow how = {.flat_base = b->base, .linux_base = b->base, .elf_machine = b->where->isa->elf_machine};
+    BootHow how = {.flat_base = b->base, .linux_base = b->base, .elf_machine = b->where->elf_machine};
     int rc = boot_load(b->mem, b->boot->bios, &how, &b->bios, b->err);
     b->end = b->bios.end;
     return rc;
@@ -50,7 +50,7 @@ static int kernel_place(Boot *b)
     }
     BootHow how = {.flat_base = b->boot->bios ? align_up(b->bios.end, BOOT_LINUX_ALIGN) : b->base,
                    .linux_base = b->base,
-                   .elf_machine = b->where->isa->elf_machine};
+                   .elf_machine = b->where->elf_machine};
     int rc = boot_load(b->mem, b->boot->kernel, &how, &b->kernel, b->err);
     if (!rc && b->boot->bios && b->kernel.start < b->bios.end && b->bios.start < b->kernel.end) {
         return err_set(b->err, ERR_INVAL, "%s: loads 0x%llx to 0x%llx, where the firmware is (0x%llx to 0x%llx)",
@@ -87,11 +87,9 @@ static int tree_place(Boot *b, const Buf *disk, Buf *fdt, SimStart *out)
 {
     const SimPlace *w = b->where;
     uint64_t ram_end = b->base + w->ram_bytes;
-    char isa[ISA_STRING_BYTES];
-    w->isa->isa_string(w->cpu, isa, sizeof isa);
     BoardFdt what = {.ram_bytes = w->ram_bytes,
-                     .isa = isa,
-                     .mmu = w->isa->fdt_mmu(w->cpu),
+                     .isa = w->isa,
+                     .mmu = w->mmu,
                      .append = b->boot->append,
                      .initrd_start = b->base,
                      .initrd_end = b->base + disk->n};

@@ -85,9 +85,9 @@ struct Sim {
  * room; where vcpus begin is in *out. */
 typedef struct {
     Board *board;
-    const GuestIsa *isa;
-    const void *cpu; /* parsed */
     uint64_t ram_bytes;
+    const char *isa, *mmu; /* BoardFdt's */
+    uint16_t elf_machine;
 } SimPlace;
 typedef struct {
     uint64_t entry, fdt;
