@@ -8,6 +8,7 @@
 #include "sim/base/mem.h"
 #include "sim/base/os.h"
 #include "sim/ir/ir_math.h"
+#include "sim/softfp/hostfp.h"
 #include "sim/softmmu/softmmu.h"
 
 #include <assert.h>
@@ -108,6 +109,9 @@ typedef enum {
 #define X(name, ...) H_##name,
     LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
+#define FPH(name, op, aux, expr) H_##name,
+#include "sim/interp/fps.def"
+#undef FPH
 #define RUN2(first, how, second)              H_##first##_##how##_##second,
 #define RUN3(first, how, second, how3, third) H_##first##_##how##_##second##_##how3##_##third,
 #include "sim/interp/runs.def"
@@ -145,7 +149,28 @@ static Handler lower_mem(const IrOp *op)
     return any;
 }
 
-static Handler lower(const IrOp *op)
+static Handler lower_fp(const IrOp *op, const IrGuest *g)
+{
+    static const struct {
+        uint16_t op, aux;
+        Handler handler;
+    } forms[] = {
+#define FPH(name, op, aux, expr) {IR_##op, (aux), H_##name},
+#include "sim/interp/fps.def"
+#undef FPH
+    };
+    if (g->fp_mode & FP_HOST_NOT_MODES || (op->op == IR_fma && !fp_host_has_fused())) {
+        return H_fp;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        if (forms[i].op == op->op && forms[i].aux == op->aux) {
+            return forms[i].handler;
+        }
+    }
+    return H_fp;
+}
+
+static Handler lower(const IrOp *op, const IrGuest *g)
 {
     static const Handler branches[COND_COUNT] = {
 #define X(name, cond, expr) [cond] = H_##name,
@@ -157,7 +182,7 @@ static Handler lower(const IrOp *op)
 #define UN(name, expr)  [IR_##name] = H_##name,
 #define BIN(name, expr) [IR_##name] = H_##name, [IR_##name##_i] = H_##name##_i,
 #define TRI(name, expr) [IR_##name] = H_##name,
-#define FP(name, ...)   [IR_##name] = H_fp,
+#define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
@@ -181,8 +206,9 @@ static Handler lower(const IrOp *op)
         return H_fence;
     case CLASS_SIDE_EXIT:
         return branches[op->aux];
-    case CLASS_PURE:
     case CLASS_FP:
+        return lower_fp(op, g);
+    case CLASS_PURE:
     case CLASS_CALL:
     case CLASS_TERM:
         break;
@@ -294,12 +320,14 @@ static void op_lower(Code *c, const IrBlock *b, uint32_t i, const void *const *h
 {
     const IrOp *from = &b->op[i];
     Op *to = &c->head.op[i];
-    Handler h = lower(from);
+    Handler h = lower(from, c->guest);
     *to = (Op){.handler = handlers[h], .d = from->d, .a = from->a, .b = from->b, .c = from->c, .imm = from->imm};
     c->meta[i] = (OpMeta){.op = from->op, .aux = from->aux, .insn = (uint16_t)from->insn, .handler = (uint16_t)h};
     if (from->op == IR_brcond || from->op == IR_jmp) {
         to->c = (Slot)(b->ninsns - from->insn - 1); /* what this exit gives back */
         exit_add(c, to, (uint64_t)from->imm, handlers[H_leave]);
+    } else if (ir_op_info[from->op].cls == CLASS_FP) {
+        to->imm = c->guest->fp_flags;
     } else if (from->op == IR_jmpr) {
         to->b = (Slot)(from->aux & JMP_EVEN ? ~1u : ~0u); /* sign-extended: what stays of the target */
     }
@@ -378,7 +406,7 @@ static Handler run_join(Handler run, const Op *from, bool has_value, const Op *t
 static bool has_value(const OpMeta *m)
 {
     IrClass cls = ir_op_info[m->op].cls;
-    return cls == CLASS_PURE || cls == CLASS_LOAD;
+    return cls == CLASS_PURE || cls == CLASS_LOAD || cls == CLASS_FP;
 }
 
 /* Gives op i the handler of the longest run or group that begins there; returns how many ops it is of. */
@@ -512,7 +540,7 @@ static __attribute__((noinline)) void slow_call(Frame *f, Spot s)
     }
 }
 
-static __attribute__((noinline)) void slow_fp(Frame *f, const Head *head, const Op *p)
+static __attribute__((noinline)) uint64_t slow_fp(Frame *f, const Head *head, const Op *p)
 {
     const Code *c = code_of((Head *)(uintptr_t)head);
     const OpMeta *meta = &c->meta[p - head->op];
@@ -520,8 +548,9 @@ static __attribute__((noinline)) void slow_fp(Frame *f, const Head *head, const 
     IrOp op = {.op = meta->op, .aux = meta->aux};
     uint32_t flags = (uint32_t)S(g->fp_flags);
     unsigned rm = FP_RM(meta->aux) == RM_DYN ? (unsigned)S(g->fp_rm) : FP_RM(meta->aux);
-    S(p->d) = ir_eval_fp(&op, S(p->a), S(p->b), S(p->c), rm, g->fp_mode, &flags);
+    uint64_t value = ir_eval_fp(&op, S(p->a), S(p->b), S(p->c), rm, g->fp_mode, &flags);
     S(g->fp_flags) = flags;
+    return value;
 }
 
 static Left leave_trap(Frame *f, Spot s)
@@ -584,6 +613,20 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 #undef MEM
 #undef CTL
 
+#define IS_BOXED(all) ((uint32_t)((all) >> 32) == UINT32_MAX)
+#define BOX(d)        (*(d) |= (uint64_t)UINT32_MAX << 32)
+#define FPH(name, op, aux, expr)                                                                                       \
+    static inline                                                                                                      \
+        __attribute__((always_inline)) bool host_##name(uint64_t a, uint64_t b, uint64_t c, bool has_nx, uint64_t *d)  \
+    {                                                                                                                  \
+        (void)b;                                                                                                       \
+        (void)c;                                                                                                       \
+        (void)has_nx;                                                                                                  \
+        return expr;                                                                                                   \
+    }
+#include "sim/interp/fps.def"
+#undef FPH
+
 #define GO                                                                                                             \
     do {                                                                                                               \
         goto * p->handler;                                                                                             \
@@ -599,6 +642,18 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 #define PURE_AT(name, q, va, vb)                                                                                       \
     do {                                                                                                               \
         x = fn_##name(va, vb, S((q)->c), (uint64_t)(q)->imm);                                                          \
+        S((q)->d) = x;                                                                                                 \
+    } while (0)
+#define FP_AT(name, q, va, vb, before)                                                                                 \
+    do {                                                                                                               \
+        uint64_t result;                                                                                               \
+        bool has_nx = S((Slot)(q)->imm) & FP_NX;                                                                       \
+        if (__builtin_expect(host_##name(va, vb, S((q)->c), has_nx, &result), 1)) {                                    \
+            x = result;                                                                                                \
+        } else {                                                                                                       \
+            before;                                                                                                    \
+            x = slow_fp(f, head, q);                                                                                   \
+        }                                                                                                              \
         S((q)->d) = x;                                                                                                 \
     } while (0)
 #define LOAD_AT(type, q, va, before)                                                                                   \
@@ -724,6 +779,17 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 #define AT_brgeu(q, va, vb, before)  BRANCH_AT(a >= b, q, va, vb)
 #define AT_jmp(q, va, vb, before)    JUMP_AT(q)
 #define AT_jmpr(q, va, vb, before)   INDIRECT_AT(q, va)
+#define AT_fadd64(q, va, vb, before) FP_AT(fadd64, q, va, vb, before)
+#define AT_fsub64(q, va, vb, before) FP_AT(fsub64, q, va, vb, before)
+#define AT_fmul64(q, va, vb, before) FP_AT(fmul64, q, va, vb, before)
+#define AT_fma64(q, va, vb, before)  FP_AT(fma64, q, va, vb, before)
+#define AT_feq64(q, va, vb, before)  FP_AT(feq64, q, va, vb, before)
+#define AT_flt64(q, va, vb, before)  FP_AT(flt64, q, va, vb, before)
+#define AT_fle64(q, va, vb, before)  FP_AT(fle64, q, va, vb, before)
+#define AT_fadd32(q, va, vb, before) FP_AT(fadd32, q, va, vb, before)
+#define AT_fsub32(q, va, vb, before) FP_AT(fsub32, q, va, vb, before)
+#define AT_fmul32(q, va, vb, before) FP_AT(fmul32, q, va, vb, before)
+#define AT_fma32(q, va, vb, before)  FP_AT(fma32, q, va, vb, before)
 /* How an op is joined to the one before it, whose value is x (runs.def) */
 #define A_N(q) S((q)->a)
 #define B_N(q) S((q)->b)
@@ -765,6 +831,9 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **h
 #define X(name, ...) [H_##name] = &&L_##name,
         LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
+#define FPH(name, op, aux, expr) [H_##name] = &&L_##name,
+#include "sim/interp/fps.def"
+#undef FPH
 #define RUN2(first, how, second) [H_##first##_##how##_##second] = &&L_##first##_##how##_##second,
 #define RUN3(first, how, second, how3, third)                                                                          \
     [H_##first##_##how##_##second##_##how3##_##third] = &&L_##first##_##how##_##second##_##how3##_##third,
@@ -807,6 +876,11 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **h
     STORES(X)
     BRANCHES(X)
 #undef X
+#define FPH(name, op, aux, expr)                                                                                       \
+    L_##name : FP_AT(name, p, S(p->a), S(p->b), );                                                                     \
+    NEXT(1);
+#include "sim/interp/fps.def"
+#undef FPH
 L_ld_any : {
     uint64_t value = slow_load(f, S(p->a) + (uint64_t)p->imm, SPOT(p));
     EVENT_AT(p);
@@ -826,7 +900,8 @@ L_call:
     EVENT_AT(p);
     NEXT(1);
 L_fp:
-    slow_fp(f, head, p);
+    x = slow_fp(f, head, p);
+    S(p->d) = x;
     NEXT(1);
 L_fence:
     atomic_thread_fence(memory_order_seq_cst);

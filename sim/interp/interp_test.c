@@ -12,13 +12,18 @@
 enum { NREGS = 8, PAGE = 0x10000, BUDGET = 1000, GVA = 0x4000, TARGET = 0x9000, INSN_BYTES = 4, CAUSE = 13 };
 typedef struct {
     Frame f;
-    uint64_t r[NREGS];
+    uint64_t r[NREGS], fp_flags;
 } RigFrame;
 #define R(n) ((Slot)(offsetof(RigFrame, r) + 8u * (n)))
-static const IrSlotInfo slots[] = {{"r0", R(0)}, {"r1", R(1)}, {"r2", R(2)}, {"r3", R(3)},
-                                   {"r4", R(4)}, {"r5", R(5)}, {"r6", R(6)}, {"r7", R(7)}};
-static const IrGuest guest = {
-    .name = "rig", .frame_bytes = sizeof(RigFrame), .slots = slots, .nslots = ARRAY_LEN(slots)};
+static const IrSlotInfo slots[] = {{"r0", R(0)}, {"r1", R(1)}, {"r2", R(2)},
+                                   {"r3", R(3)}, {"r4", R(4)}, {"r5", R(5)},
+                                   {"r6", R(6)}, {"r7", R(7)}, {"fp_flags", offsetof(RigFrame, fp_flags)}};
+static const IrGuest guest = {.name = "rig",
+                              .frame_bytes = sizeof(RigFrame),
+                              .slots = slots,
+                              .nslots = ARRAY_LEN(slots),
+                              .fp_flags = offsetof(RigFrame, fp_flags),
+                              .fp_mode = FP_MODE_RISCV};
 
 typedef struct {
     RigFrame *f;
@@ -77,6 +82,7 @@ static void rig_close(Rig *g)
 /* ---- the oracle ---- */
 typedef struct {
     uint64_t r[NREGS], pc;
+    uint32_t fp_flags;
     int64_t budget;
     Left left;
     uint8_t memory[SPACE_PAGE_BYTES];
@@ -129,6 +135,9 @@ static bool op_do(Result *o, const IrBlock *b, const IrOp *op)
         *slot(o, op->d) = ir_eval((IrOpcode)op->op, *slot(o, op->a), *slot(o, op->b), *slot(o, op->c), op->imm);
         return true;
     case CLASS_FP:
+        *slot(o, op->d) =
+            ir_eval_fp(op, *slot(o, op->a), *slot(o, op->b), *slot(o, op->c), RM_RNE, guest.fp_mode, &o->fp_flags);
+        return true;
     case CLASS_ATOMIC:
     case CLASS_FENCE:
     case CLASS_CALL:
@@ -156,11 +165,45 @@ static bool is_ended(const Rig *g)
     return g->block.nops && ir_op_info[g->ops[g->block.nops - 1].op].cls == CLASS_TERM;
 }
 
+/* Numbers of both widths, boxed or not, and what looks like one. */
+static uint64_t fp_number(Rig *g)
+{
+    static const uint64_t some[] = {0,
+                                    1ull << 63,
+                                    0x3ff0000000000000,
+                                    0x7ff0000000000000,
+                                    0x7ff8000000000000,
+                                    0x7ff0000000000001,
+                                    1,
+                                    0x10000000000000,
+                                    0xffffffff00000000,
+                                    0xffffffff80000000,
+                                    0xffffffff3f800000,
+                                    0xffffffff7f800000,
+                                    0xffffffff7fc00000,
+                                    0xffffffff7f800001,
+                                    0xffffffff00000001,
+                                    0x3f800000};
+    uint64_t any = rnd(g, 1ull << 31) << 32 | rnd(g, 1ull << 31) << 1;
+    switch (rnd(g, 4)) {
+    case 0:
+        return some[rnd(g, ARRAY_LEN(some))];
+    case 1:
+        return (any & 0x800fffffffffffff) | (1023 - 8 + rnd(g, 16)) << 52;
+    case 2:
+        return 0xffffffff00000000 | (any & 0x807fffff) | (127 - 8 + rnd(g, 16)) << 23;
+    default:
+        return any;
+    }
+}
+
 static void fill(Rig *g)
 {
+    g->f->fp_flags = rnd(g, 2) ? FP_NX : 0;
     for (unsigned i = 0; i < NREGS; i++) {
-        switch (rnd(g, 4)) {
+        switch (rnd(g, 8)) {
         case 0:
+        case 4:
             g->f->r[i] = PAGE + rnd(g, SPACE_PAGE_BYTES);
             break;
         case 1:
@@ -168,6 +211,11 @@ static void fill(Rig *g)
             break;
         case 2:
             g->f->r[i] = PAGE / 8 + rnd(g, 512); /* a page when it is shifted */
+            break;
+        case 3:
+        case 5:
+        case 6:
+            g->f->r[i] = fp_number(g);
             break;
         default:
             g->f->r[i] = rnd(g, UINT64_MAX) * 0x9e3779b97f4a7c15ull;
@@ -189,6 +237,7 @@ static bool block_agrees(Rig *g)
     Result o = {.left = LEFT_EXIT};
     memcpy(o.r, g->f->r, sizeof o.r);
     memcpy(o.memory, g->memory, sizeof o.memory);
+    o.fp_flags = (uint32_t)g->f->fp_flags;
     for (uint32_t i = 0; op_do(&o, &g->block, &g->ops[i]); i++) {
     }
     Frame *f = &g->f->f;
@@ -197,7 +246,7 @@ static bool block_agrees(Rig *g)
     Left left = engine_interp.enter(g->engine, code, f);
     engine_interp.release(g->engine, code);
     bool is_same = left == o.left && f->pc == o.pc && f->budget == o.budget && !memcmp(o.r, g->f->r, sizeof o.r) &&
-                   !memcmp(o.memory, g->memory, sizeof o.memory) && !f->zero;
+                   g->f->fp_flags == o.fp_flags && !memcmp(o.memory, g->memory, sizeof o.memory) && !f->zero;
     if (!is_same) {
         printf("left %d, expected %d; pc 0x%llx, 0x%llx; budget %lld, %lld\n", left, o.left, (unsigned long long)f->pc,
                (unsigned long long)o.pc, (long long)f->budget, (long long)o.budget);
@@ -218,23 +267,28 @@ static IrOp op_named(Rig *g, const char *name)
     static const struct {
         const char *name;
         uint16_t op, aux;
-    } forms[] = {{"ld8", IR_ld, 0},
-                 {"lds8", IR_ld, 0 | MEM_SIGNED},
-                 {"ld16", IR_ld, 1},
-                 {"lds16", IR_ld, 1 | MEM_SIGNED},
-                 {"ld32", IR_ld, 2},
-                 {"lds32", IR_ld, 2 | MEM_SIGNED},
-                 {"ld64", IR_ld, 3},
-                 {"st8", IR_st, 0},
-                 {"st16", IR_st, 1},
-                 {"st32", IR_st, 2},
-                 {"st64", IR_st, 3},
-                 {"breq", IR_brcond, COND_EQ},
-                 {"brne", IR_brcond, COND_NE},
-                 {"brlt", IR_brcond, COND_LT},
-                 {"brge", IR_brcond, COND_GE},
-                 {"brltu", IR_brcond, COND_LTU},
-                 {"brgeu", IR_brcond, COND_GEU}};
+    } forms[] = {
+        {"ld8", IR_ld, 0},
+        {"lds8", IR_ld, 0 | MEM_SIGNED},
+        {"ld16", IR_ld, 1},
+        {"lds16", IR_ld, 1 | MEM_SIGNED},
+        {"ld32", IR_ld, 2},
+        {"lds32", IR_ld, 2 | MEM_SIGNED},
+        {"ld64", IR_ld, 3},
+        {"st8", IR_st, 0},
+        {"st16", IR_st, 1},
+        {"st32", IR_st, 2},
+        {"st64", IR_st, 3},
+        {"breq", IR_brcond, COND_EQ},
+        {"brne", IR_brcond, COND_NE},
+        {"brlt", IR_brcond, COND_LT},
+        {"brge", IR_brcond, COND_GE},
+        {"brltu", IR_brcond, COND_LTU},
+        {"brgeu", IR_brcond, COND_GEU},
+#define FPH(name, op, aux, expr) {#name, IR_##op, (aux)},
+#include "sim/interp/fps.def"
+#undef FPH
+    };
     IrOp op = {.op = IR_COUNT};
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         if (!strcmp(forms[i].name, name)) {
@@ -249,6 +303,7 @@ static IrOp op_named(Rig *g, const char *name)
     op.d = info->has_dst ? R(rnd(g, NREGS)) : IR_ZERO;
     op.a = info->nsrc > 0 ? R(rnd(g, NREGS)) : IR_ZERO;
     op.b = info->nsrc > 1 ? R(rnd(g, NREGS)) : IR_ZERO;
+    op.c = info->nsrc > 2 ? R(rnd(g, NREGS)) : IR_ZERO;
     op.imm = info->has_imm ? (int64_t)rnd(g, 16) - (info->cls == CLASS_PURE ? 0 : 8) : 0;
     op.imm = info->cls == CLASS_SIDE_EXIT || op.op == IR_jmp ? TARGET : op.imm;
     return op;
@@ -308,6 +363,56 @@ TEST(interp, every_run_does_what_its_ops_do)
             printf("row %s %s %s\n", rows[i].name[0], rows[i].how[0], rows[i].name[1]);
         }
         CHECK(is_same);
+    }
+    rig_close(g);
+}
+
+TEST(interp, fp_ops_by_the_host_are_those_of_softfp_in_value_and_flags)
+{
+    static const struct {
+        const char *name;
+    } rows[] = {
+#define FPH(name, op, aux, expr) {#name},
+#include "sim/interp/fps.def"
+#undef FPH
+    };
+    Rig *g = rig_open();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bool is_same = true;
+        for (unsigned k = 0; k < 3000 && is_same; k++) {
+            fill(g);
+            for (unsigned n = 0; n < NREGS; n++) {
+                g->f->r[n] = rnd(g, 8) ? fp_number(g) : g->f->r[n];
+            }
+            block_begin(g);
+            block_add(g, op_named(g, rows[i].name));
+            is_same = block_agrees(g);
+        }
+        if (!CHECK(is_same)) {
+            printf("row %s\n", rows[i].name);
+        }
+    }
+    rig_close(g);
+}
+
+TEST(interp, other_formats_roundings_and_modes_are_softfps)
+{
+    Rig *g = rig_open();
+    static const uint16_t ops[] = {IR_fadd, IR_fma,  IR_fsqrt,  IR_froundx, IR_fcvt,
+                                   IR_ftoi, IR_itof, IR_fclass, IR_fmin};
+    for (unsigned k = 0; k < 20000; k++) {
+        uint16_t op = ops[k % ARRAY_LEN(ops)];
+        const IrOpInfo *info = &ir_op_info[op];
+        uint64_t other = info->shape >= FP_SHAPE_CONVERT ? rnd(g, 4) : 0;
+        fill(g);
+        block_begin(g);
+        block_add(g, (IrOp){.op = op,
+                            .aux = (uint16_t)(FP_AUX3(rnd(g, 4), rnd(g, 6), other) | (rnd(g, 2) ? FP_BOXED : 0)),
+                            .d = R(0),
+                            .a = R(1),
+                            .b = info->nsrc > 1 ? R(2) : IR_ZERO,
+                            .c = info->nsrc > 2 ? R(3) : IR_ZERO});
+        CHECK(block_agrees(g));
     }
     rig_close(g);
 }
