@@ -19,6 +19,18 @@ static uint64_t warl_satp(const RiscvFrame *r, uint64_t old, uint64_t value)
     return SATP_MODE(value) == SATP_BARE || SATP_MODE(value) == SATP_SV39 ? value : old;
 }
 
+uint64_t riscv_envcfg_cbo(const RiscvCpu *cpu)
+{
+    return (cpu->has[NEED_Zicbom] ? ENVCFG_CBIE | ENVCFG_CBCFE : 0) | (cpu->has[NEED_Zicboz] ? ENVCFG_CBZE : 0);
+}
+
+static uint64_t warl_envcfg(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    value &= ~ENVCFG_CBO | riscv_envcfg_cbo(&r->cpu);
+    bool is_reserved = (value & ENVCFG_CBIE) == (2ull << 4);
+    return is_reserved ? (value & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : value;
+}
+
 /* ---- made from other state ---- */
 static uint64_t read_cycle(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
@@ -138,9 +150,9 @@ static void write_menvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64
 {
     (void)number;
     (void)insns;
-    uint64_t mask =
-        MENVCFG_FIOM | (r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0) | (r->cpu.has[NEED_Svadu] ? MENVCFG_ADUE : 0);
-    r->menvcfg = value & mask;
+    uint64_t mask = MENVCFG_FIOM | ENVCFG_CBO | (r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0) |
+                    (r->cpu.has[NEED_Svadu] ? MENVCFG_ADUE : 0);
+    r->menvcfg = warl_envcfg(r, r->menvcfg, value & mask);
     riscv_time_check(r);
 }
 
