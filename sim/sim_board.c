@@ -397,6 +397,8 @@ static int vcpus_boot(Sim *s, const SimStart *start, Err *err)
     return rc;
 }
 
+enum { ISA_STRING_BYTES = 512 };
+
 int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
 {
     SimMachine *m = s->machine;

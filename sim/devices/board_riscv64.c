@@ -6,7 +6,22 @@
 #include "sim/devices/boards.h"
 #include "sim/devices/devices.h"
 
-enum { TIMEBASE_HZ = 10000000 };
+#include <string.h>
+
+enum { TIMEBASE_HZ = 10000000, CBO_BLOCK_BYTES = 64 };
+
+/* Without these properties Linux does not use what the ISA string says (the binding riscv/cpus.yaml). */
+static void riscv64_cache_blocks(Fdt *f, const char *isa)
+{
+    static const char *const rows[][2] = {{"_zicbom", "riscv,cbom-block-size"},
+                                          {"_zicbop", "riscv,cbop-block-size"},
+                                          {"_zicboz", "riscv,cboz-block-size"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strstr(isa, rows[i][0])) {
+            fdt_u32(f, rows[i][1], CBO_BLOCK_BYTES);
+        }
+    }
+}
 
 static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
 {
@@ -21,6 +36,7 @@ static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
         fdt_str(f, "status", "okay");
         fdt_str(f, "compatible", "riscv");
         fdt_str(f, "riscv,isa", what->isa);
+        riscv64_cache_blocks(f, what->isa);
         fdt_str(f, "mmu-type", what->mmu);
         fdt_begin(f, "interrupt-controller");
         fdt_u32(f, "#interrupt-cells", 1);

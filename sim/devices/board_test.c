@@ -351,7 +351,9 @@ TEST(board, its_device_tree_has_no_complaint_of_dtc_and_says_what_qemus_virt_say
         "reg = <0x00 0x80000000 0x00 0x8000000>;",
         "timebase-frequency = <0x989680>;",
         "cpu@1 {",
-        "riscv,isa = \"rv64imac_zicsr\";",
+        "riscv,isa = \"rv64imac_zicbom_zicboz_zicsr\";",
+        "riscv,cbom-block-size = <0x40>;",
+        "riscv,cboz-block-size = <0x40>;",
         "mmu-type = \"riscv,sv39\";",
         "compatible = \"ns16550a\";",
         "interrupts = <0x0a>;",
@@ -369,7 +371,7 @@ TEST(board, its_device_tree_has_no_complaint_of_dtc_and_says_what_qemus_virt_say
     };
     Host *h = host_new(false, 2), *virt = host_new(true, 2);
     BoardFdt what = {.ram_bytes = 128 << 20,
-                     .isa = "rv64imac_zicsr",
+                     .isa = "rv64imac_zicbom_zicboz_zicsr",
                      .mmu = "riscv,sv39",
                      .append = "console=ttyS0",
                      .initrd_start = 0x84000000,

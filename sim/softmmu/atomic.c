@@ -123,30 +123,84 @@ static uint64_t apply(Frame *f, IrOpcode op, const Resolved *r, unsigned size_by
     }
 }
 
+/* Where it goes; false: the event is set. */
+static bool begin(Mmu *m, uint64_t gva, unsigned size, Access acc, uint32_t aux, Resolved *r)
+{
+    if (gva & (size - 1)) {
+        mmu_align_fault(m, gva, acc, aux);
+        return false;
+    }
+    if (!mmu_resolve(m, gva, acc, aux, r) || mmu_watch_stops(m, gva, size, acc, aux)) {
+        return false;
+    }
+    if (!r->is_ram) {
+        mmu_bus_fault(m, gva, r->gpa, acc, aux);
+        return false;
+    }
+    return acc != ACC_WRITE || !mmu_store_needs_alone(m, r, size, aux);
+}
+
+static void end(Mmu *m, uint64_t gva, unsigned size, Access acc, const Resolved *r)
+{
+    if (acc == ACC_WRITE) {
+        mmu_ram_written(m, &r->hit, r->gpa, size);
+    }
+    mmu_watch_report(m, gva, size, acc);
+}
+
 uint64_t mmu_atomic(Frame *f, IrOpcode op, uint64_t gva, uint64_t b, uint64_t c, uint32_t aux)
 {
     Mmu *m = f->mmu;
     unsigned size = MEM_SIZE(aux);
     Access acc = op == IR_lr ? ACC_READ : ACC_WRITE;
-    if (gva & (size - 1)) {
-        mmu_align_fault(m, gva, acc, aux);
-        return 0;
-    }
     Resolved r;
-    if (!mmu_resolve(m, gva, acc, aux, &r) || mmu_watch_stops(m, gva, size, acc, aux)) {
-        return 0;
-    }
-    if (!r.is_ram) {
-        mmu_bus_fault(m, gva, r.gpa, acc, aux);
-        return 0;
-    }
-    if (acc == ACC_WRITE && mmu_store_needs_alone(m, &r, size, aux)) {
+    if (!begin(m, gva, size, acc, aux, &r)) {
         return 0;
     }
     uint64_t value = apply(f, op, &r, size, b, c);
-    if (acc == ACC_WRITE) {
-        mmu_ram_written(m, &r.hit, r.gpa, size);
-    }
-    mmu_watch_report(m, gva, size, acc);
+    end(m, gva, size, acc, &r);
     return aux & MEM_SIGNED ? sign_extend(value, size) : value;
+}
+
+/* ---- 16 bytes: compilers call a library for these, which may take a lock; words that others write with plain atomics must be seen ---- */
+typedef struct {
+    uint64_t word[2];
+} __attribute__((aligned(16), may_alias)) Pair;
+
+static void cas16(Pair *p, uint64_t old[2], const uint64_t now[2])
+{
+#if defined(__x86_64__)
+    __asm__ volatile("lock cmpxchg16b %0"
+                     : "+m"(*p), "+a"(old[0]), "+d"(old[1])
+                     : "b"(now[0]), "c"(now[1])
+                     : "cc", "memory");
+#elif defined(__aarch64__)
+    uint64_t found[2];
+    bool is_same;
+    uint32_t failed;
+    do { /* what differs is stored as it is: only a pair whose store succeeds was read as one (Arm ARM B2.9) */
+        __asm__ volatile("ldaxp %0, %1, %2" : "=&r"(found[0]), "=&r"(found[1]) : "Q"(*p) : "memory");
+        is_same = found[0] == old[0] && found[1] == old[1];
+        __asm__ volatile("stlxp %w0, %2, %3, %1"
+                         : "=&r"(failed), "=Q"(*p)
+                         : "r"(is_same ? now[0] : found[0]), "r"(is_same ? now[1] : found[1])
+                         : "memory");
+    } while (failed);
+    old[0] = found[0];
+    old[1] = found[1];
+#else
+#error "16 bytes at once: say how"
+#endif
+}
+
+bool mmu_cas16(Frame *f, uint64_t gva, uint64_t old[2], const uint64_t now[2])
+{
+    enum { SIZE = 16 };
+    Resolved r;
+    if (!begin(f->mmu, gva, SIZE, ACC_WRITE, MEM_ALONE, &r)) {
+        return false;
+    }
+    cas16((Pair *)(void *)r.host, old, now);
+    end(f->mmu, gva, SIZE, ACC_WRITE, &r);
+    return true;
 }

@@ -538,6 +538,20 @@ void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
     mmu_watch_report(m, gva, size, ACC_WRITE);
 }
 
+bool mmu_probe(Frame *f, uint64_t gva, Access acc)
+{
+    Mmu *m = f->mmu;
+    Resolved r;
+    if (!mmu_resolve(m, gva, acc, 0, &r)) {
+        return false;
+    }
+    if (!r.is_ram && !space_find(m->space, r.gpa, &r.hit)) {
+        mmu_bus_fault(m, gva, r.gpa, acc, 0);
+        return false;
+    }
+    return true;
+}
+
 /* ---- fetches and looks ---- */
 bool mmu_fetch(Mmu *m, uint64_t gva, Fetch *out, Trap *trap)
 {

@@ -120,6 +120,13 @@ uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux);
 void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux);
 uint64_t mmu_atomic(Frame *f, IrOpcode op, uint64_t gva, uint64_t b, uint64_t c, uint32_t aux); /* all of ATOMIC */
 
+/* ---- for helpers, in the mode's own data regime. false: the event is set, and nothing is done ---- */
+/* Compare and swap of 16 bytes, which must be aligned, indivisible; word 0 is the one at gva. old: what is expected, then what was
+ * found. Only in a helper with EFF_ENDS: the sync after it lets it touch code (ir.h 5). */
+bool mmu_cas16(Frame *f, uint64_t gva, uint64_t old[2], const uint64_t now[2]);
+/* May the byte at gva be accessed? Translates as an access does, A and D included, and goes no further. A bus fault if nobody is there. */
+bool mmu_probe(Frame *f, uint64_t gva, Access acc);
+
 /* ---- for the dispatcher and debuggers ---- */
 /* The page of code at gva: fills host (bytes from gva on), n (to the end of the page), gpa, and the page's flags. false:
  * *trap is the fetch's. A page that is not RAM is a bus fault. */

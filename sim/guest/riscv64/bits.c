@@ -232,16 +232,9 @@ TrResult rv64_tr_czero_nez(Translate *t, const Rv64Args *a)
     return TR_NEXT;
 }
 
-/* ---- Zimop: what a later extension may redefine writes 0; c.mop writes nothing ---- */
+/* ---- Zimop: what a later extension may redefine writes 0 ---- */
 TrResult rv64_tr_mop(Translate *t, const Rv64Args *a)
 {
     ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = riscv_x((unsigned)a->rd)});
-    return TR_NEXT;
-}
-
-TrResult rv64_tr_c_mop(Translate *t, const Rv64Args *a)
-{
-    (void)t;
-    (void)a;
     return TR_NEXT;
 }

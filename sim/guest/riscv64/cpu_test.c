@@ -34,15 +34,16 @@ TEST(riscv64_cpu, what_lacks_what_it_requires_is_off)
 TEST(riscv64_cpu, its_isa_string_says_what_it_has)
 {
     static const char *const rows[][2] = {
-        {"rv64imac",
-         "rv64imac_zicntr_zicond_zicsr_zifencei_zihintntl_zihintpause_zimop_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
-         "zbs_zknd_zkne_zknh_zksed_zksh_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
+        {"rv64imac", "rv64imac_zicbom_zicbop_zicboz_zicntr_zicond_zicsr_zifencei_zihintntl_"
+                     "zihintpause_zimop_zabha_zacas_zawrs_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
+                     "zbs_zknd_zkne_zknh_zksed_zksh_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
         {"rv64iac,zimop=off,zba=off,zbb=off,zknd=off,zksh=off,sstc=off,pmp=off,sv39=off",
-         "rv64iac_zicntr_zicond_zicsr_zifencei_zihintntl_zihintpause_zcb_zbc_zbkb_zbkc_zbkx_zbs_zkne_zknh_zksed_"
+         "rv64iac_zicbom_zicbop_zicboz_zicntr_zicond_zicsr_zifencei_zihintntl_"
+         "zihintpause_zabha_zacas_zawrs_zcb_zbc_zbkb_zbkc_zbkx_zbs_zkne_zknh_zksed_"
          "svadu_svinval"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         RiscvCpu cpu;
-        char text[256];
+        char text[512];
         CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
         guest_riscv64.isa_string(&cpu, text, sizeof text);
         CHECK_STR(text, rows[i][1]);

@@ -14,6 +14,18 @@ static uint64_t warl_mstatus(const RiscvFrame *r, uint64_t old, uint64_t value)
     return value;
 }
 
+uint64_t riscv_envcfg_cbo(const RiscvCpu *cpu)
+{
+    return (cpu->has[NEED_Zicbom] ? ENVCFG_CBIE | ENVCFG_CBCFE : 0) | (cpu->has[NEED_Zicboz] ? ENVCFG_CBZE : 0);
+}
+
+static uint64_t warl_envcfg(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    value &= ~ENVCFG_CBO | riscv_envcfg_cbo(&r->cpu);
+    bool is_reserved = (value & ENVCFG_CBIE) == (2ull << 4);
+    return is_reserved ? (value & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : value;
+}
+
 /* ---- made from other state ---- */
 static uint64_t read_fcsr(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
@@ -195,9 +207,9 @@ static void write_menvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64
     (void)number;
     (void)insns;
     const bool *has = r->cpu.has;
-    uint64_t mask = MENVCFG_FIOM | (has[NEED_Sstc] ? MENVCFG_STCE : 0) | (has[NEED_Svadu] ? MENVCFG_ADUE : 0) |
-                    (has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0);
-    r->menvcfg = value & mask;
+    uint64_t mask = MENVCFG_FIOM | ENVCFG_CBO | (has[NEED_Sstc] ? MENVCFG_STCE : 0) |
+                    (has[NEED_Svadu] ? MENVCFG_ADUE : 0) | (has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0);
+    r->menvcfg = warl_envcfg(r, r->menvcfg, value & mask);
     riscv_time_check(r);
 }
 

@@ -10,6 +10,7 @@ enum {
     SSTATUS = 0x100,
     SIE = 0x104,
     SIP = 0x144,
+    SENVCFG = 0x10a,
     SATP = 0x180,
     MSTATUS = 0x300,
     MISA = 0x301,
@@ -171,10 +172,25 @@ TEST(riscv64_csr, menvcfg_has_what_the_cpu_has)
 {
     static Rig g;
     rig_open(&g, false, NULL);
-    CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM | MENVCFG_ADUE | MENVCFG_PBMTE | MENVCFG_STCE);
-    rig_open(&g, false, "rv64imac,sstc=off,svadu=off,svpbmt=off");
+    CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM | ENVCFG_CBO | MENVCFG_ADUE | MENVCFG_PBMTE | MENVCFG_STCE);
+    rig_open(&g, false, "rv64imac,sstc=off,svadu=off,svpbmt=off,zicbom=off");
     CHECK_INT(g.r.menvcfg, 0);
-    CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM);
+    CHECK_INT(after(&g, MENVCFG, ~0ull), MENVCFG_FIOM | ENVCFG_CBZE);
+    CHECK_INT(after(&g, SENVCFG, ~0ull), MENVCFG_FIOM | ENVCFG_CBZE);
+    rig_open(&g, false, "rv64imac,zicboz=off");
+    CHECK_INT(after(&g, SENVCFG, ~0ull), MENVCFG_FIOM | ENVCFG_CBIE | ENVCFG_CBCFE);
+}
+
+TEST(riscv64_csr, a_reserved_way_of_cbo_inval_leaves_the_old_one)
+{
+    static Rig g;
+    static const unsigned csrs[] = {SENVCFG, MENVCFG};
+    for (size_t i = 0; i < ARRAY_LEN(csrs); i++) {
+        rig_open(&g, false, NULL);
+        CHECK_INT(after(&g, csrs[i], 1ull << 4), 1ull << 4);
+        CHECK_INT(after(&g, csrs[i], 2ull << 4 | ENVCFG_CBZE), 1ull << 4 | ENVCFG_CBZE);
+        CHECK_INT(after(&g, csrs[i], 3ull << 4), 3ull << 4);
+    }
 }
 
 TEST(riscv64_csr, constants_ignore_writes_and_vectors_have_two_modes)

@@ -142,6 +142,13 @@ ACCESS(sh, store, LG2_2)
 ACCESS(sw, store, LG2_4)
 ACCESS(sd, store, LG2_8)
 
+TrResult rv64_tr_hint(Translate *t, const Rv64Args *a)
+{
+    (void)t;
+    (void)a;
+    return TR_NEXT;
+}
+
 /* pred and succ: bits I O R W. Device order is ours anyway; what is left is the order of memory (Unpriv 2.7). */
 TrResult rv64_tr_fence(Translate *t, const Rv64Args *a)
 {

@@ -82,6 +82,9 @@ static inline Slot riscv_f(unsigned n)
 #define KEY_INSTRET   (1u << 8)
 #define KEY_STIMECMP  (1u << 9)  /* likewise (Sstc 2) */
 #define KEY_FLAT      (1u << 10) /* fetches are neither translated nor checked */
+#define KEY_CBI       (1u << 18) /* cbo.inval is allowed; cbo.clean and cbo.flush; cbo.zero (Unpriv, "CMO") */
+#define KEY_CBCF      (1u << 19)
+#define KEY_CBZ       (1u << 20)
 /* With floating point on, frm is in the key: a dynamic rounding mode is known when code is made. */
 #define KEY_FP       (1u << 24) /* mstatus.FS is not Off */
 #define KEY_FP_DIRTY (1u << 25) /* it is Dirty: nothing needs marking */
@@ -125,6 +128,10 @@ bool riscv_fetch_is_flat(uint32_t mode_key);
 #define SATP_PPN(satp)  ((satp)&0xfffffffffffull)
 enum { SATP_BARE = 0, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 #define MENVCFG_FIOM  (1ull << 0)
+#define ENVCFG_CBIE   (3ull << 4) /* and of senvcfg: 0 illegal, 1 flush, 3 invalidate */
+#define ENVCFG_CBCFE  (1ull << 6)
+#define ENVCFG_CBZE   (1ull << 7)
+#define ENVCFG_CBO    (ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE)
 #define MENVCFG_ADUE  (1ull << 61)
 #define MENVCFG_PBMTE (1ull << 62)
 #define MENVCFG_STCE  (1ull << 63)
@@ -190,7 +197,8 @@ bool riscv_csr_may(unsigned number, uint32_t mode_key, const RiscvCpu *cpu);
 bool riscv_csr_is_read_only(unsigned number);
 uint64_t riscv_csr_read(const RiscvFrame *r, unsigned number, uint64_t insns);
 void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns);
-const char *riscv_csr_name(unsigned number); /* in assembly text; NULL if it has none */
+uint64_t riscv_envcfg_cbo(const RiscvCpu *cpu); /* those of ENVCFG_CBO that it has */
+const char *riscv_csr_name(unsigned number);    /* in assembly text; NULL if it has none */
 
 /* ---- state.c ---- */
 void riscv_reset(Frame *f, const GuestReset *how);

@@ -22,6 +22,7 @@ void riscv_reset(Frame *f, const GuestReset *how)
         r->medeleg = ~0ull;
         r->mcounteren = r->scounteren = 7;
         r->menvcfg |= r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0;
+        r->menvcfg |= riscv_envcfg_cbo(&r->cpu);
         r->menvcfg |= r->cpu.has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0;
     }
     if (how->arg) { /* the boot convention of SBI and Linux */
@@ -32,17 +33,25 @@ void riscv_reset(Frame *f, const GuestReset *how)
     f->resv_size = 0;
 }
 
+/* Which of ENVCFG_CBO are on: all in M-mode, those of menvcfg in S-mode, those of both in U-mode. */
+static uint32_t cbo_key(const RiscvFrame *r)
+{
+    uint64_t m = r->priv == PRIV_M ? ENVCFG_CBO : r->menvcfg, s = r->priv == PRIV_U ? r->senvcfg : ENVCFG_CBO;
+    return (m & ENVCFG_CBIE && s & ENVCFG_CBIE ? KEY_CBI : 0) | (m & s & ENVCFG_CBCFE ? KEY_CBCF : 0) |
+           (m & s & ENVCFG_CBZE ? KEY_CBZ : 0);
+}
+
 uint32_t riscv_mode_key(const Frame *f)
 {
     const RiscvFrame *r = CRISCV(f);
     uint64_t counters = r->priv == PRIV_M ? 7 : r->priv == PRIV_S ? r->mcounteren : r->mcounteren & r->scounteren;
     bool is_flat = (r->priv == PRIV_M || SATP_MODE(r->satp) == SATP_BARE) && riscv_pmp_ignores_fetches(r);
     bool has_stimecmp = r->priv == PRIV_M || (r->mcounteren & 2 && r->menvcfg & MENVCFG_STCE);
-    return (uint32_t)(r->priv | (r->is_virt ? KEY_VIRT : 0) | (r->mstatus & MSTATUS_TVM ? KEY_TVM : 0) |
-                      (r->mstatus & MSTATUS_TW ? KEY_TW : 0) | (r->mstatus & MSTATUS_TSR ? KEY_TSR : 0) |
-                      (counters & 1 ? KEY_CYCLE : 0) | (counters & 2 ? KEY_TIME : 0) |
-                      (counters & 4 ? KEY_INSTRET : 0) | (has_stimecmp ? KEY_STIMECMP : 0) | (is_flat ? KEY_FLAT : 0) |
-                      riscv_fp_key(r));
+    return cbo_key(r) | (uint32_t)(r->priv | (r->is_virt ? KEY_VIRT : 0) | (r->mstatus & MSTATUS_TVM ? KEY_TVM : 0) |
+                                   (r->mstatus & MSTATUS_TW ? KEY_TW : 0) | (r->mstatus & MSTATUS_TSR ? KEY_TSR : 0) |
+                                   (counters & 1 ? KEY_CYCLE : 0) | (counters & 2 ? KEY_TIME : 0) |
+                                   (counters & 4 ? KEY_INSTRET : 0) | (has_stimecmp ? KEY_STIMECMP : 0) |
+                                   (is_flat ? KEY_FLAT : 0) | riscv_fp_key(r));
 }
 
 bool riscv_fetch_is_flat(uint32_t mode_key)

@@ -24,8 +24,8 @@ TEST(riscv64_state, reset_is_m_mode_or_the_s_mode_of_a_hypervisor)
     rig_open(&g, true, NULL);
     CHECK_INT(g.r.priv, PRIV_S);
     CHECK_INT(riscv_csr_read(&g.r, 0x100, 0), MSTATUS_UXL);
-    CHECK_INT(g.r.menvcfg,
-              MENVCFG_ADUE | MENVCFG_STCE | MENVCFG_PBMTE); /* or what the device tree says could not be used */
+    CHECK_INT(g.r.menvcfg, MENVCFG_ADUE | MENVCFG_STCE | MENVCFG_PBMTE |
+                               ENVCFG_CBO); /* or what the device tree says could not be used */
     RiscvCpu cpu = g.r.cpu;
     guest_riscv64.reset(&g.r.f, &(GuestReset){.hw_id = 3, .entry = 1, .arg = 0x8000, .cpu = &cpu});
     CHECK_INT(g.r.x[10], 3);

@@ -69,6 +69,8 @@ static void put(Rig *g, Slot s, uint64_t value)
     }
 }
 
+enum { LG2_8 = 3 };
+
 static bool access_ok(Rig *g, const IrOp *o, uint64_t gva, Access acc)
 {
     unsigned size = MEM_SIZE(o->aux);
@@ -100,7 +102,33 @@ static void store(Rig *g, const IrOp *o, uint64_t gva, uint64_t value)
     g->stores++;
 }
 
-/* Of the atomics swap and add stand for all: what differs is the engine's. */
+bool mmu_cas16(Frame *f, uint64_t gva, uint64_t old[2], const uint64_t now[2])
+{
+    Rig *g = (Rig *)f;
+    uint64_t found[2];
+    IrOp o = {.aux = LG2_8 | MEM_ALIGNED};
+    if (gva & 15) {
+        guest_riscv64.mmu.align_fault(f, gva, ACC_WRITE, REGIME_M, &f->trap);
+        g->left = RIG_TRAP;
+    }
+    if (g->left == RIG_TRAP || !access_ok(g, &o, gva, ACC_WRITE)) {
+        f->event = EVENT_TRAP;
+        return false;
+    }
+    memcpy(found, g->mem + (gva - RIG_BASE), sizeof found);
+    bool is_same = !memcmp(found, old, sizeof found);
+    memcpy(g->mem + (gva - RIG_BASE), is_same ? now : found, sizeof found);
+    memcpy(old, found, sizeof found);
+    return true;
+}
+
+bool mmu_probe(Frame *f, uint64_t gva, Access acc)
+{
+    f->event = access_ok((Rig *)f, &(IrOp){0}, gva, acc) ? 0 : EVENT_TRAP;
+    return !f->event;
+}
+
+/* Of the atomics swap, add and cas stand for all: what differs is the engine's. */
 static bool memory_op(Rig *g, const IrOp *o)
 {
     uint64_t gva = get(g, o->a) + (uint64_t)o->imm, b = get(g, o->b);
@@ -113,6 +141,8 @@ static bool memory_op(Rig *g, const IrOp *o)
         store(g, o, gva, b);
     } else if (o->op == IR_amo_add) {
         store(g, o, gva, old + b);
+    } else if (o->op == IR_amo_cas && !((old ^ b) << (64 - 8 * MEM_SIZE(o->aux)))) {
+        store(g, o, gva, get(g, o->c));
     }
     if (o->op != IR_st) {
         put(g, o->d, old);
@@ -133,9 +163,14 @@ static bool evaluate(Rig *g, const IrOp *o)
     case CLASS_STORE:
     case CLASS_ATOMIC:
         return memory_op(g, o);
-    case CLASS_CALL:
-        put(g, o->d, guest_riscv64.ir.helpers[o->aux].fn(f, a, b, c, o->imm));
-        return true;
+    case CLASS_CALL: {
+        f->event = 0;
+        uint64_t value = guest_riscv64.ir.helpers[o->aux].fn(f, a, b, c, o->imm);
+        if (!f->event) {
+            put(g, o->d, value);
+        }
+        return !f->event;
+    }
     case CLASS_SIDE_EXIT:
         g->left = RIG_JUMP;
         f->pc = (uint64_t)o->imm;
