@@ -23,7 +23,7 @@ TEST(riscv64_cpu, extensions_and_features_are_on_or_off)
 TEST(riscv64_cpu, its_isa_string_says_what_it_has)
 {
     static const char *const rows[][2] = {
-        {"rv64imac", "rv64imac_zicsr_zifencei_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
+        {"rv64imac", "rv64imach_zicsr_zifencei_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
         {"rv64iac,sstc=off,pmp=off,sv39=off", "rv64iac_zicsr_zifencei_svadu_svinval"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         RiscvCpu cpu;
@@ -47,6 +47,18 @@ TEST(riscv64_cpu, the_device_tree_names_its_largest_mode_of_translation)
         CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
         CHECK_STR(guest_riscv64.fdt_mmu(&cpu), rows[i][1]);
     }
+}
+
+TEST(riscv64_cpu, a_guest_of_a_hypervisor_has_no_hypervisor_extension)
+{
+    RiscvCpu cpu;
+    char text[64];
+    CHECK_INT(guest_riscv64.cpu_parse("rv64imach,sstc=on", &cpu, NULL), 0);
+    CHECK(cpu.has[NEED_H] && cpu.has[NEED_HSstc]);
+    guest_riscv64.cpu_virt(&cpu);
+    CHECK(!cpu.has[NEED_H] && !cpu.has[NEED_HSstc] && cpu.has[NEED_Sstc]);
+    guest_riscv64.isa_string(&cpu, text, 9);
+    CHECK_STR(text, "rv64imac");
 }
 
 TEST(riscv64_cpu, what_is_not_known_is_named)

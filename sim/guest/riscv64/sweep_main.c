@@ -65,6 +65,10 @@ int main(void)
         line(csr << 20 | 2 << 12 | 10 << 7 | 0x73, 4);
         line(csr << 20 | 11 << 15 | 1 << 12 | 10 << 7 | 0x73, 4);
     }
+    static const uint8_t fences[] = {0x09, 0x0b, 0x11, 0x13, 0x31, 0x33}; /* sfence.vma and its kin, by funct7 */
+    for (size_t i = 0; i < sizeof fences; i++) {
+        special((uint32_t)fences[i] << 25 | 0x73);
+    }
     for (uint32_t i = 0; i < 0x2000; i++) { /* what stands alone: ecall and its kin, fences */
         line(i << 20 | 0x73, 4);
         line(i << 20 | 0x0f, 4);

@@ -26,7 +26,8 @@ static uint32_t random_word(uint64_t *s)
         INSN_SFENCE_VMA, INSN_FENCE_I, 0x8330000f, 0x0100000f, 0x16b50073 /* sinval.vma and its fences */,
         0x18000073,      0x18100073};
     uint32_t w = (uint32_t)x | 3;
-    switch (x >> 32 & 7) {
+    static const uint8_t hlv_rs2[] = {0, 1, 3, 0};
+    switch (x >> 32 & 15) {
     case 0:
         return alone[(x >> 36) % ARRAY_LEN(alone)];
     case 1:
@@ -34,7 +35,15 @@ static uint32_t random_word(uint64_t *s)
     case 2:
         return (w & 0xf9ff8f80) | AMO | (w & 1 ? 2u : 3u) << 12;
     case 3:
+    case 8:
+    case 9:
         return w & 0xbfffffff & ~0x3e000000u; /* funct7 of 0 and 1 */
+    case 10:                                  /* the hypervisor's: accesses, fences */
+        return (w & 0x0e0f8f80) | 0x60004073 | (uint32_t)hlv_rs2[x >> 36 & 3] << 20;
+    case 11:
+        return (w & 0x0ff8000) | 0x22000073 | (w & 0x44000000);
+    case 12:
+        return (w & 0x0fff8000) | 0x60004073;
     default:
         return w;
     }
@@ -52,6 +61,8 @@ TEST(riscv64_translate, every_row_gives_sound_blocks_in_every_mode)
             rig_mode(&g, g.r.is_virt ? next_random(&seed) & 1 : (unsigned[]){0, 1, 3}[next_random(&seed) % 3]);
             riscv_csr_write(&g.r, 0x300, next_random(&seed), 0);
             g.r.mcounteren = g.r.scounteren = next_random(&seed) & 7;
+            g.r.v = !g.r.is_virt && g.r.priv != PRIV_M && next_random(&seed) & 1;
+            g.r.hstatus = next_random(&seed) & HSTATUS_WRITABLE;
         }
         g.left = RIG_NEXT;
         unsigned row = rig_translate(&g, i < 0x10000 ? i : random_word(&seed));
