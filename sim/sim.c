@@ -132,6 +132,9 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
         mem_free(cpu);
         return rc;
     }
+    if (cfg->is_virt && isa->cpu_virt) {
+        isa->cpu_virt(cpu);
+    }
     Sim *s = x_alloc(sizeof *s);
     s->cfg = *cfg;
     s->cfg.guest = isa->name;

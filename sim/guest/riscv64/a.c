@@ -84,5 +84,8 @@ uint64_t riscv_help_amocas_q(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64
 TrResult rv64_tr_wrs_nto(Translate *t, const Rv64Args *a)
 {
     (void)a;
-    return KEY_PRIV(t->mode_key) != PRIV_M && t->mode_key & KEY_TW ? riscv_illegal(t) : TR_NEXT;
+    if (KEY_PRIV(t->mode_key) != PRIV_M && t->mode_key & KEY_TW) {
+        return riscv_illegal(t);
+    }
+    return t->mode_key & KEY_V && t->mode_key & KEY_VTW ? riscv_denied(t) : TR_NEXT; /* Priv 15.2.1 */
 }

@@ -19,8 +19,8 @@ uint64_t riscv_help_cbo(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t im
 
 static TrResult check(Translate *t, const Rv64Args *a, uint32_t key, bool is_zero)
 {
-    if (!(t->mode_key & key)) {
-        return riscv_illegal(t);
+    if (!(t->mode_key & key)) { /* a guest that the levels above its hypervisor would let: Priv 15.2.5 */
+        return t->mode_key & key << KEY_CB_HS_SHIFT ? riscv_denied(t) : riscv_illegal(t);
     }
     ir_call(t->ir, HELP_cbo, IR_ZERO, riscv_x((unsigned)a->rs1), IR_ZERO, IR_ZERO, is_zero);
     return TR_NEXT;

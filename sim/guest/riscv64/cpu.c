@@ -127,6 +127,18 @@ static bool is_wished(const Feature *x, Said said)
     return said == UNSAID ? x->kind != LETTER : said == ON;
 }
 
+/* Labels that are no features, from those that are. */
+static void rows_settle(RiscvCpu *cpu)
+{
+#define FEATURE(id, text, kind, requires)
+#define HAS(id)           cpu->has[NEED_##id]
+#define ROWS(label, has_) cpu->has[NEED_##label] = (has_);
+#include "sim/guest/riscv64/features.def"
+#undef FEATURE
+#undef HAS
+#undef ROWS
+}
+
 /* What lacks something that it requires is off; each round may take away what others require. */
 static int settle(const Wishes *w, RiscvCpu *cpu, Err *err)
 {
@@ -147,13 +159,7 @@ static int settle(const Wishes *w, RiscvCpu *cpu, Err *err)
             cpu->has[x->id] = is_done = false;
         }
     }
-#define FEATURE(id, text, kind, requires)
-#define HAS(id)           cpu->has[NEED_##id]
-#define ROWS(label, has_) cpu->has[NEED_##label] = (has_);
-#include "sim/guest/riscv64/features.def"
-#undef FEATURE
-#undef HAS
-#undef ROWS
+    rows_settle(cpu);
     return 0;
 }
 
@@ -184,6 +190,14 @@ int riscv_cpu_parse(const char *text, void *cpu, Err *err)
         memcpy(cpu, &out, sizeof out);
     }
     return rc;
+}
+
+/* The hypervisor level is the one that runs the guest. */
+void riscv_cpu_virt(void *cpu)
+{
+    RiscvCpu *c = cpu;
+    c->has[NEED_H] = false;
+    rows_settle(c);
 }
 
 void riscv_isa_string(const void *cpu, char *text, size_t size)

@@ -34,7 +34,7 @@ TEST(riscv64_cpu, what_lacks_what_it_requires_is_off)
 TEST(riscv64_cpu, its_isa_string_says_what_it_has)
 {
     static const char *const rows[][2] = {
-        {"rv64imac", "rv64imac_zicbom_zicbop_zicboz_zicntr_zicond_zicsr_zifencei_zihintntl_"
+        {"rv64imac", "rv64imach_zicbom_zicbop_zicboz_zicntr_zicond_zicsr_zifencei_zihintntl_"
                      "zihintpause_zimop_zabha_zacas_zawrs_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
                      "zbs_zknd_zkne_zknh_zksed_zksh_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
         {"rv64iac,zimop=off,zba=off,zbb=off,zknd=off,zksh=off,sstc=off,pmp=off,sv39=off",
@@ -63,6 +63,18 @@ TEST(riscv64_cpu, the_device_tree_names_its_largest_mode_of_translation)
         CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
         CHECK_STR(guest_riscv64.fdt_mmu(&cpu), rows[i][1]);
     }
+}
+
+TEST(riscv64_cpu, a_guest_of_a_hypervisor_has_no_hypervisor_extension)
+{
+    RiscvCpu cpu;
+    char text[64];
+    CHECK_INT(guest_riscv64.cpu_parse("rv64imach,sstc=on", &cpu, NULL), 0);
+    CHECK(cpu.has[NEED_H] && cpu.has[NEED_HSstc]);
+    guest_riscv64.cpu_virt(&cpu);
+    CHECK(!cpu.has[NEED_H] && !cpu.has[NEED_HSstc] && cpu.has[NEED_Sstc]);
+    guest_riscv64.isa_string(&cpu, text, 9);
+    CHECK_STR(text, "rv64imac");
 }
 
 TEST(riscv64_cpu, what_is_not_known_is_named)

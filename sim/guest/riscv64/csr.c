@@ -8,6 +8,7 @@ static uint64_t warl_mstatus(const RiscvFrame *r, uint64_t old, uint64_t value)
 {
     value &= r->cpu.has[NEED_F] ? ~MSTATUS_SD : ~(MSTATUS_SD | MSTATUS_FS); /* Priv 3.1.6.6 */
     value |= (value & MSTATUS_FS) == MSTATUS_FS ? MSTATUS_SD : 0;
+    value &= r->cpu.has[NEED_H] ? ~0ull : ~(MSTATUS_GVA | MSTATUS_MPV);
     if ((value & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT == 2) { /* no such privilege: MPP stays */
         value = (value & ~MSTATUS_MPP) | (old & MSTATUS_MPP);
     }
@@ -24,6 +25,19 @@ static uint64_t warl_envcfg(const RiscvFrame *r, uint64_t old, uint64_t value)
     value &= ~ENVCFG_CBO | riscv_envcfg_cbo(&r->cpu);
     bool is_reserved = (value & ENVCFG_CBIE) == (2ull << 4);
     return is_reserved ? (value & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : value;
+}
+
+static uint64_t warl_medeleg(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    (void)old;
+    const uint64_t of_guests = 0xf00400; /* calls of VS-mode, virtual instructions, guest-page faults (Priv 15.4.2) */
+    return r->cpu.has[NEED_H] ? value : value & ~of_guests;
+}
+
+static uint64_t warl_mie(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    (void)old;
+    return r->cpu.has[NEED_H] ? value : value & ~IRQ_VS;
 }
 
 /* ---- made from other state ---- */
@@ -64,6 +78,14 @@ static uint64_t read_frm(const RiscvFrame *r, unsigned number, uint64_t insns)
 static void write_frm(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
 {
     write_fcsr(r, number, (riscv_fcsr(r) & FCSR_FLAGS) | value << FCSR_FRM_SHIFT, insns);
+}
+
+static uint64_t read_zero(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)r;
+    (void)number;
+    (void)insns;
+    return 0;
 }
 
 static uint64_t read_cycle(const RiscvFrame *r, unsigned number, uint64_t insns)
@@ -109,21 +131,22 @@ static uint64_t read_time(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
     (void)insns;
-    return riscv_time(r);
+    return riscv_time(r) + (r->v ? r->htimedelta : 0); /* Priv 15.2.7 */
 }
 
 static uint64_t read_sie(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
     (void)insns;
-    return r->mie & r->mideleg; /* Priv 12.1.3: what is not delegated reads as 0 */
+    return r->mie & r->mideleg & ~IRQ_VS; /* Priv 12.1.3: what is not delegated reads as 0 */
 }
 
 static void write_sie(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
 {
     (void)number;
     (void)insns;
-    r->mie = (r->mie & ~r->mideleg) | (value & r->mideleg);
+    uint64_t mask = r->mideleg & ~IRQ_VS;
+    r->mie = (r->mie & ~mask) | (value & mask);
 }
 
 static uint64_t read_mip(const RiscvFrame *r, unsigned number, uint64_t insns)
@@ -137,17 +160,25 @@ static uint64_t read_sip(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
     (void)insns;
-    return riscv_mip(r) & r->mideleg;
+    return riscv_mip(r) & r->mideleg & ~IRQ_VS;
 }
 
 /* Priv 3.1.9: M-mode may set the supervisor bits, but not STIP when it belongs to stimecmp; SEIP there is the part that
- * software holds. S-mode may set SSIP only (Priv 12.1.3). */
+ * software holds. S-mode may set SSIP only (Priv 12.1.3). VSSIP is hvip's (Priv 15.2.3). */
+static void set_vssip(RiscvFrame *r, bool is_set)
+{
+    if (r->cpu.has[NEED_H]) {
+        r->hvip = (r->hvip & ~IRQ_VSSI) | (is_set ? IRQ_VSSI : 0);
+    }
+}
+
 static void write_mip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
 {
     (void)number;
     (void)insns;
     uint64_t mask = r->menvcfg & MENVCFG_STCE ? IRQ_SSI | IRQ_SEI : IRQ_S;
     r->mip_soft = (r->mip_soft & ~mask) | (value & mask);
+    set_vssip(r, value & IRQ_VSSI);
 }
 
 static void write_sip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
@@ -182,19 +213,117 @@ static uint64_t read_satp(const RiscvFrame *r, unsigned number, uint64_t insns)
 
 /* Priv 12.1.11: a write with an unsupported MODE has no effect at all; another MODE takes effect without a fence, but the tags
  * of the TLB know the ASID only. */
+static void set_atp(RiscvFrame *r, uint64_t *atp, uint64_t value)
+{
+    if (SATP_MODE(value) != SATP_MODE(*atp)) {
+        exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    }
+    *atp = value;
+}
+
 static void write_satp(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
 {
     (void)number;
     (void)insns;
-    if (!riscv_has_satp_mode(&r->cpu, SATP_MODE(value))) {
-        return;
+    if (riscv_has_satp_mode(&r->cpu, SATP_MODE(value))) {
+        set_atp(r, &r->satp, value);
     }
-    if (SATP_MODE(value) != SATP_MODE(r->satp)) {
-        exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
-    }
-    r->satp = value;
 }
 
+/* ---- of the hypervisor extension (Priv 15.2) ---- */
+#define READ(name, value)                                                                                              \
+    static uint64_t read_##name(const RiscvFrame *r, unsigned number, uint64_t insns)                                  \
+    {                                                                                                                  \
+        (void)number;                                                                                                  \
+        (void)insns;                                                                                                   \
+        return value;                                                                                                  \
+    }
+READ(hie, r->mie &IRQ_VS)
+READ(hip, riscv_mip(r) & IRQ_VS)
+READ(vsie, (r->mie & r->hideleg) >> 1) /* what is not delegated reads as 0; one lower than in hie (15.2.13) */
+READ(vsip, (riscv_mip(r) & r->hideleg) >> 1)
+READ(vsatp, r->vsatp)
+READ(hgatp, r->hgatp)
+READ(vstimecmp, r->vstimecmp)
+READ(htimedelta, r->htimedelta)
+READ(henvcfg, r->henvcfg)
+#undef READ
+
+static void write_hie(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    r->mie = (r->mie & ~IRQ_VS) | (value & IRQ_VS);
+}
+
+static void write_vsie(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    r->mie = (r->mie & ~r->hideleg) | (value << 1 & r->hideleg);
+}
+
+static void write_hip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    set_vssip(r, value & IRQ_VSSI); /* the others are hvip's, or of their sources */
+}
+
+static void write_vsip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    if (r->hideleg & IRQ_VSSI) {
+        set_vssip(r, value & IRQ_SSI);
+    }
+}
+
+static void write_vsatp(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    if (riscv_has_satp_mode(&r->cpu, SATP_MODE(value))) {
+        set_atp(r, &r->vsatp, value);
+    }
+}
+
+/* Priv 15.2.10: of a MODE that is not there only the MODE is ignored. The root is aligned to 16 KiB. */
+static void write_hgatp(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    uint64_t mode = SATP_MODE(riscv_has_satp_mode(&r->cpu, SATP_MODE(value)) ? value : r->hgatp);
+    set_atp(r, &r->hgatp, mode << 60 | HGATP_VMID(value) << 44 | (SATP_PPN(value) & ~3ull));
+}
+
+static void write_vstimecmp(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    r->vstimecmp = value;
+    riscv_time_check(r);
+}
+
+static void write_htimedelta(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    r->htimedelta = value;
+    riscv_time_check(r);
+}
+
+/* Priv 15.2.5: what menvcfg has not is read-only 0 here. */
+static void write_henvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    (void)number;
+    (void)insns;
+    uint64_t mask = MENVCFG_FIOM | ENVCFG_CBO | (r->menvcfg & (MENVCFG_STCE | MENVCFG_ADUE | MENVCFG_PBMTE));
+    r->henvcfg = warl_envcfg(r, r->henvcfg, value & mask);
+    riscv_time_check(r);
+}
+
+/* ---- the environment of lower levels ---- */
 static uint64_t read_menvcfg(const RiscvFrame *r, unsigned number, uint64_t insns)
 {
     (void)number;
@@ -210,7 +339,7 @@ static void write_menvcfg(RiscvFrame *r, unsigned number, uint64_t value, uint64
     uint64_t mask = MENVCFG_FIOM | ENVCFG_CBO | (has[NEED_Sstc] ? MENVCFG_STCE : 0) |
                     (has[NEED_Svadu] ? MENVCFG_ADUE : 0) | (has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0);
     r->menvcfg = warl_envcfg(r, r->menvcfg, value & mask);
-    riscv_time_check(r);
+    write_henvcfg(r, number, r->henvcfg, insns);
 }
 
 static uint64_t read_mseccfg(const RiscvFrame *r, unsigned number, uint64_t insns)
@@ -341,17 +470,63 @@ static bool is_enabled(unsigned number, uint32_t key)
         return key & KEY_INSTRET;
     case 0x14d:
         return key & KEY_STIMECMP;
+    case 0x24d:
+        return key & KEY_STIMECMP;
     case 0x180:
+        return KEY_PRIV(key) != PRIV_S || !(key & KEY_TVM);
+    case 0x680: /* Priv 15.2.10 */
         return KEY_PRIV(key) != PRIV_S || !(key & KEY_TVM);
     default: /* the enables of hpmcounters are read-only 0 */
         return number < 0xc03 || number > 0xc1f || KEY_PRIV(key) == PRIV_M;
     }
 }
 
-bool riscv_csr_may(unsigned number, uint32_t key, const RiscvCpu *cpu)
+/* Bits 9:8 of a number: 2 is HS-mode, and M-mode. */
+static bool is_reachable(unsigned number, uint32_t key)
+{
+    enum { HYPERVISOR = 2 };
+    unsigned level = number >> 8 & 3;
+    bool is_high = KEY_PRIV(key) == PRIV_M || (KEY_PRIV(key) == PRIV_S && !(key & KEY_V));
+    return (level == HYPERVISOR ? is_high : KEY_PRIV(key) >= level) && is_enabled(number, key);
+}
+
+/* The mode key of HS-mode on the same hart, with mstatus.TVM 0 (Priv 15.6.1). */
+static uint32_t key_of_hs(uint32_t key)
+{
+    uint32_t open = key >> KEY_HS_SHIFT & KEY_OPEN;
+    return (key & ~(uint32_t)(3 | KEY_V | KEY_TVM | KEY_OPEN)) | open | PRIV_S;
+}
+
+CsrAccess riscv_csr_access(unsigned number, bool is_write, uint32_t key, const RiscvCpu *cpu)
 {
     const Csr *c = riscv_csr(number);
-    return c && cpu->has[c->need] && KEY_PRIV(key) >= (number >> 8 & 3) && is_enabled(number, key);
+    if (!c || !cpu->has[c->need] || (is_write && riscv_csr_is_read_only(number))) {
+        return CSR_ILLEGAL;
+    }
+    if (is_reachable(number, key)) {
+        return CSR_MAY;
+    }
+    return key & KEY_V && is_reachable(number, key_of_hs(key)) ? CSR_VIRTUAL : CSR_ILLEGAL;
+}
+
+unsigned riscv_csr_meant(unsigned number, uint32_t key)
+{
+    enum { TO_VS = 0x100 };
+    switch (key & KEY_V ? number : 0) {
+    case 0x100: /* sstatus */
+    case 0x104: /* sie */
+    case 0x105: /* stvec */
+    case 0x140: /* sscratch */
+    case 0x141: /* sepc */
+    case 0x142: /* scause */
+    case 0x143: /* stval */
+    case 0x144: /* sip */
+    case 0x14d: /* stimecmp */
+    case 0x180: /* satp */
+        return number + TO_VS;
+    default:
+        return number;
+    }
 }
 
 static uint64_t slot_get(const RiscvFrame *r, Slot at)
@@ -426,7 +601,7 @@ uint64_t riscv_help_csr_write(Frame *f, uint64_t a, uint64_t b, uint64_t c, int6
 /* Of mip, a set or clear works on what software wrote and not on what lines show (Priv 3.1.9). */
 static uint64_t modified(const RiscvFrame *r, unsigned number, uint64_t old)
 {
-    return number == 0x344 ? r->mip_soft : old;
+    return number == 0x344 ? r->mip_soft | (r->hvip & IRQ_VSSI) : old;
 }
 
 uint64_t riscv_help_csr_set(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)

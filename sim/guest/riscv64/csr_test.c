@@ -155,7 +155,7 @@ TEST(riscv64_csr, another_mode_of_satp_needs_no_fence)
 TEST(riscv64_csr, sie_and_sip_show_what_is_delegated_only)
 {
     static Rig g;
-    rig_open(&g, false, NULL);
+    rig_open(&g, false, "rv64imac,h=off");
     CHECK_INT(after(&g, MIE, ~0ull), IRQ_ALL);
     CHECK_INT(riscv_csr_read(&g.r, SIE, 0), 0);
     CHECK_INT(after(&g, MIDELEG, ~0ull), IRQ_S);
@@ -202,5 +202,8 @@ TEST(riscv64_csr, constants_ignore_writes_and_vectors_have_two_modes)
     CHECK_INT(after(&g, MISA, 0), riscv_csr_read(&g.r, MISA, 0));
     CHECK(riscv_csr_read(&g.r, MISA, 0) != 0);
     CHECK_INT(after(&g, MTVEC, 0x1003), 0x1001);
-    CHECK_INT(after(&g, MEDELEG, ~0ull), 0xb3ff); /* not ecall from M-mode */
+    CHECK_INT(after(&g, MEDELEG, ~0ull), 0xf0b7ff); /* not ecall from M-mode */
+    rig_open(&g, false, "rv64imac,h=off");
+    CHECK_INT(after(&g, MEDELEG, ~0ull), 0xb3ff);
+    CHECK_INT(after(&g, MSTATUS, ~0ull) & (MSTATUS_GVA | MSTATUS_MPV), 0);
 }

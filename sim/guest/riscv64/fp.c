@@ -11,6 +11,11 @@
 uint32_t riscv_fp_key(const RiscvFrame *r)
 {
     uint64_t fs = r->mstatus & MSTATUS_FS;
+    if (r->v) { /* Priv 15.2.11: both count */
+        uint64_t vs = r->vsstatus & MSTATUS_FS;
+        fs = fs && vs ? fs & vs : 0;
+        fs = fs || !vs || !(r->mstatus & MSTATUS_FS) ? fs : 1ull << 13;
+    }
     return fs ? KEY_FP | (fs == MSTATUS_FS ? KEY_FP_DIRTY : 0) | (uint32_t)r->frm << KEY_FRM_SHIFT : 0;
 }
 
@@ -28,6 +33,7 @@ void riscv_fcsr_set(RiscvFrame *r, uint64_t value)
 void riscv_fp_mark_dirty(RiscvFrame *r)
 {
     r->mstatus |= MSTATUS_FS | MSTATUS_SD;
+    r->vsstatus |= r->v ? MSTATUS_FS | MSTATUS_SD : 0;
 }
 
 /* ---- what all instructions share ---- */
@@ -43,6 +49,9 @@ static TrResult changed(Translate *t)
         return TR_NEXT;
     }
     ir_opi(t->ir, IR_or_i, SLOT_OF(mstatus), SLOT_OF(mstatus), (int64_t)(MSTATUS_FS | MSTATUS_SD));
+    if (t->mode_key & KEY_V) {
+        ir_opi(t->ir, IR_or_i, SLOT_OF(vsstatus), SLOT_OF(vsstatus), (int64_t)(MSTATUS_FS | MSTATUS_SD));
+    }
     return riscv_sync(t);
 }
 

@@ -88,6 +88,7 @@ const GuestIsa guest_riscv64 = {
     .nrows = RV64_ROW_COUNT,
     .cpu_bytes = sizeof(RiscvCpu),
     .cpu_parse = riscv_cpu_parse,
+    .cpu_virt = riscv_cpu_virt,
     .reset = riscv_reset,
     .mode_key = riscv_mode_key,
     .context = riscv_context,

@@ -63,21 +63,21 @@ static TrResult read_only(Translate *t, unsigned number, const Csr *c, int32_t r
     return TR_NEXT;
 }
 
-static TrResult change_csr(Translate *t, const Rv64Args *a, CsrChange change, Slot value)
+static TrResult change_csr(Translate *t, unsigned number, int32_t rd, CsrChange change, Slot value)
 {
     static const uint16_t helper[] = {
         [CSR_WRITE] = HELP_csr_write, [CSR_SET] = HELP_csr_set, [CSR_CLEAR] = HELP_csr_clear};
-    const Csr *c = riscv_csr((unsigned)a->csr);
+    const Csr *c = riscv_csr(number);
     if (c->when == WHEN_FIXED) {
-        return read_only(t, (unsigned)a->csr, c, a->rd);
+        return read_only(t, number, c, rd);
     }
-    Slot d = a->rd ? riscv_x((unsigned)a->rd) : ir_temp(t->ir);
+    Slot d = rd ? riscv_x((unsigned)rd) : ir_temp(t->ir);
     if (c->when != WHEN_PLAIN) {
-        ir_call(t->ir, helper[change], d, value, IR_ZERO, IR_ZERO, a->csr);
+        ir_call(t->ir, helper[change], d, value, IR_ZERO, IR_ZERO, number);
         return riscv_sync(t);
     }
     if (d != value) {
-        if (a->rd) {
+        if (rd) {
             read_plain(t, c, d);
         }
         change_plain(t, c, change, value);
@@ -93,11 +93,12 @@ static TrResult change_csr(Translate *t, const Rv64Args *a, CsrChange change, Sl
 /* is_write: csrrs and csrrc of x0 or 0 only read, and may name a read-only CSR (Unpriv 6.1). */
 static TrResult csr(Translate *t, const Rv64Args *a, CsrChange change, bool is_write, Slot value)
 {
-    unsigned number = (unsigned)a->csr;
-    if (!riscv_csr_may(number, t->mode_key, t->cpu) || (is_write && riscv_csr_is_read_only(number))) {
-        return riscv_illegal(t);
+    CsrAccess access = riscv_csr_access((unsigned)a->csr, is_write, t->mode_key, t->cpu);
+    if (access != CSR_MAY) {
+        return access == CSR_VIRTUAL ? riscv_denied(t) : riscv_illegal(t);
     }
-    return is_write ? change_csr(t, a, change, value) : read_only(t, number, riscv_csr(number), a->rd);
+    unsigned number = riscv_csr_meant((unsigned)a->csr, t->mode_key);
+    return is_write ? change_csr(t, number, a->rd, change, value) : read_only(t, number, riscv_csr(number), a->rd);
 }
 
 static Slot immediate(Translate *t, const Rv64Args *a)
@@ -153,7 +154,8 @@ TrResult rv64_tr_ecall(Translate *t, const Rv64Args *a)
     if (t->mode_key & KEY_VIRT && priv == PRIV_S) { /* SBI: to the level that is absent */
         return stop(t, STOP_HYPERCALL);
     }
-    ir_emit(t->ir, &(IrOp){.op = IR_trap, .imm = CAUSE_ECALL_U + priv});
+    bool is_vs = t->mode_key & KEY_V && priv == PRIV_S;
+    ir_emit(t->ir, &(IrOp){.op = IR_trap, .imm = is_vs ? CAUSE_ECALL_VS : CAUSE_ECALL_U + priv});
     return TR_END;
 }
 
@@ -178,7 +180,7 @@ static TrResult xret(Translate *t, uint16_t helper)
 TrResult rv64_tr_mret(Translate *t, const Rv64Args *a)
 {
     (void)a;
-    return KEY_PRIV(t->mode_key) == PRIV_M ? xret(t, HELP_mret) : riscv_illegal(t);
+    return KEY_PRIV(t->mode_key) == PRIV_M ? xret(t, HELP_mret) : riscv_illegal(t); /* with V too */
 }
 
 TrResult rv64_tr_sret(Translate *t, const Rv64Args *a)
@@ -186,20 +188,24 @@ TrResult rv64_tr_sret(Translate *t, const Rv64Args *a)
     (void)a;
     unsigned priv = KEY_PRIV(t->mode_key);
     bool is_legal = priv == PRIV_M || (priv == PRIV_S && !(t->mode_key & KEY_TSR));
-    return is_legal ? xret(t, HELP_sret) : riscv_illegal(t);
+    return is_legal ? xret(t, HELP_sret) : riscv_denied(t);
 }
 
-/* Priv 3.3.3 and 3.1.6.5: below M-mode TW makes it illegal, and U-mode may not wait as there is an S-mode. */
+/* Priv 3.3.3 and 3.1.6.5: below M-mode TW makes it illegal, and U-mode may not wait as there is an S-mode. With V and without
+ * TW it is VTW, or VU-mode, that makes it a virtual instruction (15.6.1). */
 TrResult rv64_tr_wfi(Translate *t, const Rv64Args *a)
 {
     (void)a;
     unsigned priv = KEY_PRIV(t->mode_key);
-    bool is_legal = priv == PRIV_M || (priv == PRIV_S && !(t->mode_key & KEY_TW));
-    return is_legal ? stop(t, STOP_WAIT) : riscv_illegal(t);
+    if (t->mode_key & KEY_TW && priv != PRIV_M) {
+        return riscv_illegal(t);
+    }
+    bool is_vtw = t->mode_key & KEY_V && t->mode_key & KEY_VTW;
+    return priv == PRIV_U || is_vtw ? riscv_denied(t) : stop(t, STOP_WAIT);
 }
 
 /* ---- fences of translation and code ---- */
-static Slot or_every(Translate *t, int32_t reg) /* x0 stands for every address or ASID */
+Slot riscv_or_every(Translate *t, int32_t reg)
 {
     if (reg) {
         return riscv_x((unsigned)reg);
@@ -213,9 +219,9 @@ TrResult rv64_tr_sfence_vma(Translate *t, const Rv64Args *a)
 {
     unsigned priv = KEY_PRIV(t->mode_key);
     if (priv == PRIV_U || (priv == PRIV_S && t->mode_key & KEY_TVM)) {
-        return riscv_illegal(t);
+        return riscv_denied(t);
     }
-    Slot address = or_every(t, a->rs1), asid = or_every(t, a->rs2);
+    Slot address = riscv_or_every(t, a->rs1), asid = riscv_or_every(t, a->rs2);
     ir_call(t->ir, HELP_sfence_vma, ir_temp(t->ir), address, asid, IR_ZERO, 0);
     return riscv_sync(t);
 }
@@ -224,7 +230,7 @@ TrResult rv64_tr_sfence_vma(Translate *t, const Rv64Args *a)
 TrResult rv64_tr_inval_fence(Translate *t, const Rv64Args *a)
 {
     (void)a;
-    return KEY_PRIV(t->mode_key) == PRIV_U ? riscv_illegal(t) : TR_NEXT;
+    return KEY_PRIV(t->mode_key) == PRIV_U ? riscv_denied(t) : TR_NEXT;
 }
 
 TrResult rv64_tr_fence_i(Translate *t, const Rv64Args *a)
@@ -238,7 +244,11 @@ uint64_t riscv_help_sfence_vma(Frame *f, uint64_t a, uint64_t b, uint64_t c, int
 {
     (void)c;
     (void)imm;
-    exec_flush_tlb(f, a, b == UINT64_MAX ? b : b & 0xffff);
+    if (RISCV(f)->v) {
+        riscv_flush_guest(f, a, b);
+    } else {
+        exec_flush_tlb(f, a, b == UINT64_MAX ? b : b & 0xffff);
+    }
     return 0;
 }
 

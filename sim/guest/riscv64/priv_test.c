@@ -84,6 +84,7 @@ TEST(riscv64_priv, csrs_are_out_of_reach_below_their_privilege_and_where_there_i
     rig_open(&g, false, NULL);
     CHECK(is_illegal(&g, CSRRS(A0, 0x3a1, 0))); /* odd pmpcfg */
     CHECK(is_illegal(&g, CSRRS(A0, 0x001, 0))); /* fflags: there is no F */
+    rig_open(&g, false, "rv64imac,h=off");
     CHECK(is_illegal(&g, CSRRS(A0, 0x600, 0))); /* hstatus */
     rig_mode(&g, PRIV_S);
     CHECK(is_illegal(&g, CSRRS(A0, MSTATUS, 0)));

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reg.c - registers by id. A set is a write by the most privileged code: bits that are read-only are ignored, and a value that a
  * writable field cannot hold is refused. */
+#include "sim/base/mem.h"
 #include "sim/guest/riscv64/riscv.h"
 
 #include <string.h>
 
 enum { PMPCFG0 = 0x3a0, PMPCFG2 = 0x3a2, PMPADDR0 = 0x3b0, MSECCFG = 0x747 };
 enum { FCSR = 0x003, SSTATUS = 0x100, SIE = 0x104, SIP = 0x144, MIP = 0x344 };
+enum { VSIE = 0x204, VSIP = 0x244, HIE = 0x604, HIP = 0x644 };
 enum { CTL_PC = 0, CTL_PRIV = 1, STATE_IRQ = 1, LINES_BITS = 16 };
+enum { PRIV_V = 4 }; /* of the register priv: V */
 
 static bool has_csr(const RiscvFrame *r, uint64_t number)
 {
@@ -74,7 +77,7 @@ static uint64_t get(const RiscvFrame *r, RegId id)
     case REG_GPR:
         return r->x[i];
     case REG_CTL:
-        return i == CTL_PC ? r->f.pc : r->priv;
+        return i == CTL_PC ? r->f.pc : r->priv | (r->v ? PRIV_V : 0u);
     case REG_SYS:
         return is_pmpaddr(i) ? r->pmpaddr[i - PMPADDR0] : riscv_csr_read(r, (unsigned)i, frame_insns(&r->f));
     case REG_STATE:
@@ -88,6 +91,17 @@ static uint64_t get(const RiscvFrame *r, RegId id)
     return 0;
 }
 
+static void set_priv(RiscvFrame *r, uint64_t value)
+{
+    bool is_v = value & PRIV_V;
+    unsigned priv = value & 3;
+    bool is_there = priv == PRIV_U || priv == PRIV_S || (priv == PRIV_M && !r->is_virt && !is_v);
+    if (is_there && value <= (PRIV_V | 3) && (!is_v || r->cpu.has[NEED_H])) {
+        r->priv = (uint8_t)priv;
+        r->v = is_v;
+    }
+}
+
 static void set(RiscvFrame *r, RegId id, uint64_t value)
 {
     uint64_t i = REG_INDEX(id);
@@ -98,8 +112,8 @@ static void set(RiscvFrame *r, RegId id, uint64_t value)
     case REG_CTL:
         if (i == CTL_PC) {
             r->f.pc = value & ~1ull;
-        } else if (value == PRIV_U || value == PRIV_S || (value == PRIV_M && !r->is_virt)) {
-            r->priv = (uint8_t)value;
+        } else {
+            set_priv(r, value);
         }
         return;
     case REG_SYS:
@@ -148,16 +162,24 @@ int riscv_reg_set(Frame *f, RegId id, const void *bytes, Err *err)
     return 0;
 }
 
-/* What a restore needs: nothing that cannot be written, and no second view of the same bits (mip is one of irq_state, stimecmp
- * and the clock). */
+static bool is_view(uint64_t number)
+{
+    static const uint16_t views[] = {SSTATUS, SIE, SIP, MIP, VSIE, VSIP, HIE, HIP};
+    bool is_one = false;
+    for (size_t i = 0; i < ARRAY_LEN(views); i++) {
+        is_one |= number == views[i];
+    }
+    return is_one;
+}
+
+/* What a restore needs: nothing that cannot be written, and no second view of the same bits (mip is one of irq_state, stimecmp,
+ * hvip, vstimecmp and the clock). */
 static bool is_listed(const RiscvFrame *r, const RegInfo *info)
 {
     if (!info->writable || !has_reg(r, info->id)) {
         return false;
     }
-    uint64_t i = REG_INDEX(info->id);
-    bool is_view = REG_CLASS(info->id) == REG_SYS && (i == SSTATUS || i == SIE || i == SIP || i == MIP);
-    return r->is_virt || !is_view;
+    return r->is_virt || REG_CLASS(info->id) != REG_SYS || !is_view(REG_INDEX(info->id));
 }
 
 size_t riscv_reg_list(const Frame *f, RegId *ids, size_t cap)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { MAX_REGS = 160 };
+enum { MAX_REGS = 200 };
 
 static RegId id_of(const char *name)
 {
@@ -54,12 +54,15 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
         for (unsigned csr = 0; csr < 4096; csr++) {
             if (riscv_csr(csr) && (csr & 0xff8) != 0x3a0) { /* pmpcfg below: it may lock pmpaddr */
                 riscv_csr_write(&a.r, csr,
-                                (seed *= 0x2545f4914f6cdd1dull) & (csr == 0x180 ? 0x80000000ffffffff : ~0ull), 0);
+                                (seed *= 0x2545f4914f6cdd1dull) &
+                                    (csr == 0x180 || csr == 0x280 || csr == 0x680 ? 0x80000000ffffffff : ~0ull),
+                                0);
             }
         }
         riscv_csr_write(&a.r, 0x3a0, 0x9f1f0f, 0);
         guest_riscv64.line(&a.r.f, LINE_EXTERNAL, true);
         a.r.priv = PRIV_U;
+        a.r.v = !is_virt;
         a.r.f.pc = 0x12344;
         RegId ids[MAX_REGS];
         size_t n = guest_riscv64.reg_list(&a.r.f, ids, MAX_REGS);
@@ -73,7 +76,7 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
         }
         if (is_virt) { /* what a guest cannot see is not restored, as it cannot have changed it */
 #define CSR(name, number, need, when, field, writable, warl)                                                           \
-    if (((number) >> 8 & 3) == PRIV_M) {                                                                               \
+    if (((number) >> 8 & 3) > PRIV_S) {                                                                                \
         b.r.field = a.r.field;                                                                                         \
     }
 #define VIEW(name, number, need, when, field, readable, writable, warl)
@@ -87,6 +90,8 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
 #undef CALCS
 #undef FIXED
             b.r.menvcfg = a.r.menvcfg, b.r.mseccfg = a.r.mseccfg, b.r.mcountinhibit = a.r.mcountinhibit;
+            b.r.vsatp = a.r.vsatp, b.r.hgatp = a.r.hgatp, b.r.vstimecmp = a.r.vstimecmp;
+            b.r.htimedelta = a.r.htimedelta, b.r.henvcfg = a.r.henvcfg, b.r.is_vs_time_due = a.r.is_vs_time_due;
             b.r.cycle_base = a.r.cycle_base, b.r.instret_base = a.r.instret_base;
             memcpy(b.r.pmpaddr, a.r.pmpaddr, sizeof b.r.pmpaddr);
             memcpy(b.r.pmpcfg, a.r.pmpcfg, sizeof b.r.pmpcfg);
@@ -139,7 +144,8 @@ TEST(riscv64_reg, values_that_a_register_cannot_hold_are_refused_and_change_noth
     static const struct {
         const char *name;
         uint64_t value;
-    } rows[] = {{"satp", 1ull << 63 | 1ull << 62}, {"priv", 2}, {"mstatus", 2ull << 11}, {"pmpcfg0", 2}};
+    } rows[] = {{"satp", 1ull << 63 | 1ull << 62}, {"priv", 2},   {"priv", 6}, {"priv", 7},
+                {"mstatus", 2ull << 11},           {"pmpcfg0", 2}};
     static Rig g;
     rig_open(&g, false, NULL);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -154,6 +160,21 @@ TEST(riscv64_reg, values_that_a_register_cannot_hold_are_refused_and_change_noth
     CHECK_HAS(err.text, "read-only");
     rig_open(&g, true, NULL);
     CHECK_INT(set(&g, "priv", PRIV_M, &err), -ERR_INVAL);
+}
+
+TEST(riscv64_reg, the_privilege_has_v_where_there_is_h)
+{
+    static Rig g;
+    rig_open(&g, false, NULL);
+    CHECK_INT(set(&g, "priv", 5, NULL), 0);
+    CHECK(g.r.v && g.r.priv == PRIV_S);
+    CHECK_INT(get(&g, "priv"), 5);
+    CHECK_INT(set(&g, "priv", 4, NULL), 0);
+    CHECK(g.r.v && g.r.priv == PRIV_U);
+    CHECK_INT(set(&g, "priv", 3, NULL), 0);
+    CHECK(!g.r.v);
+    rig_open(&g, false, "rv64imac,h=off");
+    CHECK_INT(set(&g, "priv", 5, NULL), -ERR_INVAL);
 }
 
 TEST(riscv64_reg, bits_that_are_read_only_are_ignored)

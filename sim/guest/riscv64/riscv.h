@@ -22,6 +22,7 @@ typedef struct RiscvCpu {
 } RiscvCpu;
 uint64_t riscv_misa(const RiscvCpu *cpu);
 int riscv_cpu_parse(const char *text, void *cpu, Err *err);
+void riscv_cpu_virt(void *cpu);
 void riscv_isa_string(const void *cpu, char *text, size_t size); /* "rv64imac_zicsr" */
 const char *riscv_fdt_mmu(const void *cpu);                      /* "riscv,sv39" */
 
@@ -47,6 +48,8 @@ typedef struct RiscvFrame {
     uint64_t mip_soft;  /* bits of mip that software set: SSIP STIP SEIP */
     uint64_t mip_lines; /* bits of mip that lines hold */
     uint64_t satp, stimecmp, menvcfg, mseccfg, mcountinhibit;
+    uint64_t vsatp, hgatp, vstimecmp, htimedelta,
+        henvcfg; /* is_virt: hgatp is the second stage that the level below set up */
     uint64_t cycle_base,
         instret_base; /* the counter less the instructions retired; the counter itself while inhibited */
     uint64_t pmpaddr[PMP_ENTRIES];
@@ -55,7 +58,9 @@ typedef struct RiscvFrame {
     uint8_t pmp_used; /* entries up to the last that is on: walks look at no more */
     uint8_t priv;
     bool is_virt;
-    bool is_time_due; /* time >= stimecmp, as tick() or a write of stimecmp last saw it */
+    bool v;              /* the virtualization mode V (Priv 15.1) */
+    bool is_time_due;    /* time >= stimecmp, as tick() or a write of stimecmp last saw it */
+    bool is_vs_time_due; /* likewise of vstimecmp */
     RiscvCpu cpu;
 } RiscvFrame;
 #define RISCV(f)      ((RiscvFrame *)(f)) /* Frame is its first member */
@@ -74,9 +79,9 @@ static inline Slot riscv_f(unsigned n)
 /* ---- mode key: what translation looks at ---- */
 #define KEY_PRIV(key) ((key)&3u)
 #define KEY_VIRT      (1u << 2)
-#define KEY_TVM       (1u << 3) /* mstatus, Priv 3.1.6.5 */
-#define KEY_TW        (1u << 4)
-#define KEY_TSR       (1u << 5)
+#define KEY_TVM       (1u << 3) /* mstatus, Priv 3.1.6.5; with V hstatus.VTVM, Priv 15.2.1 */
+#define KEY_TW        (1u << 4) /* mstatus, with V too */
+#define KEY_TSR       (1u << 5) /* as TVM */
 #define KEY_CYCLE     (1u << 6) /* the counter may be read at this privilege (Priv 3.1.11, 12.1.5) */
 #define KEY_TIME      (1u << 7)
 #define KEY_INSTRET   (1u << 8)
@@ -85,11 +90,18 @@ static inline Slot riscv_f(unsigned n)
 #define KEY_CBI       (1u << 18) /* cbo.inval is allowed; cbo.clean and cbo.flush; cbo.zero (Unpriv, "CMO") */
 #define KEY_CBCF      (1u << 19)
 #define KEY_CBZ       (1u << 20)
+enum { KEY_CB_HS_SHIFT = 3 }; /* with V: what of these is open to HS-mode */
 /* With floating point on, frm is in the key: a dynamic rounding mode is known when code is made. */
 #define KEY_FP       (1u << 24) /* mstatus.FS is not Off */
 #define KEY_FP_DIRTY (1u << 25) /* it is Dirty: nothing needs marking */
 #define KEY_FRM(key) ((key) >> KEY_FRM_SHIFT & 7u)
 enum { KEY_FRM_SHIFT = 26 };
+#define KEY_V       (1u << 11) /* VS- or VU-mode */
+#define KEY_HU      (1u << 12) /* hstatus: U-mode may use hlv and hsv */
+#define KEY_VTW     (1u << 13) /* hstatus */
+#define KEY_OPEN    (KEY_CYCLE | KEY_TIME | KEY_INSTRET | KEY_STIMECMP)
+#define KEY_OPEN_HS (KEY_OPEN << KEY_HS_SHIFT) /* with V: what of these is open to HS-mode */
+enum { KEY_HS_SHIFT = 8 };
 uint32_t riscv_mode_key(const Frame *f);
 bool riscv_fetch_is_flat(uint32_t mode_key);
 
@@ -110,22 +122,40 @@ bool riscv_fetch_is_flat(uint32_t mode_key);
 #define MSTATUS_UXL       (2ull << 32) /* 64 bits, always */
 #define MSTATUS_SXL       (2ull << 34)
 #define MSTATUS_SD        (1ull << 63) /* FS is Dirty */
+#define MSTATUS_GVA       (1ull << 38) /* Priv 15.4.1 */
+#define MSTATUS_MPV       (1ull << 39)
 #define MSTATUS_MPP_SHIFT 11
 #define SSTATUS_WRITABLE  (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
 #define MSTATUS_WRITABLE                                                                                               \
     (SSTATUS_WRITABLE | MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MPRV | MSTATUS_TVM | MSTATUS_TW |           \
-     MSTATUS_TSR)
+     MSTATUS_TSR | MSTATUS_GVA | MSTATUS_MPV)
+/* ---- hstatus (Priv 15.2.1) ---- */
+#define HSTATUS_GVA  (1ull << 6)
+#define HSTATUS_SPV  (1ull << 7)
+#define HSTATUS_SPVP (1ull << 8)
+#define HSTATUS_HU   (1ull << 9)
+#define HSTATUS_VTVM (1ull << 20)
+#define HSTATUS_VTW  (1ull << 21)
+#define HSTATUS_VTSR (1ull << 22)
+#define HSTATUS_VSXL (2ull << 32) /* 64 bits, always */
+#define HSTATUS_WRITABLE                                                                                               \
+    (HSTATUS_GVA | HSTATUS_SPV | HSTATUS_SPVP | HSTATUS_HU | HSTATUS_VTVM | HSTATUS_VTW | HSTATUS_VTSR)
 #define IRQ_SSI         (1ull << 1)
+#define IRQ_VSSI        (1ull << 2)
 #define IRQ_MSI         (1ull << 3)
 #define IRQ_STI         (1ull << 5)
+#define IRQ_VSTI        (1ull << 6)
 #define IRQ_MTI         (1ull << 7)
 #define IRQ_SEI         (1ull << 9)
+#define IRQ_VSEI        (1ull << 10)
 #define IRQ_MEI         (1ull << 11)
 #define IRQ_S           (IRQ_SSI | IRQ_STI | IRQ_SEI)
+#define IRQ_VS          (IRQ_VSSI | IRQ_VSTI | IRQ_VSEI)
 #define IRQ_ALL         (IRQ_S | IRQ_MSI | IRQ_MTI | IRQ_MEI)
 #define SATP_MODE(satp) ((satp) >> 60)
 #define SATP_ASID(satp) ((satp) >> 44 & 0xffff)
 #define SATP_PPN(satp)  ((satp)&0xfffffffffffull)
+#define HGATP_VMID(h)   ((h) >> 44 & 0x3fff)
 enum { SATP_BARE = 0, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 #define MENVCFG_FIOM  (1ull << 0)
 #define ENVCFG_CBIE   (3ull << 4) /* and of senvcfg: 0 illegal, 1 flush, 3 invalidate */
@@ -149,14 +179,26 @@ enum {
     CAUSE_STORE_MISALIGNED = 6,
     CAUSE_STORE_ACCESS = 7,
     CAUSE_ECALL_U = 8,
+    CAUSE_ECALL_VS = 10,
     CAUSE_FETCH_PAGE = 12,
     CAUSE_LOAD_PAGE = 13,
     CAUSE_STORE_PAGE = 15,
+    CAUSE_FETCH_GUEST_PAGE = 20,
+    CAUSE_LOAD_GUEST_PAGE = 21,
+    CAUSE_VIRTUAL = 22,
+    CAUSE_STORE_GUEST_PAGE = 23,
 };
 #define CAUSE_IRQ (1ull << 63)
+/* Of a Trap, value2 is what htval or mtval2 gets, value3 what htinst or mtinst gets, and this bit: value is an address of a
+ * guest (hstatus.GVA, Priv 15.2.1). */
+#define TRAP_GVA (1ull << 63)
 
-/* ---- regimes: an address translates by privilege, SUM and MXR. Fetches use S and U without either. ---- */
-enum { REGIME_M, REGIME_S, REGIME_S_SUM, REGIME_S_MXR, REGIME_S_SUM_MXR, REGIME_U, REGIME_U_MXR, REGIME_COUNT };
+/* ---- regimes: an address translates by V, privilege, SUM and MXR. Fetches use S and U without either. With V, SUM and MXR are
+ * those of vsstatus; the MXR of mstatus is in the tag of the space. HLV stands for the one that hstatus.SPVP names. ---- */
+enum { REGIME_M, REGIME_S, REGIME_S_SUM, REGIME_S_MXR, REGIME_S_SUM_MXR, REGIME_U, REGIME_U_MXR };
+enum { REGIME_VS = REGIME_U_MXR + 1, REGIME_VS_SUM, REGIME_VS_MXR, REGIME_VS_SUM_MXR, REGIME_VU, REGIME_VU_MXR };
+enum { REGIME_HLV = REGIME_VU_MXR + 1, REGIME_COUNT };
+unsigned riscv_regime(unsigned priv, uint64_t status, bool is_guest);
 void riscv_context(const Frame *f, uint64_t *space_tag, unsigned *data_regime, unsigned *fetch_regime);
 
 /* ---- helpers that IR calls ---- */
@@ -192,8 +234,11 @@ typedef struct Csr {
     CsrWrite *write; /* NULL: writes are ignored */
 } Csr;
 const Csr *riscv_csr(unsigned number); /* NULL: no such CSR in any cpu */
-/* May code of this mode name it (Priv 2.1, and the enables of counters)? */
-bool riscv_csr_may(unsigned number, uint32_t mode_key, const RiscvCpu *cpu);
+/* May code of this mode name it (Priv 2.1, and the enables of counters)? If not, which exception says so: with V a virtual
+ * instruction, where HS-mode may (Priv 15.6.1). */
+typedef enum { CSR_MAY, CSR_ILLEGAL, CSR_VIRTUAL } CsrAccess;
+CsrAccess riscv_csr_access(unsigned number, bool is_write, uint32_t mode_key, const RiscvCpu *cpu);
+unsigned riscv_csr_meant(unsigned number, uint32_t mode_key); /* with V the VS CSR for a supervisor's (Priv 15.2) */
 bool riscv_csr_is_read_only(unsigned number);
 uint64_t riscv_csr_read(const RiscvFrame *r, unsigned number, uint64_t insns);
 void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns);
@@ -212,6 +257,7 @@ bool riscv_pending(const Frame *f, Trap *out);
 bool riscv_wakes(const Frame *f);
 uint64_t riscv_deadline(const Frame *f);
 void riscv_tick(Frame *f, uint64_t now_ns);
+void riscv_flush_guest(Frame *f, uint64_t gva, uint64_t asid); /* of the VMID in hgatp; UINT64_MAX = all */
 
 /* ---- pmp.c: Priv 3.7, in grains of a page, so that a page has one answer ---- */
 uint64_t riscv_pmpaddr_read(const RiscvFrame *r, unsigned i);
@@ -249,8 +295,12 @@ size_t riscv_reg_list(const Frame *f, RegId *ids, size_t cap);
 /* ---- translate.c ---- */
 TrResult riscv_translate(Translate *t);
 TrResult riscv_illegal(Translate *t); /* of the instruction that has been started */
+TrResult riscv_denied(Translate *t);  /* as riscv_illegal; with V a virtual-instruction exception */
 uint64_t riscv_next_pc(const Translate *t);
 TrResult riscv_sync(Translate *t); /* to the next instruction */
+
+/* ---- priv.c ---- */
+Slot riscv_or_every(Translate *t, int32_t reg); /* of a fence: x0 stands for every address or ASID, which is all ones */
 
 /* ---- disasm.c ---- */
 unsigned riscv_disasm(const uint8_t *bytes, unsigned n, uint64_t pc, char *text, size_t size);

@@ -19,7 +19,7 @@ TEST(riscv64_state, reset_is_m_mode_or_the_s_mode_of_a_hypervisor)
     CHECK_INT(g.r.f.pc, RIG_PC);
     CHECK_INT(g.r.mstatus, MSTATUS_UXL | MSTATUS_SXL);
     CHECK_INT(g.r.menvcfg, MENVCFG_ADUE);
-    CHECK_INT(riscv_csr_read(&g.r, 0x301, 0), 0x800000000014112d); /* misa: RV64ACDFIMSU */
+    CHECK_INT(riscv_csr_read(&g.r, 0x301, 0), 0x80000000001411ad); /* misa: RV64ACDFHIMSU */
     CHECK_INT(g.r.x[10] | g.r.x[11], 0);
     rig_open(&g, true, NULL);
     CHECK_INT(g.r.priv, PRIV_S);

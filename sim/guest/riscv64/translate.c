@@ -19,12 +19,22 @@ static uint32_t insn_bits(const Translate *t)
 }
 
 /* Priv 3.1.16: mtval holds the instruction's bits. */
-TrResult riscv_illegal(Translate *t)
+static TrResult trap_with_bits(Translate *t, uint64_t cause)
 {
     Slot bits = ir_temp(t->ir);
     ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = bits, .imm = insn_bits(t)});
-    ir_emit(t->ir, &(IrOp){.op = IR_trap, .a = bits, .imm = CAUSE_ILLEGAL});
+    ir_emit(t->ir, &(IrOp){.op = IR_trap, .a = bits, .imm = (int64_t)cause});
     return TR_END;
+}
+
+TrResult riscv_illegal(Translate *t)
+{
+    return trap_with_bits(t, CAUSE_ILLEGAL);
+}
+
+TrResult riscv_denied(Translate *t)
+{
+    return trap_with_bits(t, t->mode_key & KEY_V ? CAUSE_VIRTUAL : CAUSE_ILLEGAL);
 }
 
 TrResult riscv_sync(Translate *t)

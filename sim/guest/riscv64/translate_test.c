@@ -38,6 +38,8 @@ TEST(riscv64_translate, every_row_gives_sound_blocks_in_every_mode)
             rig_mode(&g, g.r.is_virt ? next_random(&seed) & 1 : (unsigned[]){0, 1, 3}[next_random(&seed) % 3]);
             riscv_csr_write(&g.r, 0x300, next_random(&seed), 0);
             g.r.mcounteren = g.r.scounteren = next_random(&seed) & 7;
+            g.r.v = !g.r.is_virt && g.r.priv != PRIV_M && next_random(&seed) & 1;
+            g.r.hstatus = next_random(&seed) & HSTATUS_WRITABLE;
         }
         g.left = RIG_NEXT;
         unsigned row = rig_translate(&g, i < 0x10000 ? i : random_word(&seed));

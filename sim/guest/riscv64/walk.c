@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * walk.c - address translation: Bare, Sv39, Sv48 and Sv57 (Priv 12.3 to 12.6), with Svnapot, Svpbmt and Svadu. */
+ * walk.c - address translation: Bare, Sv39, Sv48 and Sv57 (Priv 12.3 to 12.6), with Svnapot, Svpbmt and Svadu; and in two stages
+ * (15.5). */
 #include "sim/guest/riscv64/riscv.h"
 
 enum { INDEX_BITS = 9, PTE_BYTES = 8, PAGE_BITS = 12, NAPOT_BITS = 16 };
+enum { ROOT_BITS = 2 }; /* more of a root of the second stage: x4 */
 #define PTE_V        (1ull << 0)
 #define PTE_R        (1ull << 1)
 #define PTE_W        (1ull << 2)
@@ -22,7 +24,7 @@ typedef struct {
     uint64_t gva;
     Access acc;
     unsigned regime;
-    unsigned levels; /* of the table; 0: Bare */
+    bool is_hlvx; /* a load that needs X instead of R (Priv 15.3.1) */
     Trap *trap;
 } Request;
 
@@ -37,6 +39,33 @@ static const Rights rights_of[REGIME_COUNT] = {
     [REGIME_S_SUM_MXR] = {.is_sum = true, .is_mxr = true},
     [REGIME_U] = {.is_user = true},
     [REGIME_U_MXR] = {.is_user = true, .is_mxr = true},
+    [REGIME_VS_SUM] = {.is_sum = true},
+    [REGIME_VS_MXR] = {.is_mxr = true},
+    [REGIME_VS_SUM_MXR] = {.is_sum = true, .is_mxr = true},
+    [REGIME_VU] = {.is_user = true},
+    [REGIME_VU_MXR] = {.is_user = true, .is_mxr = true},
+};
+
+static bool is_guest(unsigned regime)
+{
+    return regime >= REGIME_VS;
+}
+
+/* What an access is for; of those to tables, what htinst says if the second stage faults (Priv table 15.5). */
+typedef enum { FOR_ITSELF = 0, FOR_READING_TABLES = 0x3000, FOR_WRITING_TABLES = 0x3020 } Purpose;
+
+/* One stage of translation by a table: of an address of the guest's (Priv 12.3.2) or of its machine (15.5.1). */
+typedef struct Stage Stage;
+struct Stage {
+    const Request *q;
+    /* Where this stage's results and its tables are: the next stage, or machine memory, which PMP guards. Fills gpa and allow. */
+    bool (*below)(const Stage *s, uint64_t address, uint32_t wanted, Purpose why, Walk *out);
+    uint64_t address, atp;
+    Rights who;
+    uint32_t wanted; /* ACC_x that the leaf must allow */
+    Purpose why;
+    bool is_second;
+    uint64_t envcfg; /* whose ADUE and PBMTE count */
 };
 
 static unsigned levels_of(uint64_t mode)
@@ -62,18 +91,31 @@ bool riscv_has_satp_mode(const RiscvCpu *cpu, uint64_t mode)
 
 static bool fault(const Request *q, uint64_t fetch, uint64_t load, uint64_t store)
 {
-    *q->trap = (Trap){.cause = q->acc & ACC_EXEC ? fetch : q->acc & ACC_WRITE ? store : load, .value = q->gva};
+    bool is_fetch = q->acc & ACC_EXEC && !q->is_hlvx;
+    *q->trap = (Trap){.cause = is_fetch             ? fetch
+                               : q->acc & ACC_WRITE ? store
+                                                    : load,
+                      .value = q->gva,
+                      .value3 = is_guest(q->regime) ? TRAP_GVA : 0};
     return false;
-}
-
-static bool page_fault(const Request *q)
-{
-    return fault(q, CAUSE_FETCH_PAGE, CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE);
 }
 
 static bool access_fault(const Request *q)
 {
     return fault(q, CAUSE_FETCH_ACCESS, CAUSE_LOAD_ACCESS, CAUSE_STORE_ACCESS);
+}
+
+/* Priv 15.2.8, 15.6.3: of an access of a program htinst may be 0; of one to its tables it must say so. */
+static bool page_fault(const Stage *s)
+{
+    const Request *q = s->q;
+    if (!s->is_second) {
+        return fault(q, CAUSE_FETCH_PAGE, CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE);
+    }
+    (void)fault(q, CAUSE_FETCH_GUEST_PAGE, CAUSE_LOAD_GUEST_PAGE, CAUSE_STORE_GUEST_PAGE);
+    q->trap->value2 = s->address >> 2;
+    q->trap->value3 |= s->why;
+    return false;
 }
 
 /* What a leaf allows, before A and D (Priv 12.3.1, 12.1.1.2). */
@@ -88,35 +130,29 @@ static uint32_t leaf_allow(uint64_t pte, const Rights *who)
            (may_exec ? (uint32_t)ACC_EXEC : 0);
 }
 
-static bool pmp_ok(const Request *q, uint64_t gpa, uint32_t *allow)
+static bool memory_below(const Stage *s, uint64_t address, uint32_t wanted, Purpose why, Walk *out)
 {
-    uint32_t wanted = q->acc & (ACC_READ | ACC_WRITE | ACC_EXEC);
-    uint32_t pmp = riscv_pmp_allow(q->r, gpa, q->regime == REGIME_M);
-    *allow &= pmp;
-    return !(wanted & ~pmp) || access_fault(q);
+    const Request *q = s->q;
+    wanted |= q->is_hlvx && why == FOR_ITSELF ? (uint32_t)ACC_READ : 0; /* PMP has no say in that X is read (15.3.1) */
+    out->gpa = address;
+    out->allow = riscv_pmp_allow(q->r, address, q->regime == REGIME_M);
+    return !(wanted & ~out->allow) || access_fault(q);
 }
 
-static bool is_unmarked(const Request *q, uint64_t pte)
+static bool is_unmarked(const Stage *s, uint64_t pte)
 {
-    return !(q->acc & ACC_PROBE) && (!(pte & PTE_A) || (q->acc & ACC_WRITE && !(pte & PTE_D)));
+    return !(s->q->acc & ACC_PROBE) && (!(pte & PTE_A) || (s->wanted & ACC_WRITE && !(pte & PTE_D)));
 }
 
-/* Priv 12.3.1 and Svadu: hardware sets A and D, atomically with the check. true: *pte is up to date. *again: it changed
- * meanwhile and must be read again. */
-static bool mark(const Request *q, uint64_t at, uint64_t *pte, bool *again)
+/* Priv 12.3.1 and Svadu: hardware sets A and D in the entry, which is at a machine address, atomically with the check. true: *pte
+ * is up to date. *again: it changed meanwhile and must be read again. */
+static bool mark(const Stage *s, uint64_t at, uint64_t *pte, bool *again)
 {
-    uint64_t now = *pte | PTE_A | (q->acc & ACC_WRITE ? PTE_D : 0);
-    *again = false;
-    if (!is_unmarked(q, *pte)) {
-        return true;
-    }
+    uint64_t now = *pte | PTE_A | (s->wanted & ACC_WRITE ? PTE_D : 0);
     bool ok = true;
-    if (!(riscv_pmp_allow(q->r, at, false) & ACC_WRITE)) {
-        return access_fault(q);
-    }
-    if (!q->io->update(q->io->ctx, at, PTE_BYTES, *pte, now, &ok)) {
+    if (!s->q->io->update(s->q->io->ctx, at, PTE_BYTES, *pte, now, &ok)) {
         *again = ok;
-        return ok || access_fault(q);
+        return ok || access_fault(s->q);
     }
     *pte = now;
     return true;
@@ -128,19 +164,22 @@ static uint64_t inside_of(uint64_t pte, unsigned level)
     return (1ull << (pte & PTE_N ? NAPOT_BITS : PAGE_BITS + INDEX_BITS * level)) - 1;
 }
 
-static bool leaf(const Request *q, uint64_t at, uint64_t pte, unsigned level, Walk *out, bool *again)
+static bool leaf(const Stage *s, uint64_t at, uint64_t pte, unsigned level, Walk *out, bool *again)
 {
     uint64_t inside = inside_of(pte, level), base = PTE_PPN(pte) << PAGE_BITS;
-    uint32_t wanted = q->acc & (ACC_READ | ACC_WRITE | ACC_EXEC), allow = leaf_allow(pte, &rights_of[q->regime]);
+    uint32_t allow = leaf_allow(pte, &s->who);
     *again = false;
     base &= pte & PTE_N ? ~inside : ~0ull;
-    bool is_svade = !(q->r->menvcfg & MENVCFG_ADUE); /* software sets A and D */
-    if (wanted & ~allow || base & inside ||
-        (is_svade && is_unmarked(q, pte))) { /* a superpage is aligned to its size */
-        return page_fault(q);
+    bool is_svade = !(s->envcfg & MENVCFG_ADUE);                                    /* software sets A and D */
+    if (s->wanted & ~allow || base & inside || (is_svade && is_unmarked(s, pte))) { /* a superpage is aligned */
+        return page_fault(s);
     }
-    out->gpa = base | (q->gva & inside);
-    if (!pmp_ok(q, out->gpa, &allow) || !mark(q, at, &pte, again)) { /* a store that fails leaves D alone */
+    /* Where the entry cannot be written is told first (15.6.3); and a store that fails leaves D alone. */
+    bool is_marked = !is_unmarked(s, pte);
+    Walk w = {0}, entry = {0};
+    if ((!is_marked && !s->below(s, at, ACC_WRITE, FOR_WRITING_TABLES, &entry)) ||
+        !s->below(s, base | (s->address & inside), s->wanted, s->why, &w) ||
+        (!is_marked && !mark(s, entry.gpa, &pte, again))) {
         return false;
     }
     if (*again) {
@@ -151,13 +190,14 @@ static bool leaf(const Request *q, uint64_t at, uint64_t pte, unsigned level, Wa
     } else if (!(pte & PTE_D)) {
         allow &= ~(uint32_t)ACC_WRITE;
     }
+    out->gpa = w.gpa;
     out->is_large = inside >> PAGE_BITS;
-    out->allow = allow;
+    out->allow = allow & w.allow;
     return true;
 }
 
 /* Priv 12.3.2 step 3, 12.4.1, Svnapot and Svpbmt: what is reserved in an entry. */
-static bool is_malformed(const Request *q, uint64_t pte, unsigned level)
+static bool is_malformed(const Stage *s, uint64_t pte, unsigned level)
 {
     enum { NAPOT_64K = 8, PBMT_RESERVED = 3 };
     if (!(pte & PTE_V) || (pte & PTE_W && !(pte & PTE_R)) || pte & PTE_RESERVED) {
@@ -166,57 +206,108 @@ static bool is_malformed(const Request *q, uint64_t pte, unsigned level)
     if (!(pte & (PTE_R | PTE_X))) {
         return pte & (PTE_A | PTE_D | PTE_U | PTE_PBMT | PTE_N);
     }
-    if (pte & PTE_N && (!q->r->cpu.has[NEED_Svnapot] || level || (PTE_PPN(pte) & 15) != NAPOT_64K)) {
+    if (pte & PTE_N && (!s->q->r->cpu.has[NEED_Svnapot] || level || (PTE_PPN(pte) & 15) != NAPOT_64K)) {
         return true;
     }
-    return pte & PTE_PBMT && (!(q->r->menvcfg & MENVCFG_PBMTE) || (pte & PTE_PBMT) >> 61 == PBMT_RESERVED);
+    return pte & PTE_PBMT && (!(s->envcfg & MENVCFG_PBMTE) || (pte & PTE_PBMT) >> 61 == PBMT_RESERVED);
 }
 
-static bool walk_table(const Request *q, Walk *out)
+/* A guest's address is sign-extended (12.4.1); one of its machine has two bits more than the levels give, and no others (15.5.1). */
+static bool is_in_range(const Stage *s, unsigned levels)
 {
-    unsigned unused = 64 - PAGE_BITS - INDEX_BITS * q->levels;
-    if ((int64_t)(q->gva << unused) >> unused != (int64_t)q->gva) {
-        return page_fault(q);
+    unsigned unused = 64 - PAGE_BITS - INDEX_BITS * levels;
+    return s->is_second ? !(s->address >> (64 - unused + ROOT_BITS))
+                        : (int64_t)(s->address << unused) >> unused == (int64_t)s->address;
+}
+
+static bool table_walk(const Stage *s, Walk *out)
+{
+    unsigned levels = levels_of(SATP_MODE(s->atp));
+    if (!is_in_range(s, levels)) {
+        return page_fault(s);
     }
-    uint64_t table = SATP_PPN(q->r->satp) << PAGE_BITS;
-    for (unsigned level = q->levels; level-- > 0;) {
-        uint64_t index = q->gva >> (PAGE_BITS + INDEX_BITS * level) & ((1u << INDEX_BITS) - 1);
+    uint64_t table = SATP_PPN(s->atp) << PAGE_BITS, index = s->address >> (PAGE_BITS + INDEX_BITS * (levels - 1));
+    index &= s->is_second ? (1u << (INDEX_BITS + ROOT_BITS)) - 1 : (1u << INDEX_BITS) - 1;
+    for (unsigned level = levels; level-- > 0;) {
         uint64_t at = table + index * PTE_BYTES;
         bool again = true;
         while (again) { /* each turn, somebody else has changed the entry */
-            bool ok = riscv_pmp_allow(q->r, at, false) & ACC_READ;
-            uint64_t pte = ok ? q->io->read(q->io->ctx, at, PTE_BYTES, &ok) : 0;
+            Walk w = {0};
+            bool ok = true;
+            if (!s->below(s, at, ACC_READ, FOR_READING_TABLES, &w)) {
+                return false;
+            }
+            uint64_t pte = s->q->io->read(s->q->io->ctx, w.gpa, PTE_BYTES, &ok);
             if (!ok) {
-                return access_fault(q);
+                return access_fault(s->q);
             }
-            if (is_malformed(q, pte, level)) {
-                return page_fault(q);
+            if (is_malformed(s, pte, level)) {
+                return page_fault(s);
             }
-            out->is_global = out->is_global || pte & PTE_G;
+            out->is_global = out->is_global || (pte & PTE_G && !s->is_second);
             if (!(pte & (PTE_R | PTE_X))) {
                 table = PTE_PPN(pte) << PAGE_BITS;
                 break;
             }
-            bool is_done = leaf(q, at, pte, level, out, &again);
+            bool is_done = leaf(s, at, pte, level, out, &again);
             if (!again) {
                 return is_done;
             }
         }
+        index = level ? s->address >> (PAGE_BITS + INDEX_BITS * (level - 1)) & ((1u << INDEX_BITS) - 1) : 0;
     }
-    return page_fault(q); /* no leaf at the last level */
+    return page_fault(s); /* no leaf at the last level */
+}
+
+/* Priv 15.5.1: every access is one of U-mode, and the guest's own MXR does not count. */
+static bool second_below(const Stage *first, uint64_t address, uint32_t wanted, Purpose why, Walk *out)
+{
+    const RiscvFrame *r = first->q->r;
+    Stage s = {.q = first->q,
+               .below = memory_below,
+               .address = address,
+               .atp = r->hgatp,
+               .who = {.is_user = true, .is_mxr = why == FOR_ITSELF && r->mstatus & MSTATUS_MXR},
+               .wanted = wanted,
+               .why = why,
+               .is_second = true,
+               .envcfg = r->menvcfg};
+    return table_walk(&s, out);
+}
+
+static bool walk(const Request *q, Walk *out)
+{
+    const RiscvFrame *r = q->r;
+    bool is_vs = is_guest(q->regime);
+    uint64_t second = is_vs || r->is_virt ? r->hgatp : 0;
+    Stage s = {.q = q,
+               .below = SATP_MODE(second) == SATP_BARE ? memory_below : second_below,
+               .address = q->gva,
+               .atp = is_vs ? r->vsatp : r->satp,
+               .who = rights_of[q->regime],
+               .wanted = q->acc & (ACC_READ | ACC_WRITE | ACC_EXEC),
+               .envcfg = is_vs ? r->henvcfg : r->menvcfg};
+    s.who.is_mxr |= is_vs && r->mstatus & MSTATUS_MXR; /* 15.2.11: it overrides both stages */
+    if (q->regime == REGIME_M || SATP_MODE(s.atp) == SATP_BARE) {
+        return s.below(&s, q->gva, s.wanted, FOR_ITSELF, out);
+    }
+    bool ok = table_walk(&s, out);
+    out->is_global &= !is_vs; /* in the spaces of one VMID only */
+    return ok;
+}
+
+static unsigned regime_meant(const RiscvFrame *r, unsigned regime)
+{
+    return regime == REGIME_HLV ? riscv_regime(r->hstatus & HSTATUS_SPVP ? PRIV_S : PRIV_U, r->vsstatus, true) : regime;
 }
 
 bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap)
 {
-    Request q = {.r = CRISCV(f), .io = io, .gva = gva, .acc = acc, .regime = regime, .trap = trap};
+    Request q = {.r = CRISCV(f), .io = io, .gva = gva, .acc = acc, .trap = trap};
+    q.regime = regime_meant(q.r, regime);
+    q.is_hlvx = regime == REGIME_HLV && acc & ACC_EXEC; /* nothing is fetched there */
     *out = (Walk){0};
-    q.levels = regime == REGIME_M ? 0 : levels_of(SATP_MODE(q.r->satp));
-    if (q.levels) {
-        return walk_table(&q, out);
-    }
-    out->gpa = gva;
-    out->allow = ACC_READ | ACC_WRITE | ACC_EXEC;
-    return pmp_ok(&q, gva, &out->allow);
+    return walk(&q, out);
 }
 
 void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap)

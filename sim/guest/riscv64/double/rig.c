@@ -14,6 +14,9 @@ void rig_open(Rig *g, bool is_virt, const char *cpu)
     if (guest_riscv64.cpu_parse(cpu, &parsed, &err)) {
         __builtin_trap(); /* the test's own text */
     }
+    if (is_virt) {
+        guest_riscv64.cpu_virt(&parsed);
+    }
     guest_riscv64.reset(&g->r.f, &(GuestReset){.is_virt = is_virt, .hw_id = 5, .entry = RIG_PC, .cpu = &parsed});
 }
 
