@@ -4,7 +4,7 @@
  *
  * A board is described by a text, so that it can be built anywhere: "riscv64,virt,vcpus=2" - guest, environment (virt or
  * machine), vcpus, whose ids are 0..n-1. On riscv64 it has QEMU's `virt` memory map: 16550 UART (console), PLIC, finisher,
- * Goldfish RTC, under `machine` a CLINT; under `virt` an SBI 2.0 firmware for VmConfig.firmware FW_BOARD.
+ * Goldfish RTC, 8 virtio slots of which the last one has an entropy source (the same bytes in every run), under `machine` a CLINT; under `virt` an SBI 2.0 firmware for VmConfig.firmware FW_BOARD.
  *
  * THREADS. input is THREAD-SAFE. The output call-back comes on the thread of the vcpu that wrote, with locks of the board
  * held: it must not call the board, but may kick vcpus. */

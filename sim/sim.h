@@ -154,6 +154,20 @@ MUST_USE int sim_save(Sim *s, Buf *out, Err *err);
 MUST_USE int sim_restore(Sim *s, const void *bytes, size_t n, Err *err);
 MUST_USE int sim_fork(Sim *s, Sim **out, Err *err); /* copy-on-write twin; s stays usable */
 
+/* ---- cards: what a board's virtio slots take (VIRTIO 1.2), in the slots' order; the last slot is the entropy source ----
+ * A card serves one board at a time and outlives it; so a disk's overlay survives a machine that is made anew. */
+enum { SIM_CARD_SLOTS = 7 };
+enum {
+    SIM_DRIVE_READ_ONLY = 1,
+    SIM_DRIVE_OVERLAY = 2
+}; /* overlay: what is written stays in memory, the file as it is */
+typedef struct VirtioCard SimCard;
+/* A drive of a raw image: whole sectors of 512 bytes. The file is locked while the card lives. -ERR_NOENT, -ERR_DENIED, -ERR_BUSY,
+ * -ERR_INVAL, -ERR_LIMIT, -ERR_IO. A machine with a drive that writes the file itself can be neither saved nor forked:
+ * -ERR_UNSUPPORTED. An overlay is part of a snapshot; the file is not, and must be the same when it is restored. */
+MUST_USE int sim_card_drive(const char *path, uint32_t flags, SimCard **out, Err *err);
+void sim_card_free(SimCard *c); /* NULL is fine */
+
 /* ---- board: a machine around the vcpus ---- */
 typedef struct {
     uint64_t ram_bytes;
@@ -161,6 +175,8 @@ typedef struct {
     bool has_firmware; /* is_virt: SBI/PSCI calls are served by the board; else they stop */
     void *ctx;
     void (*output)(void *ctx, const void *bytes, size_t n); /* the console's; NULL = dropped */
+    SimCard *card[SIM_CARD_SLOTS];                          /* borrowed; NULL = an empty slot */
+    uint64_t seed;                                          /* of the entropy source */
 } SimBoardConfig;
 /* Makes RAM, devices and vcpus. */
 MUST_USE int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err);
@@ -208,6 +224,7 @@ typedef struct {
     bool is_virt;      /* as SimConfig's */
     bool has_firmware; /* is_virt only */
     uint32_t nvcpus;   /* their ids are 0..nvcpus - 1 and their hw_ids the same */
+    uint64_t seed;     /* of the entropy source in the last virtio slot; the others are empty */
 } SimBoardPlan;
 /* -ERR_UNSUPPORTED: that guest has no board. host is copied. */
 MUST_USE int simboard_new(const SimBoardPlan *plan, const SimBoardHost *host, SimBoard **out, Err *err);

@@ -8,11 +8,16 @@
 
 #include "sim/boot/boot.h"
 #include "sim/devices/boards.h"
+#include "sim/devices/devices.h"
 #include "sim/devices/htif.h"
+#include "sim/devices/virtio_cards.h"
 #include "sim/firmware/sbi.h"
 
 #include <string.h>
 
+_Static_assert((int)SIM_CARD_SLOTS == VIRTIO_SLOTS - 1 && (int)SIM_DRIVE_READ_ONLY == DISK_READ_ONLY &&
+                   (int)SIM_DRIVE_OVERLAY == DISK_OVERLAY,
+               "sim.h says what virtio.h and disk.h say");
 _Static_assert((int)WIRE_SOFTWARE == (int)LINE_SOFTWARE && (int)WIRE_TIMER == (int)LINE_TIMER &&
                    (int)WIRE_EXTERNAL == (int)LINE_EXTERNAL && (int)WIRE_EXTERNAL_LOW == (int)LINE_EXTERNAL_LOW,
                "a device's wires are a vcpu's lines");
@@ -68,6 +73,15 @@ static bool on_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
 static bool on_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
 {
     return !space_write(((Sim *)ctx)->space, gpa, bytes, n, NULL);
+}
+
+static void *on_peer(void *ctx, const BoardRow *row)
+{
+    const SimMachine *m = ((Sim *)ctx)->machine;
+    if (row->type != &device_virtio_mmio) {
+        return NULL;
+    }
+    return m->own_card[row->param] ? m->own_card[row->param] : m->cfg.card[row->param];
 }
 
 /* ---- firmware ---- */
@@ -321,6 +335,18 @@ static int vcpus_make(Sim *s, Err *err)
     return rc;
 }
 
+static int cards_make(SimMachine *m, bool is_twin, Err *err)
+{
+    int rc = 0;
+    m->own_card[VIRTIO_SLOTS - 1] = virtio_rng_new(m->cfg.seed);
+    for (unsigned i = 0; !rc && is_twin && i < SIM_CARD_SLOTS; i++) {
+        const SimCard *c = m->cfg.card[i];
+        rc = c ? c->kind->twin(c, &m->own_card[i], err) : 0;
+        m->cfg.card[i] = m->own_card[i];
+    }
+    return rc;
+}
+
 /* What goes wrong half-way goes with sim_free. */
 static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *err)
 {
@@ -349,8 +375,10 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
                       .output = on_output,
                       .finish = on_finish,
                       .mem_read = on_mem_read,
-                      .mem_write = on_mem_write};
+                      .mem_write = on_mem_write,
+                      .peer = on_peer};
     int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
+    rc = rc ? rc : cards_make(m, has_ram, err);
     rc = rc ? rc : board_new(def, cfg->nvcpus, &host, &m->board, err);
     rc = !rc && !has_ram ? ram_make(s, err) : rc;
     rc = rc ? rc : board_attach(m->board, s->space, err);
@@ -358,6 +386,16 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
         m->sbi = firmware_new(s, cfg->nvcpus);
     }
     return rc;
+}
+
+int sim_card_drive(const char *path, uint32_t flags, SimCard **out, Err *err)
+{
+    return virtio_blk_new(path, flags, out, err);
+}
+
+void sim_card_free(SimCard *c)
+{
+    virtio_card_free(c);
 }
 
 int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err)
@@ -374,6 +412,9 @@ void sim_board_free(Sim *s)
 {
     if (s->machine) {
         board_free(s->machine->board);
+        for (unsigned i = 0; i < VIRTIO_SLOTS; i++) {
+            virtio_card_free(s->machine->own_card[i]);
+        }
         sbi_free(s->machine->sbi);
         buf_free(&s->machine->fdt);
         pthread_mutex_destroy(&s->machine->lock);

@@ -46,7 +46,8 @@ struct Sbi;
 typedef struct SimMachine { /* what sim_board made */
     SimBoardConfig cfg;
     Board *board;
-    struct Sbi *sbi; /* NULL: firmware calls stop */
+    struct Sbi *sbi;                       /* NULL: firmware calls stop */
+    SimCard *own_card[SIM_CARD_SLOTS + 1]; /* the entropy source; of a twin all */
     Buf fdt;
     uint64_t timer_ns[SIM_MAX_VCPUS]; /* the firmware's timers; UINT64_MAX = off */
     bool has_tohost;

@@ -116,9 +116,15 @@ static int busy_check(const Sim *s, Err *err)
     return 0;
 }
 
-int sim_save(Sim *s, Buf *out, Err *err)
+static int saveable_check(Sim *s, Err *err)
 {
     int rc = busy_check(s, err);
+    return !rc && s->machine ? board_saveable(s->machine->board, err) : rc;
+}
+
+int sim_save(Sim *s, Buf *out, Err *err)
+{
+    int rc = saveable_check(s, err);
     if (!rc) {
         SnapWriter w = snap_begin(out);
         state_put(s, &w, true);
@@ -321,7 +327,7 @@ int sim_fork(Sim *s, Sim **out, Err *err)
 {
     Sim *t = NULL;
     SimConfig cfg = s->cfg;
-    int rc = busy_check(s, err);
+    int rc = saveable_check(s, err);
     rc = rc ? rc : sim_new(&cfg, &t, err);
     rc = rc ? rc : twin_make(s, t, err);
     if (!rc) {

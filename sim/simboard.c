@@ -5,6 +5,8 @@
 
 #include "sim/base/mem.h"
 #include "sim/devices/boards.h"
+#include "sim/devices/devices.h"
+#include "sim/devices/virtio_cards.h"
 #include "sim/firmware/sbi.h"
 #include "sim/guest/guest.h"
 
@@ -19,6 +21,7 @@ struct SimBoard {
     SimBoardHost host;
     unsigned nvcpus;
     Board *board;
+    VirtioCard *rng;
     Sbi *sbi;                                 /* NULL: no firmware */
     pthread_mutex_t lock;                     /* of sbi */
     _Atomic uint64_t timer_ns[SBI_MAX_HARTS]; /* the firmware's; UINT64_MAX = off */
@@ -60,6 +63,12 @@ static bool on_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
 {
     const SimBoard *b = ctx;
     return b->host.mem_write(b->host.ctx, gpa, bytes, n);
+}
+
+/* Of all slots only the last one has something in it. */
+static void *on_peer(void *ctx, const BoardRow *row)
+{
+    return row->type == &device_virtio_mmio && row->param == VIRTIO_SLOTS - 1 ? ((SimBoard *)ctx)->rng : NULL;
 }
 
 /* ---- what the firmware does to them ---- */
@@ -148,9 +157,12 @@ int simboard_new(const SimBoardPlan *plan, const SimBoardHost *host, SimBoard **
                             .output = on_output,
                             .finish = on_finish,
                             .mem_read = on_mem_read,
-                            .mem_write = on_mem_write};
+                            .mem_write = on_mem_write,
+                            .peer = on_peer};
+    b->rng = virtio_rng_new(plan->seed);
     int rc = board_new(def, plan->nvcpus, &board_host, &b->board, err);
     if (rc) {
+        virtio_card_free(b->rng);
         mem_free(b);
         return rc;
     }
@@ -167,6 +179,7 @@ void simboard_free(SimBoard *b)
 {
     if (b) {
         board_free(b->board);
+        virtio_card_free(b->rng);
         sbi_free(b->sbi);
         pthread_mutex_destroy(&b->lock);
         mem_free(b);

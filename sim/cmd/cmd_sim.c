@@ -30,6 +30,10 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "      --initrd FILE  an initial RAM disk\n"
                            "      --append TEXT  the kernel's command line\n"
                            "      --dtb-dump F   write the machine's device tree to the file F, and end\n"
+                           "      --drive FILE[,ro][,overlay]\n"
+                           "                     a raw disk image as the next virtio device; ro: cannot\n"
+                           "                     be written; overlay: FILE stays as it is, what is\n"
+                           "                     written is gone at the end; repeatable\n"
                            "  -g, --guest G      riscv64 (default)\n"
                            "      --engine E     interp (default)\n"
                            "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
@@ -45,7 +49,7 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "  -h, --help\n"
                            "On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys.\n"
                            "Exit status: the guest's own (0 passed; a code; 1 failed without one),\n"
-                           "2 usage, 3 a bad image, 124 --insns, 141 nobody reads the console.\n";
+                           "2 usage, 3 a bad image or drive, 124 --insns, 141 nobody reads the console.\n";
 
 typedef enum {
     O_KERNEL,
@@ -53,6 +57,7 @@ typedef enum {
     O_INITRD,
     O_COMMAND_LINE,
     O_DTB_DUMP,
+    O_DRIVE,
     O_GUEST,
     O_ENGINE,
     O_CPU,
@@ -66,11 +71,14 @@ typedef enum {
     O_COUNT
 } OptionIndex;
 static const CliOption OPTIONS[O_COUNT] = {
-    [O_KERNEL] = {"kernel", 0, 'r'},       [O_BIOS] = {"bios", 0, 'r'},         [O_INITRD] = {"initrd", 0, 'r'},
-    [O_COMMAND_LINE] = {"append", 0, 'r'}, [O_DTB_DUMP] = {"dtb-dump", 0, 'r'}, [O_GUEST] = {"guest", 'g', 'r'},
-    [O_ENGINE] = {"engine", 0, 'r'},       [O_CPU] = {"cpu", 0, 'r'},           [O_ENV] = {"env", 0, 'r'},
-    [O_MEMORY] = {"memory", 'm', 'r'},     [O_SMP] = {"smp", 0, 'r'},           [O_INSNS] = {"insns", 0, 'r'},
-    [O_REALTIME] = {"realtime", 0, 0},     [O_STATS] = {"stats", 0, 0},         [O_HELP] = {"help", 'h', 0},
+    [O_KERNEL] = {"kernel", 0, 'r'},     [O_BIOS] = {"bios", 0, 'r'},
+    [O_INITRD] = {"initrd", 0, 'r'},     [O_COMMAND_LINE] = {"append", 0, 'r'},
+    [O_DTB_DUMP] = {"dtb-dump", 0, 'r'}, [O_DRIVE] = {"drive", 0, 'r'},
+    [O_GUEST] = {"guest", 'g', 'r'},     [O_ENGINE] = {"engine", 0, 'r'},
+    [O_CPU] = {"cpu", 0, 'r'},           [O_ENV] = {"env", 0, 'r'},
+    [O_MEMORY] = {"memory", 'm', 'r'},   [O_SMP] = {"smp", 0, 'r'},
+    [O_INSNS] = {"insns", 0, 'r'},       [O_REALTIME] = {"realtime", 0, 0},
+    [O_STATS] = {"stats", 0, 0},         [O_HELP] = {"help", 'h', 0},
 };
 static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
 static const char *const ENVS[] = {[ENV_VIRT] = "virt", [ENV_MACHINE] = "machine"};
@@ -89,7 +97,9 @@ typedef struct {
     SimConfig sim;
     SimBoardConfig board;
     SimBoot boot;
-    const char *dtb_dump; /* NULL: run */
+    const char *dtb_dump;             /* NULL: run */
+    const char *card[SIM_CARD_SLOTS]; /* arguments of --drive, in their order */
+    unsigned ncards;
     uint64_t insns;
     bool has_env, is_realtime, is_stats, is_help;
     /* running */
@@ -158,6 +168,7 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_INITRD:
     case O_COMMAND_LINE:
     case O_DTB_DUMP:
+    case O_DRIVE:
     case O_CPU:
     case O_REALTIME:
     case O_STATS:
@@ -165,6 +176,15 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_COUNT:
         break;
     }
+    return 0;
+}
+
+static int card_add(Command *c, const char *arg, Err *err)
+{
+    if (c->ncards == ARRAY_LEN(c->card)) {
+        return err_set(err, ERR_INVAL, "--drive %s: there is room for %zu", arg, ARRAY_LEN(c->card));
+    }
+    c->card[c->ncards++] = arg;
     return 0;
 }
 
@@ -186,6 +206,8 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
     case O_COMMAND_LINE:
         c->boot.append = arg;
         break;
+    case O_DRIVE:
+        return card_add(c, arg, err);
     case O_CPU:
         c->sim.cpu = arg;
         break;
@@ -246,6 +268,51 @@ static bool is_linux_image(const char *path)
         close(fd);
     }
     return is_linux;
+}
+
+/* ---- what is plugged in ---- */
+/* Takes ",word" off the end. */
+static bool take_suffix(Buf *text, const char *word)
+{
+    size_t n = strlen(word);
+    bool is = text->n > n && text->data[text->n - n - 1] == ',' && !strcmp(text->data + text->n - n, word);
+    if (is) {
+        text->n -= n + 1;
+        text->data[text->n] = 0;
+    }
+    return is;
+}
+
+/* Options are words at the end, so that a name may hold commas. */
+static int drive_open(const char *arg, SimCard **out, Err *err)
+{
+    Buf path = {0};
+    uint32_t flags = 0, last = UINT32_MAX;
+    buf_str(&path, arg);
+    while (last != flags) {
+        last = flags;
+        flags |= take_suffix(&path, "ro") ? SIM_DRIVE_READ_ONLY : 0;
+        flags |= take_suffix(&path, "overlay") ? SIM_DRIVE_OVERLAY : 0;
+    }
+    int rc = sim_card_drive(buf_text(&path), flags, out, err);
+    buf_free(&path);
+    return rc;
+}
+
+static int cards_open(Command *c, Err *err)
+{
+    int rc = 0;
+    for (unsigned i = 0; !rc && i < c->ncards; i++) {
+        rc = drive_open(c->card[i], &c->board.card[i], err);
+    }
+    return rc;
+}
+
+static void cards_close(Command *c)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(c->board.card); i++) {
+        sim_card_free(c->board.card[i]);
+    }
 }
 
 /* ---- the machine ---- */
@@ -524,7 +591,8 @@ int cmd_sim(int argc, char **argv)
         return CONF_OK;
     }
     c.sim.is_virt = c.has_env ? c.sim.is_virt : !c.boot.bios && c.boot.kernel && is_linux_image(c.boot.kernel);
-    status = c.dtb_dump ? dump_tree(&c, &err) : run(&c, &err);
+    status = cards_open(&c, &err) ? say(CONF_INVALID, err.text) : c.dtb_dump ? dump_tree(&c, &err) : run(&c, &err);
     sim_free(c.s);
+    cards_close(&c);
     return status;
 }

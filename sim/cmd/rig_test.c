@@ -77,6 +77,19 @@ void code_insns(Buf *code, const uint32_t *insns, size_t n)
     buf_bytes(code, insns, n * sizeof *insns);
 }
 
+void code_pad(Buf *code, size_t to)
+{
+    while (code->n < to) {
+        buf_char(code, 0);
+    }
+}
+
+void code_bytes(Buf *code, size_t at, const void *bytes, size_t n)
+{
+    code_pad(code, at + n);
+    memcpy(code->data + at, bytes, n);
+}
+
 void code_finish(Buf *code, uint32_t word)
 {
     CHECK(!(word & 0x800)); /* addi would subtract */

@@ -25,6 +25,9 @@ uint32_t csr_get(unsigned rd, unsigned csr);
 /* Appends: end the machine by the finisher's word. */
 void code_finish(Buf *code, uint32_t word);
 void code_insns(Buf *code, const uint32_t *insns, size_t n);
+/* Appends zeroes up to here, or puts bytes there. */
+void code_pad(Buf *code, size_t to);
+void code_bytes(Buf *code, size_t at, const void *bytes, size_t n);
 #define CODE(buf, ...)                                                                                                 \
     code_insns((buf), (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 /* A file with these bytes, or an ELF file of one segment at 0x80000000 with the symbol tohost at 0x80001000; the name is

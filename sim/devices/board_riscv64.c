@@ -50,12 +50,22 @@ static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
     fdt_end(f);
 }
 
+/* Slot n, of sources 1 to 8. */
+#define VIRTIO_ROW(n)                                                                                                  \
+    {                                                                                                                  \
+        .type = &device_virtio_mmio, .base = 0x10001000 + (n)*0x1000, .irq = 1 + (n), .param = (n)                     \
+    }
+#define VIRTIO_ROWS                                                                                                    \
+    VIRTIO_ROW(0), VIRTIO_ROW(1), VIRTIO_ROW(2), VIRTIO_ROW(3), VIRTIO_ROW(4), VIRTIO_ROW(5), VIRTIO_ROW(6),           \
+        VIRTIO_ROW(7)
+
 static const BoardRow machine_rows[] = {
     {.type = &device_finisher, .base = 0x100000},
     {.type = &device_goldfish_rtc, .base = 0x101000, .irq = 11},
     {.type = &device_clint, .base = 0x2000000},
     {.type = &device_plic, .base = 0xc000000, .param = 2, .is_irq_chip = true},
     {.type = &device_uart16550, .base = 0x10000000, .irq = 10, .is_console = true},
+    VIRTIO_ROWS,
 };
 const BoardDef board_riscv64_machine = {
     .guest = "riscv64",
@@ -73,6 +83,7 @@ static const BoardRow virt_rows[] = {
     {.type = &device_goldfish_rtc, .base = 0x101000, .irq = 11},
     {.type = &device_plic, .base = 0xc000000, .param = 1, .is_irq_chip = true},
     {.type = &device_uart16550, .base = 0x10000000, .irq = 10, .is_console = true},
+    VIRTIO_ROWS,
 };
 const BoardDef board_riscv64_virt = {
     .guest = "riscv64",

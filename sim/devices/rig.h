@@ -5,6 +5,7 @@
 
 #include "sim/devices/devices.h"
 
+enum { RIG_RAM = 0x80000000, RIG_RAM_BYTES = 1 << 20 };
 typedef struct {
     DeviceHost host;
     Device *d;
@@ -13,11 +14,13 @@ typedef struct {
     bool irq;                       /* output 0 */
     bool line[DEVICE_MAX_VCPUS][4]; /* WIRE_x */
     Buf output;
+    uint8_t *ram; /* at RIG_RAM */
     unsigned finishes;
     int finish_kind;
     uint32_t finish_code;
 } Rig;
 Rig *rig_new(const char *device, unsigned nvcpus, uint32_t param); /* reset */
+Rig *rig_plugged(const char *device, void *peer);                  /* the same, with one vcpu and this Device.peer */
 void rig_free(Rig *r);
 /* Accesses that must succeed. */
 uint64_t rig_get(Rig *r, unsigned vcpu, uint64_t offset, unsigned size_bytes);

@@ -35,14 +35,33 @@ static void rig_finish(void *ctx, int kind, uint32_t code)
     r->finish_kind = kind;
     r->finish_code = code;
 }
+static bool in_ram(uint64_t gpa, size_t n)
+{
+    return gpa >= RIG_RAM && gpa - RIG_RAM <= RIG_RAM_BYTES && n <= RIG_RAM_BYTES - (gpa - RIG_RAM);
+}
+static bool rig_mem_read(void *ctx, uint64_t gpa, void *bytes, size_t n)
+{
+    if (in_ram(gpa, n)) {
+        memcpy(bytes, ((Rig *)ctx)->ram + (gpa - RIG_RAM), n);
+    }
+    return in_ram(gpa, n);
+}
+static bool rig_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
+{
+    if (in_ram(gpa, n)) {
+        memcpy(((Rig *)ctx)->ram + (gpa - RIG_RAM), bytes, n);
+    }
+    return in_ram(gpa, n);
+}
 static unsigned rig_nvcpus(void *ctx)
 {
     return ((Rig *)ctx)->nvcpus;
 }
 
-Rig *rig_new(const char *device, unsigned nvcpus, uint32_t param)
+static Rig *rig_make(const char *device, unsigned nvcpus, uint32_t param, void *peer)
 {
     Rig *r = x_alloc(sizeof *r);
+    r->ram = x_alloc(RIG_RAM_BYTES);
     r->nvcpus = nvcpus;
     r->host = (DeviceHost){.ctx = r,
                            .irq = rig_irq,
@@ -50,17 +69,31 @@ Rig *rig_new(const char *device, unsigned nvcpus, uint32_t param)
                            .now_ns = rig_now,
                            .output = rig_output,
                            .finish = rig_finish,
-                           .nvcpus = rig_nvcpus};
+                           .nvcpus = rig_nvcpus,
+                           .mem_read = rig_mem_read,
+                           .mem_write = rig_mem_write};
     r->d = device_new(device_find(device), &r->host);
     r->d->param = param;
+    r->d->peer = peer;
     device_reset(r->d);
     return r;
+}
+
+Rig *rig_new(const char *device, unsigned nvcpus, uint32_t param)
+{
+    return rig_make(device, nvcpus, param, NULL);
+}
+
+Rig *rig_plugged(const char *device, void *peer)
+{
+    return rig_make(device, 1, 0, peer);
 }
 
 void rig_free(Rig *r)
 {
     device_free(r->d);
     buf_free(&r->output);
+    mem_free(r->ram);
     mem_free(r);
 }
 
@@ -90,6 +123,7 @@ void rig_swap(Rig *r)
     device_save(r->d, &b);
     Device *d = device_new(r->d->type, &r->host);
     d->param = r->d->param;
+    d->peer = r->d->peer;
     Cursor c = cursor_of(b.data, b.n);
     CHECK_INT(device_restore(d, &c, NULL), 0);
     CHECK_INT(cursor_left(&c), 0);
