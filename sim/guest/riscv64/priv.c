@@ -72,7 +72,8 @@ static TrResult change_csr(Translate *t, const Rv64Args *a, CsrChange change, Sl
         return read_only(t, (unsigned)a->csr, c, a->rd);
     }
     Slot d = a->rd ? riscv_x((unsigned)a->rd) : ir_temp(t->ir);
-    if (c->when != WHEN_PLAIN) {
+    bool is_marked = c->need != NEED_F || t->mode_key & KEY_FP_DIRTY; /* csr.def */
+    if (c->when != WHEN_PLAIN || !is_marked) {
         ir_call(t->ir, helper[change], d, value, IR_ZERO, IR_ZERO, a->csr);
         return riscv_sync(t);
     }
