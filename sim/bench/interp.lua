@@ -14,12 +14,14 @@ for _, name in ipairs(arg) do only[name] = true end
 -- What TinyEMU's interpreter takes, over what QEMU 7.2 takes (CPU seconds, one run on one machine): ours must be less.
 local tinyemu = {
     alu = 2.99 / 0.16, crc32 = 3.16 / 0.71, sha256 = 3.16 / 0.25, sort = 5.12 / 2.15, chase = 0.81 / 1.24,
+    matmul = 2.96 / 0.80, matfma = 2.90 / 0.65, nbody = 5.00 / 1.66,
     memcpy = 1.43 / 2.21, memcpyn = 1.52 / 0.48, strlen = 2.38 / 0.29, bytecode = 8.33 / 2.94, virtcall = 2.93 / 1.86,
     tak = 3.03 / 0.97, tlbmiss = 5.59 / 6.39, ["sv39-alu"] = 2.94 / 0.16, ["sv39-sort"] = 5.11 / 2.69,
     ["sv39-memcpy"] = 1.53 / 2.38, ["sv39-bytecode"] = 7.64 / 2.80, ["sv39-tlbmiss"] = 6.20 / 8.20,
 }
 local kernels = {
     "alu", "crc32", "sha256", "sort", "bytecode", "virtcall", "tak", "strlen", "chase", "memcpy", "memcpyn", "tlbmiss",
+    "matmul", "matfma", "nbody",
 }
 local paged = { "sv39-alu", "sv39-sort", "sv39-memcpy", "sv39-bytecode", "sv39-tlbmiss" }
 local events = { trap = 3000000, mmio = 3000000, csr = 10000000, smc = 100000 }
@@ -40,7 +42,8 @@ end
 local work = io.popen("mktemp -d"):read("l")
 local source = "sim/bench/guest/"
 local opt = "-O2 -std=gnu11 -Wall -Wextra -I. -ffreestanding -fno-tree-loop-distribute-patterns -fno-stack-protector"
-local rv = "riscv64-linux-gnu-gcc " .. opt .. " -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic -fno-pie"
+    .. " -ffp-contract=off -fno-math-errno"
+local rv = "riscv64-linux-gnu-gcc " .. opt .. " -march=rv64imafdc_zicsr_zifencei -mabi=lp64d -mcmodel=medany -fno-pic -fno-pie"
 
 local function elf_of(name)
     return work .. "/" .. name .. ".elf"

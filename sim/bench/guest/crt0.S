@@ -10,6 +10,8 @@ _start:
     csrw    mtvec, t0
     li      t0, 7
     csrw    mcounteren, t0
+    li      t0, 0x6000            /* floating point on */
+    csrs    mstatus, t0
     la      sp, stack_top
 #ifdef SV39
     call    build_pt              /* returns satp value */

@@ -438,6 +438,109 @@ uint64_t k_tak(void)
     return s;
 }
 
+/* (i) floating point: the compiler must not fuse (-ffp-contract=off), so that all checksums agree -------------------- */
+enum { NM = 256 };
+static double ma[NM][NM], mb[NM][NM], mc[NM][NM];
+static uint64_t double_bits(double d)
+{
+    union {
+        double d;
+        uint64_t bits;
+    } u = {d};
+    return u.bits;
+}
+static void mat_init(void)
+{
+    for (int i = 0; i < NM; i++)
+        for (int j = 0; j < NM; j++) {
+            ma[i][j] = (double)(int32_t)rng() * 0x1p-31;
+            mb[i][j] = (double)(int32_t)rng() * 0x1p-31;
+        }
+}
+static uint64_t mat_sum(void)
+{
+    uint64_t s = 0;
+    for (int i = 0; i < NM; i++)
+        for (int j = 0; j < NM; j++)
+            s = s * 1099511628211ull + double_bits(mc[i][j]);
+    return s;
+}
+uint64_t k_matmul(void)
+{
+    mat_init();
+    for (int r = 0; r < 5; r++) {
+        for (int i = 0; i < NM; i++)
+            for (int j = 0; j < NM; j++) {
+                double s = 0;
+                for (int k = 0; k < NM; k++)
+                    s += ma[i][k] * mb[k][j];
+                mc[i][j] = s;
+            }
+        ma[r][r] += mc[0][0];
+    }
+    return mat_sum();
+}
+#ifdef __x86_64__
+__attribute__((target("fma")))
+#endif
+uint64_t
+k_matfma(void)
+{
+    mat_init();
+    for (int r = 0; r < 5; r++) {
+        for (int i = 0; i < NM; i++)
+            for (int j = 0; j < NM; j++) {
+                double s = 0;
+                for (int k = 0; k < NM; k++)
+                    s = __builtin_fma(ma[i][k], mb[k][j], s);
+                mc[i][j] = s;
+            }
+        ma[r][r] += mc[0][0];
+    }
+    return mat_sum();
+}
+struct body {
+    double x, y, z, vx, vy, vz, m;
+};
+static struct body bodies[5];
+static void attract(struct body *b, struct body *c, double dt)
+{
+    double dx = b->x - c->x, dy = b->y - c->y, dz = b->z - c->z;
+    double d2 = dx * dx + dy * dy + dz * dz + 0.01;
+    double mag = dt / (d2 * __builtin_sqrt(d2));
+    b->vx -= dx * c->m * mag;
+    b->vy -= dy * c->m * mag;
+    b->vz -= dz * c->m * mag;
+    c->vx += dx * b->m * mag;
+    c->vy += dy * b->m * mag;
+    c->vz += dz * b->m * mag;
+}
+uint64_t k_nbody(void)
+{
+    const double dt = 0.001;
+    for (int i = 0; i < 5; i++) {
+        double *p = &bodies[i].x;
+        for (int k = 0; k < 6; k++)
+            p[k] = (double)(int32_t)rng() * 0x1p-29;
+        bodies[i].m = 1.0 + i * 0.25;
+    }
+    for (int n = 0; n < 1500000; n++) {
+        for (int i = 0; i < 5; i++)
+            for (int j = i + 1; j < 5; j++)
+                attract(&bodies[i], &bodies[j], dt);
+        for (int i = 0; i < 5; i++) {
+            struct body *b = &bodies[i];
+            b->x += dt * b->vx;
+            b->y += dt * b->vy;
+            b->z += dt * b->vz;
+        }
+    }
+    uint64_t s = 0;
+    for (int i = 0; i < 5; i++)
+        s = s * 31 + double_bits(bodies[i].x);
+    return s;
+}
+
 /* (h+) random 8-byte accesses over 64 MiB: one new 4K page almost every time */
 uint64_t k_tlbmiss(void)
 {

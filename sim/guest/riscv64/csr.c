@@ -53,31 +53,6 @@ static void write_fcsr(RiscvFrame *r, unsigned number, uint64_t value, uint64_t 
     (void)number;
     (void)insns;
     riscv_fcsr_set(r, value);
-    riscv_fp_mark_dirty(r);
-}
-
-static uint64_t read_fflags(const RiscvFrame *r, unsigned number, uint64_t insns)
-{
-    (void)number;
-    (void)insns;
-    return r->fflags;
-}
-
-static void write_fflags(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
-{
-    write_fcsr(r, number, (riscv_fcsr(r) & ~FCSR_FLAGS) | (value & FCSR_FLAGS), insns);
-}
-
-static uint64_t read_frm(const RiscvFrame *r, unsigned number, uint64_t insns)
-{
-    (void)number;
-    (void)insns;
-    return r->frm;
-}
-
-static void write_frm(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
-{
-    write_fcsr(r, number, (riscv_fcsr(r) & FCSR_FLAGS) | value << FCSR_FRM_SHIFT, insns);
 }
 
 static uint64_t read_zero(const RiscvFrame *r, unsigned number, uint64_t insns)
@@ -563,6 +538,9 @@ void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t in
             now = c->warl(r, old, now);
         }
         memcpy((char *)r + c->slot, &now, sizeof now);
+    }
+    if (c->need == NEED_F) {
+        riscv_fp_mark_dirty(r);
     }
 }
 

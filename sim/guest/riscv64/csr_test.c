@@ -82,6 +82,7 @@ TEST(riscv64_csr, a_write_of_a_plain_csr_is_a_move)
         rig_open(&g, false, NULL);
         g.r.mip_lines = g.r.mie = IRQ_S;
         g.r.mcounteren = 7;
+        riscv_fp_mark_dirty(&g.r);
         Mode before = mode_of(&g, priv);
         CHECK_INT(after(&g, number, value), value & c->writable);
         CHECK(!c->warl);

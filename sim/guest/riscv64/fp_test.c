@@ -190,6 +190,21 @@ TEST(riscv64_fp, rounding_is_that_of_the_instruction_or_of_frm)
     }
 }
 
+TEST(riscv64_fp, a_write_of_fflags_is_a_move_once_fs_is_dirty)
+{
+    Rig *g = rig(INITIAL);
+    g->r.x[A0] = 0xff;
+    CHECK_INT(rig_step(g, CSRRW(0, FFLAGS, A0)), RIG_SYNC);
+    CHECK_INT(fs_of(g), DIRTY);
+    CHECK_INT(g->r.fflags, 0x1f);
+    g->r.x[A0] = 0x22;
+    CHECK_INT(x_after(g, CSRRW(A0, FFLAGS, A0)), 0x1f);
+    CHECK_INT(g->r.fflags, 2);
+    g->r.x[A0] = 0x7a;
+    CHECK_INT(rig_step(g, CSRRW(0, FRM, A0)), RIG_SYNC); /* the mode key has it */
+    CHECK_INT(g->r.frm, 2);
+}
+
 TEST(riscv64_fp, fcsr_is_frm_and_fflags)
 {
     Rig *g = rig(DIRTY);

@@ -11,10 +11,6 @@ static const Helper helpers[HELP_COUNT] = {
 #undef HELPER
 };
 
-#define FIELD(name)                                                                                                    \
-    {                                                                                                                  \
-#name, offsetof(RiscvFrame, name)                                                                              \
-    }
 #define F(n)                                                                                                           \
     {                                                                                                                  \
         "f" #n, (Slot)(offsetof(RiscvFrame, fpr) + 8 * (n))                                                            \
@@ -24,13 +20,13 @@ static const Helper helpers[HELP_COUNT] = {
 #name, (Slot)(offsetof(RiscvFrame, x) + 8 * (n))                                                               \
     }
 static const IrSlotInfo slots[] = {
-    X(ra, 1),  X(sp, 2),  X(gp, 3),  X(tp, 4),      X(t0, 5),   X(t1, 6),   X(t2, 7),   X(s0, 8),  X(s1, 9),  X(a0, 10),
-    X(a1, 11), X(a2, 12), X(a3, 13), X(a4, 14),     X(a5, 15),  X(a6, 16),  X(a7, 17),  X(s2, 18), X(s3, 19), X(s4, 20),
-    X(s5, 21), X(s6, 22), X(s7, 23), X(s8, 24),     X(s9, 25),  X(s10, 26), X(s11, 27), X(t3, 28), X(t4, 29), X(t5, 30),
-    X(t6, 31), F(0),      F(1),      F(2),          F(3),       F(4),       F(5),       F(6),      F(7),      F(8),
-    F(9),      F(10),     F(11),     F(12),         F(13),      F(14),      F(15),      F(16),     F(17),     F(18),
-    F(19),     F(20),     F(21),     F(22),         F(23),      F(24),      F(25),      F(26),     F(27),     F(28),
-    F(29),     F(30),     F(31),     FIELD(fflags), FIELD(frm),
+    X(ra, 1),  X(sp, 2),  X(gp, 3),  X(tp, 4),  X(t0, 5),  X(t1, 6),  X(t2, 7),  X(s0, 8),   X(s1, 9),
+    X(a0, 10), X(a1, 11), X(a2, 12), X(a3, 13), X(a4, 14), X(a5, 15), X(a6, 16), X(a7, 17),  X(s2, 18),
+    X(s3, 19), X(s4, 20), X(s5, 21), X(s6, 22), X(s7, 23), X(s8, 24), X(s9, 25), X(s10, 26), X(s11, 27),
+    X(t3, 28), X(t4, 29), X(t5, 30), X(t6, 31), F(0),      F(1),      F(2),      F(3),       F(4),
+    F(5),      F(6),      F(7),      F(8),      F(9),      F(10),     F(11),     F(12),      F(13),
+    F(14),     F(15),     F(16),     F(17),     F(18),     F(19),     F(20),     F(21),      F(22),
+    F(23),     F(24),     F(25),     F(26),     F(27),     F(28),     F(29),     F(30),      F(31),
 #define CSR(name, number, need, when, field, writable, warl) {#name, (Slot)offsetof(RiscvFrame, field)},
 #define VIEW(name, number, need, when, field, readable, writable, warl)
 #define CALC(name, number, need, when, read, write)
@@ -45,7 +41,6 @@ static const IrSlotInfo slots[] = {
 };
 #undef X
 #undef F
-#undef FIELD
 
 static void call_get(const Frame *f, GuestCall *out) /* SBI 3: a7 = extension, a6 = function, a0 to a5 = arguments */
 {

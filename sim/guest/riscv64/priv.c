@@ -72,7 +72,8 @@ static TrResult change_csr(Translate *t, unsigned number, int32_t rd, CsrChange 
         return read_only(t, number, c, rd);
     }
     Slot d = rd ? riscv_x((unsigned)rd) : ir_temp(t->ir);
-    if (c->when != WHEN_PLAIN) {
+    bool is_marked = c->need != NEED_F || t->mode_key & KEY_FP_DIRTY; /* csr.def */
+    if (c->when != WHEN_PLAIN || !is_marked) {
         ir_call(t->ir, helper[change], d, value, IR_ZERO, IR_ZERO, number);
         return riscv_sync(t);
     }

@@ -31,9 +31,8 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 enum { PMP_ENTRIES = 16 };
 typedef struct RiscvFrame {
     Frame f;
-    uint64_t x[32];       /* x[0] stays 0; translators use IR_ZERO for it */
-    uint64_t fpr[32];     /* what is narrower than 64 bits is NaN-boxed (Unpriv 21.2), also without D */
-    uint64_t fflags, frm; /* fcsr (Unpriv 20.2) */
+    uint64_t x[32];   /* x[0] stays 0; translators use IR_ZERO for it */
+    uint64_t fpr[32]; /* what is narrower than 64 bits is NaN-boxed (Unpriv 21.2), also without D */
 #define CSR(name, number, need, sync, field, writable, warl) uint64_t field;
 #define VIEW(name, number, need, sync, field, readable, writable, warl)
 #define CALC(name, number, need, when, read, write)
@@ -285,7 +284,7 @@ enum { FCSR_FRM_SHIFT = 5 };
 uint32_t riscv_fp_key(const RiscvFrame *r);
 uint64_t riscv_fcsr(const RiscvFrame *r);
 void riscv_fcsr_set(RiscvFrame *r, uint64_t value); /* without marking FS */
-void riscv_fp_mark_dirty(RiscvFrame *r);
+void riscv_fp_mark_dirty(RiscvFrame *r);            /* as every riscv_csr_write of what needs F does */
 
 /* ---- reg.c ---- */
 int riscv_reg_get(const Frame *f, RegId id, void *bytes, Err *err);
