@@ -50,6 +50,8 @@ local only_in = {
     ["^lauxlib"] = { "lua" },
     ["^editline/"] = { "lua" },
     ["^yaml%.h"] = { "conformance" },
+    ["^libslirp%.h"] = { "sim/devices" },
+    ["^linux/if_tun"] = { "sim/devices" },
     ["^dlfcn%.h"] = { "conformance", "lua" },
 }
 local banned = { -- words outside sim/base (style: errors and memory go through it)

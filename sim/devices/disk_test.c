@@ -15,7 +15,7 @@ enum { SECTOR = DISK_SECTOR_BYTES, NSECTORS = 41 /* the last page of an overlay 
 /* A file of nbytes, byte i of it i / 512 + 1. */
 static void image_make(char *path, size_t nbytes)
 {
-    strcpy(path, "/tmp/conf-disk-XXXXXX");
+    snprintf(path, 32, "/tmp/conf-disk-XXXXXX");
     int fd = mkstemp(path);
     uint8_t *bytes = x_alloc(nbytes);
     for (size_t i = 0; i < nbytes; i++) {
