@@ -18,7 +18,7 @@ typedef enum {
 } ConsoleState;
 typedef struct {
     int in, out;
-    SimCard *const *card; /* SIM_CARD_SLOTS of them */
+    SimCard *const *card;   /* SIM_CARD_SLOTS of them */
     bool is_raw, is_escape; /* escape: Ctrl-A was typed */
     bool is_eof;
     ConsoleState state;
