@@ -51,6 +51,8 @@ local only_in = {
     ["^editline/"] = { "lua" },
     ["^yaml%.h"] = { "conformance" },
     ["^zlib%.h"] = { "sim/boot" },
+    ["^libslirp%.h"] = { "sim/devices" },
+    ["^linux/if_tun"] = { "sim/devices" },
     ["^dlfcn%.h"] = { "conformance", "lua" },
 }
 local banned = { -- words outside sim/base (style: errors and memory go through it)

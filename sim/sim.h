@@ -22,6 +22,7 @@
 #include "sim/base/err.h"
 #include "sim/guest/regs.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -166,7 +167,17 @@ typedef struct VirtioCard SimCard;
  * -ERR_INVAL, -ERR_LIMIT, -ERR_IO. A machine with a drive that writes the file itself can be neither saved nor forked:
  * -ERR_UNSUPPORTED. An overlay is part of a snapshot; the file is not, and must be the same when it is restored. */
 MUST_USE int sim_card_drive(const char *path, uint32_t flags, SimCard **out, Err *err);
-void sim_card_free(SimCard *c); /* NULL is fine */
+/* A network card: "user[,hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT]...", "tap,ifname=NAME" or "loopback" (what is sent comes
+ * back). -ERR_INVAL, -ERR_DENIED; -ERR_UNAVAILABLE: the host or this build does not have it. Frames of user and tap come from
+ * outside, when they please, and a machine with one can be neither saved nor forked. */
+MUST_USE int sim_card_net(const char *spec, SimCard **out, Err *err);
+SimCard *sim_card_console(void); /* beside the UART; what is typed goes there once its driver is ready */
+void sim_card_free(SimCard *c);  /* NULL is fine */
+/* Of a card that something may come to from outside: its owner waits for fds (at most cap, for at most *timeout_ns, which is
+ * lowered), tells what happened to them, and then calls sim_board_poll. THREAD-SAFE, also beside running vcpus. */
+bool sim_card_is_outside(const SimCard *c); /* NULL is fine */
+size_t sim_card_fds(SimCard *c, struct pollfd *fds, size_t cap, uint64_t *timeout_ns);
+void sim_card_served(SimCard *c, const struct pollfd *fds, size_t n);
 
 /* ---- board: a machine around the vcpus ---- */
 typedef struct {
@@ -181,6 +192,8 @@ typedef struct {
 /* Makes RAM, devices and vcpus. */
 MUST_USE int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err);
 size_t sim_board_input(Sim *s, const void *bytes, size_t n); /* to the console; returns how many were taken */
+void sim_board_poll(
+    Sim *s); /* devices take what came to their cards; when it is called is part of what the guest sees */
 /* File names and the kernel's command line; NULL = none. Files are ELF, a Linux Image or flat, each also packed with gzip.
  * bios: firmware for M mode, flat at the start of RAM. kernel: ELF at its addresses, Linux where its header says, flat at the
  * start of RAM; beside a bios the two latter go to the next 2 MiB behind it at least. The device tree is at the end of RAM, the

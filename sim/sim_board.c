@@ -393,9 +393,36 @@ int sim_card_drive(const char *path, uint32_t flags, SimCard **out, Err *err)
     return virtio_blk_new(path, flags, out, err);
 }
 
+int sim_card_net(const char *spec, SimCard **out, Err *err)
+{
+    return virtio_net_new(spec, out, err);
+}
+
+SimCard *sim_card_console(void)
+{
+    return virtio_console_new();
+}
+
 void sim_card_free(SimCard *c)
 {
     virtio_card_free(c);
+}
+
+bool sim_card_is_outside(const SimCard *c)
+{
+    return c && c->kind->is_outside && c->kind->is_outside(c);
+}
+
+size_t sim_card_fds(SimCard *c, struct pollfd *fds, size_t cap, uint64_t *timeout_ns)
+{
+    return sim_card_is_outside(c) ? c->kind->fds(c, fds, cap, timeout_ns) : 0;
+}
+
+void sim_card_served(SimCard *c, const struct pollfd *fds, size_t n)
+{
+    if (sim_card_is_outside(c)) {
+        c->kind->served(c, fds, n);
+    }
 }
 
 int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err)
@@ -479,6 +506,16 @@ size_t sim_board_input(Sim *s, const void *bytes, size_t n)
         sim_threads_look(s);
     }
     return taken;
+}
+
+void sim_board_poll(Sim *s)
+{
+    if (s->machine) {
+        board_poll(s->machine->board);
+        if (s->machine->is_threaded) {
+            sim_threads_look(s);
+        }
+    }
 }
 
 uint64_t sim_board_now_ns(const Sim *s)

@@ -34,6 +34,13 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "                     a raw disk image as the next virtio device; ro: cannot\n"
                            "                     be written; overlay: FILE stays as it is, what is\n"
                            "                     written is gone at the end; repeatable\n"
+                           "      --net user[,hostfwd=tcp|udp:[HOST]:PORT-[GUEST]:PORT]...\n"
+                           "      --net tap,ifname=NAME | loopback\n"
+                           "                     a network card as the next virtio device; user: NAT and\n"
+                           "                     DHCP in this process; hostfwd: a port of the host is one\n"
+                           "                     of the guest; repeatable\n"
+                           "      --console C    uart (default), or virtio: that as well, as the next virtio\n"
+                           "                     device; keys go there once the guest is ready for them\n"
                            "  -g, --guest G      riscv64 (default)\n"
                            "      --engine E     interp (default)\n"
                            "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
@@ -49,7 +56,8 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "  -h, --help\n"
                            "On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys.\n"
                            "Exit status: the guest's own (0 passed; a code; 1 failed without one),\n"
-                           "2 usage, 3 a bad image or drive, 124 --insns, 141 nobody reads the console.\n";
+                           "2 usage, 3 a bad image, drive or network, 124 --insns, 141 nobody reads the\n"
+                           "console.\n";
 
 typedef enum {
     O_KERNEL,
@@ -58,6 +66,8 @@ typedef enum {
     O_COMMAND_LINE,
     O_DTB_DUMP,
     O_DRIVE,
+    O_NET,
+    O_CONSOLE,
     O_GUEST,
     O_ENGINE,
     O_CPU,
@@ -74,6 +84,7 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_KERNEL] = {"kernel", 0, 'r'},     [O_BIOS] = {"bios", 0, 'r'},
     [O_INITRD] = {"initrd", 0, 'r'},     [O_COMMAND_LINE] = {"append", 0, 'r'},
     [O_DTB_DUMP] = {"dtb-dump", 0, 'r'}, [O_DRIVE] = {"drive", 0, 'r'},
+    [O_NET] = {"net", 0, 'r'},           [O_CONSOLE] = {"console", 0, 'r'},
     [O_GUEST] = {"guest", 'g', 'r'},     [O_ENGINE] = {"engine", 0, 'r'},
     [O_CPU] = {"cpu", 0, 'r'},           [O_ENV] = {"env", 0, 'r'},
     [O_MEMORY] = {"memory", 'm', 'r'},   [O_SMP] = {"smp", 0, 'r'},
@@ -81,6 +92,8 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_STATS] = {"stats", 0, 0},         [O_HELP] = {"help", 'h', 0},
 };
 static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
+enum { CONSOLE_UART, CONSOLE_VIRTIO };
+static const char *const CONSOLES[] = {[CONSOLE_UART] = "uart", [CONSOLE_VIRTIO] = "virtio"};
 static const char *const ENVS[] = {[ENV_VIRT] = "virt", [ENV_MACHINE] = "machine"};
 
 enum {
@@ -97,8 +110,11 @@ typedef struct {
     SimConfig sim;
     SimBoardConfig board;
     SimBoot boot;
-    const char *dtb_dump;             /* NULL: run */
-    const char *card[SIM_CARD_SLOTS]; /* arguments of --drive, in their order */
+    const char *dtb_dump; /* NULL: run */
+    struct {
+        OptionIndex option; /* O_DRIVE, O_NET, O_CONSOLE */
+        const char *arg;
+    } card[SIM_CARD_SLOTS]; /* in the order of the options */
     unsigned ncards;
     uint64_t insns;
     bool has_env, is_realtime, is_stats, is_help;
@@ -169,6 +185,8 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_COMMAND_LINE:
     case O_DTB_DUMP:
     case O_DRIVE:
+    case O_NET:
+    case O_CONSOLE:
     case O_CPU:
     case O_REALTIME:
     case O_STATS:
@@ -179,13 +197,21 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     return 0;
 }
 
-static int card_add(Command *c, const char *arg, Err *err)
+static int card_add(Command *c, OptionIndex option, const char *arg, Err *err)
 {
     if (c->ncards == ARRAY_LEN(c->card)) {
-        return err_set(err, ERR_INVAL, "--drive %s: there is room for %zu", arg, ARRAY_LEN(c->card));
+        return err_set(err, ERR_INVAL, "--%s %s: there is room for %zu", OPTIONS[option].name, arg, ARRAY_LEN(c->card));
     }
-    c->card[c->ncards++] = arg;
+    c->card[c->ncards].option = option;
+    c->card[c->ncards++].arg = arg;
     return 0;
+}
+
+static int console_parse(Command *c, const char *arg, Err *err)
+{
+    size_t word = 0;
+    int rc = parse_word("--console", arg, CONSOLES, ARRAY_LEN(CONSOLES), &word, err);
+    return rc || word == CONSOLE_UART ? rc : card_add(c, O_CONSOLE, arg, err);
 }
 
 static int parse_option(Command *c, OptionIndex option, const char *arg, Err *err)
@@ -207,7 +233,10 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
         c->boot.append = arg;
         break;
     case O_DRIVE:
-        return card_add(c, arg, err);
+    case O_NET:
+        return card_add(c, option, arg, err);
+    case O_CONSOLE:
+        return console_parse(c, arg, err);
     case O_CPU:
         c->sim.cpu = arg;
         break;
@@ -299,11 +328,20 @@ static int drive_open(const char *arg, SimCard **out, Err *err)
     return rc;
 }
 
+static int card_open(OptionIndex option, const char *arg, SimCard **out, Err *err)
+{
+    if (option == O_CONSOLE) {
+        *out = sim_card_console();
+        return 0;
+    }
+    return option == O_NET ? sim_card_net(arg, out, err) : drive_open(arg, out, err);
+}
+
 static int cards_open(Command *c, Err *err)
 {
     int rc = 0;
     for (unsigned i = 0; !rc && i < c->ncards; i++) {
-        rc = drive_open(c->card[i], &c->board.card[i], err);
+        rc = card_open(c->card[i].option, c->card[i].arg, &c->board.card[i], err);
     }
     return rc;
 }
@@ -552,6 +590,7 @@ static void put_stats(const Command *c)
 static int run(Command *c, Err *err)
 {
     c->start_ns = os_now_ns();
+    c->console.card = c->board.card;
     c->board.ctx = &c->console;
     c->board.output = console_output;
     int status = make(c, err);

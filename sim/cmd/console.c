@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CTRL_A = 1, NS_PER_S = 1000000000 };
+enum { CTRL_A = 1, NS_PER_S = 1000000000, MAX_FDS = 256 };
 
 /* ---- output ---- */
 static void write_failed(Console *c)
@@ -117,24 +117,66 @@ static void offer(Console *c, Sim *s)
     memmove(c->input, c->input + taken, c->nin);
 }
 
-bool console_can_wake(const Console *c)
+static bool is_typing(const Console *c)
 {
     return !c->is_eof && (c->is_raw || c->nin < sizeof c->input);
 }
 
+bool console_can_wake(const Console *c)
+{
+    bool can = is_typing(c);
+    for (unsigned i = 0; !can && i < SIM_CARD_SLOTS; i++) {
+        can = sim_card_is_outside(c->card[i]);
+    }
+    return can;
+}
+
+typedef struct { /* what is waited for: input, output if for ever, then what the cards want */
+    struct pollfd fds[MAX_FDS];
+    size_t n, ncard[SIM_CARD_SLOTS];
+} Wait;
+
+static void wait_fill(const Console *c, Wait *w, uint64_t *timeout_ns)
+{
+    w->fds[0] = (struct pollfd){.fd = is_typing(c) ? c->in : -1, .events = POLLIN};
+    w->fds[1] = (struct pollfd){.fd = *timeout_ns == UINT64_MAX ? c->out : -1};
+    w->n = 2;
+    for (unsigned i = 0; i < SIM_CARD_SLOTS; i++) {
+        w->ncard[i] = sim_card_fds(c->card[i], w->fds + w->n, MAX_FDS - w->n, timeout_ns);
+        w->n += w->ncard[i];
+    }
+}
+
+static void cards_serve(const Console *c, const Wait *w, Sim *s)
+{
+    size_t at = 2;
+    bool is_any = false;
+    for (unsigned i = 0; i < SIM_CARD_SLOTS; at += w->ncard[i++]) {
+        is_any |= sim_card_is_outside(c->card[i]);
+        sim_card_served(c->card[i], w->fds + at, w->ncard[i]);
+    }
+    if (is_any) {
+        sim_board_poll(s);
+    }
+}
+
 void console_serve(Console *c, Sim *s, uint64_t timeout_ns)
 {
-    bool is_open = console_can_wake(c), is_endless = timeout_ns == UINT64_MAX;
-    struct timespec t = {.tv_sec = (time_t)(timeout_ns / NS_PER_S), .tv_nsec = (long)(timeout_ns % NS_PER_S)};
-    struct pollfd fds[] = {{.fd = is_open ? c->in : -1, .events = POLLIN}, {.fd = is_endless ? c->out : -1}};
-    if (is_open || timeout_ns) {
-        int n = ppoll(fds, ARRAY_LEN(fds), is_endless ? NULL : &t, NULL);
-        if (n > 0 && fds[0].revents) {
+    Wait w;
+    if (console_can_wake(c) || timeout_ns) {
+        wait_fill(c, &w, &timeout_ns);
+        struct timespec t = {.tv_sec = (time_t)(timeout_ns / NS_PER_S), .tv_nsec = (long)(timeout_ns % NS_PER_S)};
+        int n = ppoll(w.fds, w.n, timeout_ns == UINT64_MAX ? NULL : &t, NULL);
+        for (size_t i = 0; n <= 0 && i < w.n; i++) { /* none of it happened; after EINTR it is not even said */
+            w.fds[i].revents = 0;
+        }
+        if (w.fds[0].revents) {
             take(c);
         }
-        if (n > 0 && fds[1].revents & POLLERR && c->state == CONSOLE_OPEN) {
+        if (w.fds[1].revents & POLLERR && c->state == CONSOLE_OPEN) {
             c->state = CONSOLE_CLOSED; /* else it would be seen at the guest's next word, which may never come */
         }
+        cards_serve(c, &w, s);
     }
     offer(c, s);
 }

@@ -2,6 +2,8 @@
  * console.h - the guest's console on two file descriptors: what it prints goes to one, what comes from the other waits here
  * until the machine takes it. Only console_serve waits for input.
  *
+ * Cards to which something comes from outside of the machine (a network) are waited for and served as well.
+ *
  * On a terminal (is_raw) Ctrl-A is the escape: x ends the run, h says so, Ctrl-A again is Ctrl-A for the guest. */
 #ifndef SIM_CMD_CONSOLE_H
 #define SIM_CMD_CONSOLE_H
@@ -18,6 +20,7 @@ typedef enum {
 } ConsoleState;
 typedef struct {
     int in, out;
+    SimCard *const *card;   /* SIM_CARD_SLOTS of them */
     bool is_raw, is_escape; /* escape: Ctrl-A was typed */
     bool is_eof;
     _Atomic ConsoleState state;

@@ -157,6 +157,29 @@ TEST(cmd_sim_drive, what_it_writes_is_in_the_file_or_with_overlay_or_ro_not)
     unlink(path);
 }
 
+/* A function of the guest at DATA prints a digit. The device reads a sector over it, in which it prints another. */
+TEST(cmd_sim_drive, code_that_a_device_overwrites_is_run_as_it_is_then)
+{
+    enum { RA = 1, A0 = 10, JALR_T2_1 = 1 << 20 | T2 << 15 | RA << 7 | 0x67, RET = RA << 15 | 0x67, FENCE_I = 0x100f };
+    const uint32_t before[] = {addi(A0, X0, '1'), RET}, after[] = {addi(A0, X0, '2'), RET};
+    char path[64];
+    Buf code = {0};
+    drive_make(path);
+    int fd = open(path, O_WRONLY);
+    CHECK_INT(pwrite(fd, after, sizeof after, 512), sizeof after);
+    close(fd);
+    CODE(&code, addi(S0, X0, 1), slli(S0, S0, 31), lui(T1, USED >> 12), or_(S0, S0, T1), addi(T2, S0, 0x7ff));
+    CODE(&code, JALR_T2_1, lui(T0, UART_UPPER), store(0, A0, T0, 0), JALR_T2_1, store(0, A0, T0, 0));
+    code_request(&code);
+    CODE(&code, FENCE_I, addi(T2, S0, 0x7ff), JALR_T2_1, lui(T0, UART_UPPER), store(0, A0, T0, 0));
+    code_finish(&code, PASS);
+    code_rings(&code, IN, 1, "");
+    code_bytes(&code, DATA, before, sizeof before);
+    check(&code, path, "", 0, "112", "");
+    buf_free(&code);
+    unlink(path);
+}
+
 /* Reads, writes if what was read is not "change" yet, and resets; the second time it reads it. The request's type is in the image,
  * which is loaded anew. */
 TEST(cmd_sim_drive, an_overlay_outlives_a_reset_of_the_machine)
@@ -198,6 +221,9 @@ TEST(cmd_sim_drive, what_is_no_drive_is_said_before_anything_runs)
     CHECK_INT(truncate(path, 1000), 0);
     check(&code, path, ",ro", 3, "", "1000 bytes, expected a multiple of 512");
     check(&code, path, ",rw", 3, "", "it cannot be opened");
+    CHECK_INT(truncate(path, 1024), 0);
+    check(&code, path, " --net users", 3, "", "net 'users': expected user, tap,ifname=NAME or loopback");
+    check(&code, path, " --console tty", 2, "", "--console: unknown `tty`");
     unlink(path);
     check(&code, "a --drive b --drive c --drive d --drive e --drive f --drive g --drive h", "", 2, "",
           "--drive h: there is room for 7");

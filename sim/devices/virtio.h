@@ -3,13 +3,16 @@
  * network) and is the Device's peer; its kind is the device of VIRTIO 1.2, chapter 5, that the guest sees. The transport keeps
  * registers and rings; a kind says what a buffer means.
  *
- * THREADS. The functions of a kind run with the board's lock held, except free and twin: nobody uses the card.
+ * THREADS. The functions of a kind run with the board's lock held, except free and twin, when nobody uses the card, and fds and
+ * served.
  * TIME. Whatever a guest can see happens at an instant of the guest's clock: a kind that must wait for the host sets due_ns by
  * what the guest asked for alone, and waits there. What comes from outside is taken in poll. */
 #ifndef SIM_DEVICES_VIRTIO_H
 #define SIM_DEVICES_VIRTIO_H
 
 #include "sim/devices/virtio_queue.h"
+
+#include <poll.h>
 
 enum { VIRTIO_SLOTS = 8, VIRTIO_QUEUES = 4, VIRTIO_OWN_WORDS = 8, VIRTIO_CONFIG_BYTES = 64 };
 enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_ENTROPY = 4, VIRTIO_ID_BALLOON = 5 };
@@ -30,7 +33,7 @@ typedef struct VirtioKind {
     void (*stop)(Device *d, unsigned queue);   /* NULL = none. The queue was switched off: its buffers are void */
     void (*tick)(Device *d);                   /* NULL = due_ns is never set */
     void (*poll)(Device *d);                   /* NULL = none */
-    size_t (*input)(Device *d, const void *bytes, size_t n); /* NULL = none; typed at the console */
+    size_t (*input)(Device *d, const void *bytes, size_t n); /* NULL = no console. Queue 0 takes what is typed */
     /* As DeviceType's; NULL = none. */
     void (*more_save)(Device *d, Buf *out);
     int (*more_restore)(Device *d, Cursor *in, Err *err);
@@ -38,6 +41,11 @@ typedef struct VirtioKind {
     void (*adopt)(Device *d);
     int (*check)(const Device *d, Err *err);
     int (*saveable)(const Device *d, Err *err);
+    /* Of a card that frames or the like come to from outside of the machine; NULL = none. As NetEndOps (net.h), by the owner's
+     * thread, without the board's lock. */
+    bool (*is_outside)(const VirtioCard *c);
+    size_t (*fds)(VirtioCard *c, struct pollfd *fds, size_t cap, uint64_t *timeout_ns);
+    void (*served)(VirtioCard *c, const struct pollfd *fds, size_t n);
     /* Of a card: a second one at the same host resource for the twin of a machine, whose state a restore gives it. */
     int (*twin)(const VirtioCard *c, VirtioCard **out, Err *err);
     void (*free)(VirtioCard *c);

@@ -438,6 +438,12 @@ static size_t mmio_input(Device *d, const void *bytes, size_t n)
     return k && k->input ? k->input(d, bytes, n) : 0;
 }
 
+static bool mmio_is_console(const Device *d)
+{
+    const VirtioKind *k = kind_of(d);
+    return k && k->input && virtio_is_live(d, 0);
+}
+
 static void mmio_more_save(Device *d, Buf *out)
 {
     const VirtioKind *k = kind_of(d);
@@ -521,6 +527,7 @@ DEVICE_TYPE(virtio_mmio) = {
     .deadline = mmio_deadline,
     .tick = mmio_tick,
     .input = mmio_input,
+    .is_console = mmio_is_console,
     .fdt = mmio_fdt,
     .check = mmio_check,
     .more_save = mmio_more_save,

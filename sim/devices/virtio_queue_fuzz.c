@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RAM = 0x80000000, RAM_BYTES = 1 << 16, NCARDS = 3, DISK_BYTES = 64 << 10, QUEUE_STEP = 0x1000, DATA = 0x8000 };
+enum { RAM = 0x80000000, RAM_BYTES = 1 << 16, NCARDS = 5, DISK_BYTES = 64 << 10, QUEUE_STEP = 0x1000, DATA = 0x8000 };
 enum { OP_BYTES = 8, MAX_OPS = 400 };
 
 typedef struct {
@@ -64,10 +64,23 @@ static bool on_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
 static VirtioCard *card_new(unsigned i, const char *path)
 {
     VirtioCard *c = NULL;
-    if (i == 2) {
-        return virtio_rng_new(1);
+    int rc = 0;
+    switch (i) {
+    case 0:
+    case 1:
+        rc = virtio_blk_new(path, i ? DISK_READ_ONLY : DISK_OVERLAY, &c, NULL);
+        break;
+    case 2:
+        c = virtio_rng_new(1);
+        break;
+    case 3:
+        rc = virtio_net_new("loopback", &c, NULL);
+        break;
+    case 4:
+        c = virtio_console_new();
+        break;
     }
-    if (virtio_blk_new(path, i ? DISK_READ_ONLY : DISK_OVERLAY, &c, NULL)) {
+    if (rc) {
         abort();
     }
     return c;

@@ -32,12 +32,12 @@ static void rng_notify(Device *d, unsigned queue)
     VirtioState *s = d->state;
     VirtqChain c;
     uint8_t bytes[MAX_BYTES];
-    while (virtio_pop(d, queue, &c)) {
+    for (unsigned i = 0; i < QUEUE_SIZE && virtio_pop(d, queue, &c); i++) {
         uint32_t n = c.in_bytes < MAX_BYTES ? (uint32_t)c.in_bytes : MAX_BYTES;
-        for (uint32_t i = 0; i < n; i += 8) {
+        for (uint32_t at = 0; at < n; at += 8) {
             uint64_t word = next(&s->own[OWN_STATE]);
             for (unsigned k = 0; k < 8; k++) {
-                bytes[i + k] = (uint8_t)(word >> 8 * k);
+                bytes[at + k] = (uint8_t)(word >> 8 * k);
             }
         }
         if (!n || !virtq_write(d->host, c.segment + c.nout, c.nin, 0, bytes, n)) { /* 5.4.6.1: a buffer to be written */

@@ -61,9 +61,8 @@ static uint64_t host_now_ns(void *ctx)
 static void host_output(void *ctx, const Device *d, const void *bytes, size_t n)
 {
     const Board *b = ctx;
-    if ((int)d->index == b->console) {
-        b->host.output(b->host.ctx, bytes, n);
-    }
+    (void)d; /* there is one console, which all that print share */
+    b->host.output(b->host.ctx, bytes, n);
 }
 
 static void host_finish(void *ctx, int kind, uint32_t code)
@@ -278,14 +277,23 @@ void board_poll(Board *b)
     board_unlock(b);
 }
 
+/* Under lock; NULL: there is none. */
+static Device *console_of(Board *b)
+{
+    for (size_t i = 0; i < b->def->nrows; i++) {
+        Device *d = b->slots[i].device;
+        if (d->type->is_console && d->type->is_console(d)) {
+            return d;
+        }
+    }
+    return b->console == NO_ROW ? NULL : b->slots[b->console].device;
+}
+
 size_t board_input(Board *b, const void *bytes, size_t n)
 {
-    size_t taken = 0;
     board_lock(b);
-    if (b->console != NO_ROW) {
-        Device *d = b->slots[b->console].device;
-        taken = d->type->input(d, bytes, n);
-    }
+    Device *d = console_of(b);
+    size_t taken = d ? d->type->input(d, bytes, n) : 0;
     board_unlock(b);
     return taken;
 }

@@ -51,6 +51,8 @@ typedef struct DeviceType {
     void (*tick)(Device *d, unsigned vcpu); /* now_ns() >= deadline(): move wires */
     /* NULL = none. Bytes have come in from outside (console); returns how many were taken. */
     size_t (*input)(Device *d, const void *bytes, size_t n);
+    /* NULL = as its row says. It is the console now, instead of the row that is by itself. */
+    bool (*is_console)(const Device *d);
     /* NULL = none. Takes bytes that came in and were not read yet, as firmware that shares the console does. */
     size_t (*take)(Device *d, void *bytes, size_t cap);
     /* NULL = takes no wire. A wire into the device (an interrupt controller) moved. */

@@ -105,7 +105,8 @@ static void store(Rig *g, const IrOp *o, uint64_t gva, uint64_t value)
     g->stores++;
 }
 
-bool mmu_cas16(Frame *f, uint64_t gva, uint64_t old[2], const uint64_t now[2])
+/* Weak: a program that has an engine has its mmu. */
+__attribute__((weak)) bool mmu_cas16(Frame *f, uint64_t gva, uint64_t old[2], const uint64_t now[2])
 {
     Rig *g = (Rig *)f;
     uint64_t found[2];
@@ -125,7 +126,7 @@ bool mmu_cas16(Frame *f, uint64_t gva, uint64_t old[2], const uint64_t now[2])
     return true;
 }
 
-bool mmu_probe(Frame *f, uint64_t gva, Access acc)
+__attribute__((weak)) bool mmu_probe(Frame *f, uint64_t gva, Access acc)
 {
     f->event = access_ok((Rig *)f, &(IrOp){0}, gva, acc) ? 0 : EVENT_TRAP;
     return !f->event;
