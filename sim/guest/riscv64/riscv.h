@@ -170,6 +170,7 @@ enum {
 /* Of a Trap, value2 is what htval or mtval2 gets, value3 what htinst or mtinst gets, and this bit: value is an address of a
  * guest (hstatus.GVA, Priv 15.2.1). */
 #define TRAP_GVA (1ull << 63)
+enum { HTINST_TABLE_READ = 0x3000, HTINST_TABLE_WRITE = 0x3020 }; /* Priv table 15.5, of tables of 64-bit entries */
 
 /* ---- regimes: an address translates by V, privilege, SUM and MXR. Fetches use S and U without either. With V, SUM and MXR are
  * those of vsstatus; the MXR of mstatus is in the tag of the space. HLV stands for the one that hstatus.SPVP names. ---- */
@@ -255,6 +256,11 @@ bool riscv_has_satp_mode(const RiscvCpu *cpu, uint64_t mode);
 bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap);
 void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap);
 void riscv_align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);
+
+/* ---- stage2.c: the second stage of guests whose hypervisor is absent ---- */
+int riscv_stage2_check(uint64_t root, Err *err);
+uint64_t riscv_stage2_hgatp(uint64_t root);
+bool riscv_stage2_fault(const Frame *f, const Trap *t, Stage2Fault *out);
 
 /* ---- reg.c ---- */
 int riscv_reg_get(const Frame *f, RegId id, void *bytes, Err *err);

@@ -28,6 +28,9 @@ void riscv_reset(Frame *f, const GuestReset *how)
         r->mcounteren = r->scounteren = 7;
         r->menvcfg |= r->cpu.has[NEED_Sstc] ? MENVCFG_STCE : 0;
     }
+    if (how->has_stage2) {
+        r->hgatp = riscv_stage2_hgatp(how->stage2);
+    }
     if (how->arg) { /* the boot convention of SBI and Linux */
         r->x[10] = how->hw_id;
         r->x[11] = how->arg;

@@ -52,7 +52,11 @@ static bool is_guest(unsigned regime)
 }
 
 /* What an access is for; of those to tables, what htinst says if the second stage faults (Priv table 15.5). */
-typedef enum { FOR_ITSELF = 0, FOR_READING_TABLES = 0x3000, FOR_WRITING_TABLES = 0x3020 } Purpose;
+typedef enum {
+    FOR_ITSELF = 0,
+    FOR_READING_TABLES = HTINST_TABLE_READ,
+    FOR_WRITING_TABLES = HTINST_TABLE_WRITE
+} Purpose;
 
 /* One stage of translation by a table: of an address of the guest's (Priv 12.3.2) or of its machine (15.5.1). */
 typedef struct {
