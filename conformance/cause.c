@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cause.c - the neutral names of traps. riscv64: scause (Privileged ISA table 10.2); x86_64: vector and, for page
+ * cause.c - the neutral names of traps. riscv64: scause (Privileged ISA table 10.2; with H 15.6.1); x86_64: vector and, for page
  * faults, error code (SDM 3A table 6-1, 4.7); aarch64: ESR_EL1.EC and ISS (Arm ARM D17.2.37). */
 #include "conformance/world.h"
 
@@ -31,6 +31,11 @@ static const Cause causes[] = {
     {"fetch_page_fault", 12, 14, 0x10, 0x10, {0x20, 0x21}, 0x30, 0},
     {"load_page_fault", 13, 14, 0x12, 0, {0x24, 0x25}, 0x70, 0},
     {"store_page_fault", 15, 14, 0x12, 0x2, {0x24, 0x25}, 0x70, 0x40},
+    {"guest_call", 10, -1, 0, 0, {-1, -1}, 0, 0},
+    {"fetch_guest_page_fault", 20, -1, 0, 0, {-1, -1}, 0, 0},
+    {"load_guest_page_fault", 21, -1, 0, 0, {-1, -1}, 0, 0},
+    {"virtual_instruction", 22, -1, 0, 0, {-1, -1}, 0, 0},
+    {"store_guest_page_fault", 23, -1, 0, 0, {-1, -1}, 0, 0},
     {"divide_error", -1, 0, 0, 0, {-1, -1}, 0, 0},
     {"debug", -1, 1, 0, 0, {0x32, 0x33}, 0, 0},
     {"nmi", -1, 2, 0, 0, {-1, -1}, 0, 0},

@@ -209,7 +209,7 @@ struct Step {
                             * text; map, unmap, protect: region; lua: text; set_state: in `to` */
     const char *to, *from; /* op set_state, transition_state: target state, required state */
     bool into_new;         /* restore into: new - a new VM on the same backend */
-    Value number;          /* inject: vector or line; op set_gpr: value */
+    Value number;          /* inject: vector or line; op set_gpr: value; set_stage2: root */
     Value level;           /* inject: NONE = edge / raise */
     const RegSet *regs;
     size_t nregs;

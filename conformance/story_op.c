@@ -114,6 +114,13 @@ static int op_gpr(const Doing *d, StoryVcpu *sv, Err *err)
     return d->op == LIFE_set_gpr ? vcpu_set_gpr(sv->v, index, value, err) : vcpu_set_return(sv->v, value, err);
 }
 
+static int op_stage2(const Doing *d, StoryVcpu *sv, Err *err)
+{
+    uint64_t root;
+    int rc = op_value(d, &root, err);
+    return rc ? rc : vcpu_set_stage2(sv->v, (Gpa){root}, err);
+}
+
 static int op_reset(StoryVcpu *sv, Err *err)
 {
     int rc = vcpu_reset(sv->v, err);
@@ -166,7 +173,7 @@ static int do_op(StoryVcpu *sv, void *ctx, Err *err)
     case LIFE_set_entry:
         return vcpu_set_entry(sv->v, (Gpa){world_entry_pc(sv->story->w, sv->index)}, err);
     case LIFE_set_stage2:
-        return vcpu_set_stage2(sv->v, (Gpa){0}, err);
+        return op_stage2(d, sv, err);
     case LIFE_OP_COUNT:
         break;
     }

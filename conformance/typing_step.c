@@ -101,7 +101,10 @@ static void op_words(Typer *t, const Node *n, const Node *map, int op, Step *s)
         say(t->l, from ? node_key(map, "from")->pos : n->pos,
             is_from ? "`%s` needs `from`: a state" : "`%s` takes no `from`", n->text);
     }
-    if (value && op != LIFE_set_gpr && op != LIFE_set_return) {
+    if (value && op == LIFE_set_stage2) {
+        need(t, CAP_stage2_table, node_key(map, "value")->pos, n->text);
+    }
+    if (value && op != LIFE_set_gpr && op != LIFE_set_return && op != LIFE_set_stage2) {
         say(t->l, node_key(map, "value")->pos, "`%s` takes no `value`", n->text);
     } else if (value) {
         type_int(t, value, 64, &s->number);

@@ -266,13 +266,29 @@ void sim_vcpu_free(SimVcpu *v)
     }
 }
 
+static int stage2_check(const Sim *s, uint64_t root, Err *err)
+{
+    if (!s->isa->stage2_check || !s->cfg.is_virt) {
+        return err_unsupported(err, "sim", "stage2_table",
+                               s->cfg.is_virt ? "this guest's second stage of translation is not simulated"
+                                              : "a whole machine has no level below it");
+    }
+    return s->isa->stage2_check(root, err);
+}
+
 int sim_vcpu_reset(SimVcpu *v, const SimReset *how, Err *err)
 {
-    if (how->has_stage2) {
-        return err_unsupported(err, "sim", "stage2_table", "the guest's second stage of translation is not simulated");
+    int rc = how->has_stage2 ? stage2_check(v->s, how->stage2, err) : 0;
+    if (rc) {
+        return rc;
     }
-    GuestReset g = {
-        .is_virt = v->s->cfg.is_virt, .hw_id = how->hw_id, .entry = how->entry, .arg = how->arg, .cpu = v->s->cpu};
+    GuestReset g = {.is_virt = v->s->cfg.is_virt,
+                    .hw_id = how->hw_id,
+                    .entry = how->entry,
+                    .arg = how->arg,
+                    .has_stage2 = how->has_stage2,
+                    .stage2 = how->stage2,
+                    .cpu = v->s->cpu};
     v->how = *how;
     v->is_parked = how->is_parked;
     exec_forget(v->x);

@@ -59,7 +59,10 @@ MUST_USE int sim_dirty_get(Sim *s, uint64_t gpa, uint64_t size_bytes, uint8_t *b
 /* ---- vcpus ---- */
 typedef struct {
     uint64_t hw_id, entry, arg;
-    bool has_stage2; /* translate machine addresses through the table at stage2, in the guest's own format */
+    /* is_virt: the guest's physical addresses are translated by the table at stage2, in the format of the guest's own second
+     * stage (riscv64: Sv39x4, aligned to 16 KiB). What it lacks stops as nested_page_fault; a change of it is seen by the next
+     * sim_run. Not where a board serves. */
+    bool has_stage2;
     uint64_t stage2;
     bool is_parked; /* secondary: waits until the board's firmware starts it */
 } SimReset;

@@ -58,6 +58,17 @@ static void debug_fill(SimVcpu *v, ExecStop stop, SimExit *out)
     }
 }
 
+/* As accel.h's nested_page_fault: MAP_x and gva are arguments. */
+static void stage2_fill(SimVcpu *v, SimExit *out)
+{
+    enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4 };
+    const ExecAccess *a = exec_access(v->x);
+    out->kind = SIM_EXIT_nested_page_fault;
+    out->addr = a->gpa;
+    out->gva = out->arg[1] = a->gva;
+    out->arg[0] = a->is_write ? MAP_WRITE : a->is_exec ? MAP_EXEC : MAP_READ;
+}
+
 void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out)
 {
     uint64_t pc = exec_frame(v->x)->pc;
@@ -83,6 +94,9 @@ void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out)
     case EXEC_STEP:
         debug_fill(v, stop, out);
         break;
+    case EXEC_STAGE2:
+        stage2_fill(v, out);
+        break;
     case EXEC_ENDED:
         out->kind = SIM_EXIT_system_down;
         break;
@@ -93,6 +107,9 @@ int sim_run(SimVcpu *v, const SimRun *until, SimExit *out, Err *err)
 {
     if (exec_reply_due(v->x)) {
         return err_set(err, ERR_BUSY, "vcpu %u: an access awaits its reply", v->id);
+    }
+    if (v->how.has_stage2) { /* the caller writes that table, and has no other word for it */
+        exec_forget_translations(v->x);
     }
     v->serves_board = until->serve_board;
     ExecStop stop =

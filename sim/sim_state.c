@@ -51,8 +51,9 @@ static void vcpu_put(SimVcpu *v, Buf *out)
 {
     ExecState e;
     exec_state_get(v->x, &e);
-    const uint64_t words[] = {e.insns,     e.skipped_ns, e.lines,         e.is_waiting, e.resv_addr,  e.resv_val,
-                              e.resv_size, v->is_parked, v->is_suspended, v->how.hw_id, v->how.entry, v->how.arg};
+    const uint64_t words[] = {e.insns,      e.skipped_ns, e.lines,           e.is_waiting,    e.resv_addr,
+                              e.resv_val,   e.resv_size,  v->is_parked,      v->is_suspended, v->how.hw_id,
+                              v->how.entry, v->how.arg,   v->how.has_stage2, v->how.stage2};
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         buf_le(out, words[i], 8);
     }
@@ -184,7 +185,7 @@ static int regs_take(SimVcpu *v, Cursor *c, Err *err)
 
 static int vcpu_take(SimVcpu *v, Cursor c, Err *err)
 {
-    uint64_t word[12];
+    uint64_t word[14];
     for (size_t i = 0; i < ARRAY_LEN(word); i++) {
         word[i] = cursor_le(&c, 8);
     }
@@ -195,7 +196,9 @@ static int vcpu_take(SimVcpu *v, Cursor c, Err *err)
                    .resv_addr = word[4],
                    .resv_val = word[5],
                    .resv_size = word[6] <= 8 ? word[6] : 0};
-    int rc = sim_vcpu_reset(v, &(SimReset){.hw_id = word[9], .entry = word[10], .arg = word[11]}, err);
+    SimReset how = {
+        .hw_id = word[9], .entry = word[10], .arg = word[11], .has_stage2 = word[12] != 0, .stage2 = word[13]};
+    int rc = sim_vcpu_reset(v, &how, err);
     exec_state_set(v->x, &e); /* before the registers: counters are kept relative to it */
     rc = rc ? rc : regs_take(v, &c, err);
     rc = rc ? rc : snap_done(&c, TAG_VCPU, v->id, err);

@@ -197,3 +197,62 @@ TEST(sim, a_firmware_call_ends_the_machine)
     CHECK_INT(e.addr, 0);
     sim_free(s);
 }
+
+/* ---- a second stage of the caller's ---- */
+enum { ROOT = RAM + 0x10000, LUI_A1_GIGABYTE_1 = 0x400005b7, LD_A0_0_A1 = 0x0005b503, PTE_ALL = 0xdf };
+
+static void root_put(Sim *s, unsigned gigabyte, uint64_t pte)
+{
+    CHECK(!sim_mem_write(s, ROOT + 8ull * gigabyte, &pte, sizeof pte, NULL));
+}
+
+TEST(sim, what_a_second_stage_lacks_is_a_nested_page_fault_until_the_caller_maps_it)
+{
+    Sim *s = bare(true), *twin = NULL;
+    SimVcpu *v = vcpu(s, 0);
+    CODE(s, LUI_A1_GIGABYTE_1, NOP, NOP, LD_A0_0_A1, J_SELF);
+    root_put(s, 2, (uint64_t)RAM >> 2 | PTE_ALL);
+    CHECK(!sim_vcpu_reset(v, &(SimReset){.entry = RAM, .has_stage2 = true, .stage2 = ROOT}, NULL));
+    const uint64_t address = 1 << 30;
+    for (unsigned i = 0; i < 2; i++) { /* nothing was done: it comes again */
+        SimExit e = run(v, UINT64_MAX);
+        CHECK_INT(e.kind, SIM_EXIT_nested_page_fault);
+        CHECK_INT(e.addr, address);
+        CHECK_INT(e.gva, address);
+        CHECK_INT(e.arg[0], 1);
+        CHECK_INT(e.arg[1], address);
+        CHECK_INT(e.pc_before, RAM + 12);
+        CHECK_INT(e.insns, 3);
+        CHECK(!e.needs_reply);
+    }
+    CHECK(!sim_fork(s, &twin, NULL)); /* the root is kept */
+    CHECK_INT(run(sim_vcpu_at(twin, 0), UINT64_MAX).kind, SIM_EXIT_nested_page_fault);
+    root_put(s, 1, (uint64_t)RAM >> 2 | PTE_ALL);
+    CHECK_INT(run(v, 10).kind, SIM_EXIT_budget);
+    CHECK_INT(reg(v, "a0"), (uint64_t)NOP << 32 | LUI_A1_GIGABYTE_1);
+    root_put(s, 2, 0); /* the code's own gigabyte goes: seen by the next run */
+    SimExit e = run(v, 10);
+    CHECK_INT(e.kind, SIM_EXIT_nested_page_fault);
+    CHECK_INT(e.arg[0], 4);
+    CHECK_INT(e.addr, RAM + 16);
+    sim_free(twin);
+    sim_free(s);
+}
+
+TEST(sim, a_root_that_cannot_be_one_and_a_machine_without_a_level_below_are_refused)
+{
+    Sim *s = bare(true), *machine = bare(false);
+    SimVcpu *v = vcpu(s, 0), *m = vcpu(machine, 0);
+    static const uint64_t roots[] = {ROOT + 0x1000, 1, 1ull << 56};
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+        Err err = {0};
+        CHECK_INT(sim_vcpu_reset(v, &(SimReset){.has_stage2 = true, .stage2 = roots[i]}, &err), -ERR_INVAL);
+        CHECK_HAS(err.text, "16 KiB");
+    }
+    CHECK_INT(reg(v, "pc"), RAM);
+    Err err = {0};
+    CHECK_INT(sim_vcpu_reset(m, &(SimReset){.has_stage2 = true, .stage2 = ROOT}, &err), -ERR_UNSUPPORTED);
+    CHECK_STR(err.feature, "stage2_table");
+    sim_free(s);
+    sim_free(machine);
+}

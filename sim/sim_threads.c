@@ -112,6 +112,7 @@ static bool turn(SimVcpu *v)
     case EXEC_EXTERNAL:
     case EXEC_CALL:
     case EXEC_BREAK:
+    case EXEC_STAGE2:
         break;
     }
     stopped(v, stop);

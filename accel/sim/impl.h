@@ -66,7 +66,6 @@ struct BeVcpu {
     atomic_bool is_kicked;
 };
 
-#define SIM_NO_STAGE2 "the guest's second stage of translation is not simulated"
 void sim_cap_set(Caps *caps, Cap cap, CapLevel level, const char *why);
 
 /* ---- run.c ---- */

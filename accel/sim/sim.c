@@ -40,7 +40,6 @@ static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
         Cap cap;
         const char *why;
     } none[] = {
-        {CAP_stage2_table, SIM_NO_STAGE2},
         {CAP_sw_break, "a breakpoint instruction enters the guest's own handler"},
         {CAP_sysreg_exit, "system registers are served by the simulator"},
         {CAP_cpuid_exit, "CPU identification is served by the simulator"},

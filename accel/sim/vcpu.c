@@ -51,10 +51,11 @@ static void lines_low(BeVcpu *v)
 
 static int be_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
 {
-    SimReset how = {.hw_id = v->cfg.hw_id, .entry = s->entry.addr, .arg = v->cfg.arg};
-    if (s->has_stage2) {
-        return err_unsupported(err, v->vm->backend->name, "stage2_table", SIM_NO_STAGE2);
-    }
+    SimReset how = {.hw_id = v->cfg.hw_id,
+                    .entry = s->entry.addr,
+                    .arg = v->cfg.arg,
+                    .has_stage2 = s->has_stage2,
+                    .stage2 = s->stage2.addr};
     lines_low(v);
     int rc = sim_vcpu_reset(v->s, &how, err);
     if (rc) {

@@ -103,6 +103,12 @@ void exec_state_changed(ExecVcpu *v)
     mode_refresh(v);
 }
 
+void exec_forget_translations(ExecVcpu *v)
+{
+    mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+    mode_refresh(v);
+}
+
 /* What may be executed may have changed without translation (PMP): code linked across pages must be found again. */
 void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
 {
@@ -363,6 +369,19 @@ static void instruction_done(Frame *f)
     f->reply_is_fault = false;
 }
 
+/* The guest's trap, or a fault of the level below it. */
+static int trap_deliver(ExecVcpu *v, const Trap *t)
+{
+    Stage2Fault fault;
+    if (v->isa->stage2_fault && v->isa->stage2_fault(v->f, t, &fault)) {
+        v->access = (ExecAccess){
+            .is_write = fault.acc == ACC_WRITE, .is_exec = fault.acc == ACC_EXEC, .gva = t->value, .gpa = fault.gpa};
+        return EXEC_STAGE2;
+    }
+    trap_take(v, t);
+    return GO_ON;
+}
+
 static int external_left(ExecVcpu *v, const Block *b)
 {
     v->access.dst = v->access.is_write ? IR_ZERO : b->access_dst;
@@ -377,8 +396,7 @@ static int trap_left(ExecVcpu *v)
 {
     Trap t = v->f->trap;
     instruction_done(v->f);
-    trap_take(v, &t);
-    return GO_ON;
+    return trap_deliver(v, &t);
 }
 
 static int sync_left(ExecVcpu *v)
@@ -448,8 +466,7 @@ static int single_run(ExecVcpu *v)
     Block *b = block_get(v, KIND_SINGLE, 1, &trap);
     if (!b) {
         instruction_done(f);
-        trap_take(v, &trap);
-        return GO_ON;
+        return trap_deliver(v, &trap);
     }
     if (f->budget < 1) { /* this is no moment for a deadline: the instruction has begun */
         f->insns_end += (uint64_t)(1 - f->budget);
@@ -524,8 +541,7 @@ static int slice_run(ExecVcpu *v)
         Trap trap;
         bool is_known = code;
         if (!code && !(code = code_get(v, left, &trap))) {
-            trap_take(v, &trap);
-            return GO_ON;
+            return trap_deliver(v, &trap);
         }
         int64_t budget = f->budget;
         v->stats.blocks++;

@@ -64,7 +64,8 @@ typedef enum {
     EXEC_CALL,     /* a call that the host did not serve; pc is after it */
     EXEC_BREAK,    /* a breakpoint or watchpoint: `access` */
     EXEC_STEP,     /* is_step: one instruction or one trap entry is done */
-    EXEC_ENDED     /* exec_end was called from inside: the machine ended */
+    EXEC_STAGE2, /* the second stage of an is_virt guest does not have the address: `access`, of which nothing is done */
+    EXEC_ENDED   /* exec_end was called from inside: the machine ended */
 } ExecStop;
 typedef struct {
     uint64_t insns;    /* at most; UINT64_MAX = no bound */
@@ -114,6 +115,7 @@ void exec_wait(ExecVcpu *v);                             /* idle until wakes(), 
 void exec_end(ExecVcpu *v);                              /* from host call-backs: leave with EXEC_ENDED */
 /* After the frame was changed from outside (registers, reset, restore): mode, contexts and pending work are recomputed. */
 void exec_state_changed(ExecVcpu *v);
+void exec_forget_translations(ExecVcpu *v); /* tables that are not the guest's may have changed */
 /* Code at gpa was written by somebody else. THREAD-SAFE. */
 void exec_code_written(ExecVcpu *v, uint64_t gpa, uint64_t n);
 void exec_code_page(ExecVcpu *v); /* some page became PAGE_CODE: entries for stores are void. THREAD-SAFE */

@@ -33,8 +33,15 @@ typedef enum {
 typedef struct {
     bool is_virt; /* the firmware and hypervisor levels are absent; their calls are STOP_HYPERCALL and the like */
     uint64_t hw_id, entry, arg;
+    bool has_stage2; /* is_virt: the absent level below translates the guest's addresses by the table at stage2 */
+    uint64_t stage2; /* stage2_check has passed it */
     const void *cpu;
 } GuestReset;
+/* A fault of that translation, which is for whoever made the table. */
+typedef struct {
+    uint64_t gpa;
+    Access acc; /* of what is at gpa: the guest's own, or that to one of its tables */
+} Stage2Fault;
 typedef enum { LINE_SOFTWARE, LINE_TIMER, LINE_EXTERNAL, LINE_EXTERNAL_LOW, LINE_NMI, LINE_COUNT } GuestLine;
 /* Why a stop op leaves run(). imm and the frame's registers say more, through stop_data(). */
 typedef enum {
@@ -78,6 +85,9 @@ typedef struct GuestIsa {
      * mode_key, pc, cpu) alone. */
     TrResult (*translate)(Translate *t);
 
+    /* May a table of the second stage be there? -ERR_INVAL says why not. NULL = the guest has no second stage. */
+    int (*stage2_check)(uint64_t root, Err *err);
+    bool (*stage2_fault)(const Frame *f, const Trap *t, Stage2Fault *out); /* is the trap one? Else it is the guest's */
     void (*take_trap)(Frame *f, const Trap *t); /* enters the handler: pc, cause, level, status */
     void (*line)(Frame *f, GuestLine line, bool level);
     bool (*line_get)(const Frame *f, GuestLine line);

@@ -52,101 +52,102 @@ static uint64_t cause_of(Rig *g, uint32_t insn)
 enum { OK = 0, ILL = CAUSE_ILLEGAL, VIRT = CAUSE_VIRTUAL };
 
 /* Priv 15.6.1, and what the modes without V say. */
+static const struct {
+    Mode mode;
+    uint32_t insn;
+    uint64_t mstatus, hstatus;
+    unsigned cause;
+} instructions[] = {
+    {VS, INSN_SRET, 0, 0, OK},
+    {VS, INSN_SRET, TSR, 0, OK}, /* of HS-mode only */
+    {VS, INSN_SRET, 0, VTSR, VIRT},
+    {VU, INSN_SRET, 0, 0, VIRT},
+    {S, INSN_SRET, 0, VTSR, OK},
+    {S, INSN_SRET, TSR, 0, ILL},
+    {VS, INSN_MRET, 0, 0, ILL},
+    {VU, INSN_MRET, 0, 0, ILL},
+    {VS, INSN_WFI, 0, 0, OK},
+    {VS, INSN_WFI, TW, 0, ILL},
+    {VS, INSN_WFI, TW, VTW, ILL},
+    {VS, INSN_WFI, 0, VTW, VIRT},
+    {VU, INSN_WFI, 0, 0, VIRT},
+    {VU, INSN_WFI, TW, 0, ILL},
+    {S, INSN_WFI, 0, VTW, OK},
+    {U, INSN_WFI, 0, 0, ILL},
+    {VS, INSN_SFENCE_VMA, 0, 0, OK},
+    {VS, INSN_SFENCE_VMA, TVM, 0, OK},
+    {VS, INSN_SFENCE_VMA, 0, VTVM, VIRT},
+    {VU, INSN_SFENCE_VMA, 0, 0, VIRT},
+    {S, INSN_SFENCE_VMA, 0, VTVM, OK},
+    {VS, SINVAL_VMA, 0, 0, OK},
+    {VS, SINVAL_VMA, 0, VTVM, VIRT},
+    {VU, SINVAL_VMA, 0, 0, VIRT},
+    {VS, SFENCE_W_INVAL, 0, VTVM, OK},
+    {VU, SFENCE_W_INVAL, 0, 0, VIRT},
+    {VS, SFENCE_INVAL_IR, TVM, VTVM, OK},
+    {VU, SFENCE_INVAL_IR, 0, 0, VIRT},
+    {VS, RDCSR(SATP), 0, 0, OK},
+    {VS, RDCSR(SATP), TVM, 0, OK},
+    {VS, RDCSR(SATP), TVM, VTVM, VIRT},
+    {VU, RDCSR(SATP), TVM, 0, VIRT},
+    {S, RDCSR(SATP), TVM, 0, ILL},
+    {S, RDCSR(SATP), 0, VTVM, OK},
+    {S, RDCSR(VSATP), TVM, 0, OK},
+    {S, RDCSR(HGATP), 0, 0, OK},
+    {S, RDCSR(HGATP), TVM, 0, ILL},
+    {M, RDCSR(HGATP), TVM, 0, OK},
+    {VS, RDCSR(HGATP), TVM, 0, VIRT},
+    {VU, RDCSR(HGATP), 0, 0, VIRT},
+    {U, RDCSR(HGATP), 0, 0, ILL},
+    {VS, RDCSR(HSTATUS), 0, 0, VIRT},
+    {VS, RDCSR(VSSTATUS), 0, 0, VIRT},
+    {VU, RDCSR(VSATP), 0, 0, VIRT},
+    {VS, RDCSR(HGEIP), 0, 0, VIRT},
+    {VS, CSRRW(0, HGEIP, A0), 0, 0, ILL}, /* HS-mode may not either */
+    {S, RDCSR(HGEIP), 0, 0, OK},
+    {VU, RDCSR(SSTATUS), 0, 0, VIRT},
+    {VU, RDCSR(SENVCFG), 0, 0, VIRT},
+    {VS, RDCSR(SENVCFG), 0, 0, OK},
+    {VS, RDCSR(SCOUNTEREN), 0, 0, OK},
+    {VS, RDCSR(0x300), 0, 0, ILL},
+    {VU, RDCSR(0x34b), 0, 0, ILL},
+    {VS, RDCSR(0x110), 0, 0, ILL}, /* no such CSR */
+    {VS, HFENCE_VVMA, 0, 0, VIRT},
+    {VU, HFENCE_GVMA, 0, 0, VIRT},
+    {U, HFENCE_VVMA, 0, 0, ILL},
+    {S, HFENCE_VVMA, TVM, 0, OK},
+    {S, HFENCE_GVMA, 0, 0, OK},
+    {S, HFENCE_GVMA, TVM, 0, ILL},
+    {M, HFENCE_GVMA, TVM, 0, OK},
+    {VS, HINVAL_VVMA, 0, 0, VIRT},
+    {S, HINVAL_VVMA, TVM, 0, OK},
+    {S, HINVAL_GVMA, TVM, 0, ILL},
+    {S, HLV_W, 0, 0, OK},
+    {M, HLV_W, 0, 0, OK},
+    {M, HSV_W, 0, 0, OK},
+    {U, HLV_W, 0, 0, ILL},
+    {U, HLV_W, 0, HU, OK},
+    {U, HSV_W, 0, HU, OK},
+    {U, HLVX_WU, 0, 0, ILL},
+    {VS, HLV_W, 0, HU, VIRT},
+    {VU, HLV_D, 0, HU, VIRT},
+    {VU, HSV_W, 0, HU, VIRT},
+    {VS, INSN_ECALL, 0, 0, CAUSE_ECALL_VS},
+    {VU, INSN_ECALL, 0, 0, CAUSE_ECALL_U},
+    {S, INSN_ECALL, 0, 0, CAUSE_ECALL_U + PRIV_S},
+    {VS, INSN_EBREAK, 0, 0, CAUSE_BREAKPOINT},
+    {VS, 0xffffffff, 0, 0, ILL},
+};
+
 TEST(riscv64_hyp, an_instruction_is_allowed_illegal_or_virtual_by_mode_and_enables)
 {
-    static const struct {
-        Mode mode;
-        uint32_t insn;
-        uint64_t mstatus, hstatus;
-        unsigned cause;
-    } rows[] = {
-        {VS, INSN_SRET, 0, 0, OK},
-        {VS, INSN_SRET, TSR, 0, OK}, /* of HS-mode only */
-        {VS, INSN_SRET, 0, VTSR, VIRT},
-        {VU, INSN_SRET, 0, 0, VIRT},
-        {S, INSN_SRET, 0, VTSR, OK},
-        {S, INSN_SRET, TSR, 0, ILL},
-        {VS, INSN_MRET, 0, 0, ILL},
-        {VU, INSN_MRET, 0, 0, ILL},
-        {VS, INSN_WFI, 0, 0, OK},
-        {VS, INSN_WFI, TW, 0, ILL},
-        {VS, INSN_WFI, TW, VTW, ILL},
-        {VS, INSN_WFI, 0, VTW, VIRT},
-        {VU, INSN_WFI, 0, 0, VIRT},
-        {VU, INSN_WFI, TW, 0, ILL},
-        {S, INSN_WFI, 0, VTW, OK},
-        {U, INSN_WFI, 0, 0, ILL},
-        {VS, INSN_SFENCE_VMA, 0, 0, OK},
-        {VS, INSN_SFENCE_VMA, TVM, 0, OK},
-        {VS, INSN_SFENCE_VMA, 0, VTVM, VIRT},
-        {VU, INSN_SFENCE_VMA, 0, 0, VIRT},
-        {S, INSN_SFENCE_VMA, 0, VTVM, OK},
-        {VS, SINVAL_VMA, 0, 0, OK},
-        {VS, SINVAL_VMA, 0, VTVM, VIRT},
-        {VU, SINVAL_VMA, 0, 0, VIRT},
-        {VS, SFENCE_W_INVAL, 0, VTVM, OK},
-        {VU, SFENCE_W_INVAL, 0, 0, VIRT},
-        {VS, SFENCE_INVAL_IR, TVM, VTVM, OK},
-        {VU, SFENCE_INVAL_IR, 0, 0, VIRT},
-        {VS, RDCSR(SATP), 0, 0, OK},
-        {VS, RDCSR(SATP), TVM, 0, OK},
-        {VS, RDCSR(SATP), TVM, VTVM, VIRT},
-        {VU, RDCSR(SATP), TVM, 0, VIRT},
-        {S, RDCSR(SATP), TVM, 0, ILL},
-        {S, RDCSR(SATP), 0, VTVM, OK},
-        {S, RDCSR(VSATP), TVM, 0, OK},
-        {S, RDCSR(HGATP), 0, 0, OK},
-        {S, RDCSR(HGATP), TVM, 0, ILL},
-        {M, RDCSR(HGATP), TVM, 0, OK},
-        {VS, RDCSR(HGATP), TVM, 0, VIRT},
-        {VU, RDCSR(HGATP), 0, 0, VIRT},
-        {U, RDCSR(HGATP), 0, 0, ILL},
-        {VS, RDCSR(HSTATUS), 0, 0, VIRT},
-        {VS, RDCSR(VSSTATUS), 0, 0, VIRT},
-        {VU, RDCSR(VSATP), 0, 0, VIRT},
-        {VS, RDCSR(HGEIP), 0, 0, VIRT},
-        {VS, CSRRW(0, HGEIP, A0), 0, 0, ILL}, /* HS-mode may not either */
-        {S, RDCSR(HGEIP), 0, 0, OK},
-        {VU, RDCSR(SSTATUS), 0, 0, VIRT},
-        {VU, RDCSR(SENVCFG), 0, 0, VIRT},
-        {VS, RDCSR(SENVCFG), 0, 0, OK},
-        {VS, RDCSR(SCOUNTEREN), 0, 0, OK},
-        {VS, RDCSR(0x300), 0, 0, ILL},
-        {VU, RDCSR(0x34b), 0, 0, ILL},
-        {VS, RDCSR(0x110), 0, 0, ILL}, /* no such CSR */
-        {VS, HFENCE_VVMA, 0, 0, VIRT},
-        {VU, HFENCE_GVMA, 0, 0, VIRT},
-        {U, HFENCE_VVMA, 0, 0, ILL},
-        {S, HFENCE_VVMA, TVM, 0, OK},
-        {S, HFENCE_GVMA, 0, 0, OK},
-        {S, HFENCE_GVMA, TVM, 0, ILL},
-        {M, HFENCE_GVMA, TVM, 0, OK},
-        {VS, HINVAL_VVMA, 0, 0, VIRT},
-        {S, HINVAL_VVMA, TVM, 0, OK},
-        {S, HINVAL_GVMA, TVM, 0, ILL},
-        {S, HLV_W, 0, 0, OK},
-        {M, HLV_W, 0, 0, OK},
-        {M, HSV_W, 0, 0, OK},
-        {U, HLV_W, 0, 0, ILL},
-        {U, HLV_W, 0, HU, OK},
-        {U, HSV_W, 0, HU, OK},
-        {U, HLVX_WU, 0, 0, ILL},
-        {VS, HLV_W, 0, HU, VIRT},
-        {VU, HLV_D, 0, HU, VIRT},
-        {VU, HSV_W, 0, HU, VIRT},
-        {VS, INSN_ECALL, 0, 0, CAUSE_ECALL_VS},
-        {VU, INSN_ECALL, 0, 0, CAUSE_ECALL_U},
-        {S, INSN_ECALL, 0, 0, CAUSE_ECALL_U + PRIV_S},
-        {VS, INSN_EBREAK, 0, 0, CAUSE_BREAKPOINT},
-        {VS, 0xffffffff, 0, 0, ILL},
-    };
     static Rig g;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(instructions); i++) {
         rig_open(&g, false, NULL);
-        mode(&g, rows[i].mode);
-        g.r.mstatus |= rows[i].mstatus;
-        g.r.hstatus |= rows[i].hstatus;
-        if (!CHECK_INT(cause_of(&g, rows[i].insn), rows[i].cause)) {
+        mode(&g, instructions[i].mode);
+        g.r.mstatus |= instructions[i].mstatus;
+        g.r.hstatus |= instructions[i].hstatus;
+        if (!CHECK_INT(cause_of(&g, instructions[i].insn), instructions[i].cause)) {
             CHECK_INT(i, UINT64_MAX); /* the row */
         }
     }

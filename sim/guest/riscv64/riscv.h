@@ -191,6 +191,7 @@ enum {
 /* Of a Trap, value2 is what htval or mtval2 gets, value3 what htinst or mtinst gets, and this bit: value is an address of a
  * guest (hstatus.GVA, Priv 15.2.1). */
 #define TRAP_GVA (1ull << 63)
+enum { HTINST_TABLE_READ = 0x3000, HTINST_TABLE_WRITE = 0x3020 }; /* Priv table 15.5, of tables of 64-bit entries */
 
 /* ---- regimes: an address translates by V, privilege, SUM and MXR. Fetches use S and U without either. With V, SUM and MXR are
  * those of vsstatus; the MXR of mstatus is in the tag of the space. HLV stands for the one that hstatus.SPVP names. ---- */
@@ -285,6 +286,11 @@ uint32_t riscv_fp_key(const RiscvFrame *r);
 uint64_t riscv_fcsr(const RiscvFrame *r);
 void riscv_fcsr_set(RiscvFrame *r, uint64_t value); /* without marking FS */
 void riscv_fp_mark_dirty(RiscvFrame *r);            /* as every riscv_csr_write of what needs F does */
+
+/* ---- stage2.c: the second stage of guests whose hypervisor is absent ---- */
+int riscv_stage2_check(uint64_t root, Err *err);
+uint64_t riscv_stage2_hgatp(uint64_t root);
+bool riscv_stage2_fault(const Frame *f, const Trap *t, Stage2Fault *out);
 
 /* ---- reg.c ---- */
 int riscv_reg_get(const Frame *f, RegId id, void *bytes, Err *err);

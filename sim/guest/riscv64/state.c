@@ -30,6 +30,9 @@ void riscv_reset(Frame *f, const GuestReset *how)
         r->menvcfg |= riscv_envcfg_cbo(&r->cpu);
         r->menvcfg |= r->cpu.has[NEED_Svpbmt] ? MENVCFG_PBMTE : 0;
     }
+    if (how->has_stage2) {
+        r->hgatp = riscv_stage2_hgatp(how->stage2);
+    }
     if (how->arg) { /* the boot convention of SBI and Linux */
         r->x[10] = how->hw_id;
         r->x[11] = how->arg;

@@ -52,21 +52,26 @@ static bool is_guest(unsigned regime)
 }
 
 /* What an access is for; of those to tables, what htinst says if the second stage faults (Priv table 15.5). */
-typedef enum { FOR_ITSELF = 0, FOR_READING_TABLES = 0x3000, FOR_WRITING_TABLES = 0x3020 } Purpose;
+typedef enum {
+    FOR_ITSELF = 0,
+    FOR_READING_TABLES = HTINST_TABLE_READ,
+    FOR_WRITING_TABLES = HTINST_TABLE_WRITE
+} Purpose;
 
 /* One stage of translation by a table: of an address of the guest's (Priv 12.3.2) or of its machine (15.5.1). */
-typedef struct Stage Stage;
-struct Stage {
+typedef struct {
     const Request *q;
-    /* Where this stage's results and its tables are: the next stage, or machine memory, which PMP guards. Fills gpa and allow. */
-    bool (*below)(const Stage *s, uint64_t address, uint32_t wanted, Purpose why, Walk *out);
     uint64_t address, atp;
     Rights who;
     uint32_t wanted; /* ACC_x that the leaf must allow */
     Purpose why;
     bool is_second;
     uint64_t envcfg; /* whose ADUE and PBMTE count */
-};
+} Stage;
+/* Where a stage's results and its tables are: the next stage, or machine memory, which PMP guards. Fills gpa and allow. */
+typedef bool Below(const Stage *s, uint64_t address, uint32_t wanted, Purpose why, Walk *out);
+/* A walk is made for each Below, so that one stage alone does not pay for two. */
+#define WALK_INLINE static inline __attribute__((always_inline))
 
 static unsigned levels_of(uint64_t mode)
 {
@@ -130,7 +135,7 @@ static uint32_t leaf_allow(uint64_t pte, const Rights *who)
            (may_exec ? (uint32_t)ACC_EXEC : 0);
 }
 
-static bool memory_below(const Stage *s, uint64_t address, uint32_t wanted, Purpose why, Walk *out)
+WALK_INLINE bool memory_below(const Stage *s, uint64_t address, uint32_t wanted, Purpose why, Walk *out)
 {
     const Request *q = s->q;
     wanted |= q->is_hlvx && why == FOR_ITSELF ? (uint32_t)ACC_READ : 0; /* PMP has no say in that X is read (15.3.1) */
@@ -164,7 +169,7 @@ static uint64_t inside_of(uint64_t pte, unsigned level)
     return (1ull << (pte & PTE_N ? NAPOT_BITS : PAGE_BITS + INDEX_BITS * level)) - 1;
 }
 
-static bool leaf(const Stage *s, uint64_t at, uint64_t pte, unsigned level, Walk *out, bool *again)
+WALK_INLINE bool leaf(const Stage *s, Below *below, uint64_t at, uint64_t pte, unsigned level, Walk *out, bool *again)
 {
     uint64_t inside = inside_of(pte, level), base = PTE_PPN(pte) << PAGE_BITS;
     uint32_t allow = leaf_allow(pte, &s->who);
@@ -177,8 +182,8 @@ static bool leaf(const Stage *s, uint64_t at, uint64_t pte, unsigned level, Walk
     /* Where the entry cannot be written is told first (15.6.3); and a store that fails leaves D alone. */
     bool is_marked = !is_unmarked(s, pte);
     Walk w = {0}, entry = {0};
-    if ((!is_marked && !s->below(s, at, ACC_WRITE, FOR_WRITING_TABLES, &entry)) ||
-        !s->below(s, base | (s->address & inside), s->wanted, s->why, &w) ||
+    if ((!is_marked && !below(s, at, ACC_WRITE, FOR_WRITING_TABLES, &entry)) ||
+        !below(s, base | (s->address & inside), s->wanted, s->why, &w) ||
         (!is_marked && !mark(s, entry.gpa, &pte, again))) {
         return false;
     }
@@ -197,7 +202,7 @@ static bool leaf(const Stage *s, uint64_t at, uint64_t pte, unsigned level, Walk
 }
 
 /* Priv 12.3.2 step 3, 12.4.1, Svnapot and Svpbmt: what is reserved in an entry. */
-static bool is_malformed(const Stage *s, uint64_t pte, unsigned level)
+WALK_INLINE bool is_malformed(const Stage *s, uint64_t pte, unsigned level)
 {
     enum { NAPOT_64K = 8, PBMT_RESERVED = 3 };
     if (!(pte & PTE_V) || (pte & PTE_W && !(pte & PTE_R)) || pte & PTE_RESERVED) {
@@ -213,14 +218,14 @@ static bool is_malformed(const Stage *s, uint64_t pte, unsigned level)
 }
 
 /* A guest's address is sign-extended (12.4.1); one of its machine has two bits more than the levels give, and no others (15.5.1). */
-static bool is_in_range(const Stage *s, unsigned levels)
+WALK_INLINE bool is_in_range(const Stage *s, unsigned levels)
 {
     unsigned unused = 64 - PAGE_BITS - INDEX_BITS * levels;
     return s->is_second ? !(s->address >> (64 - unused + ROOT_BITS))
                         : (int64_t)(s->address << unused) >> unused == (int64_t)s->address;
 }
 
-static bool table_walk(const Stage *s, Walk *out)
+WALK_INLINE bool table_walk(const Stage *s, Below *below, Walk *out)
 {
     unsigned levels = levels_of(SATP_MODE(s->atp));
     if (!is_in_range(s, levels)) {
@@ -234,7 +239,7 @@ static bool table_walk(const Stage *s, Walk *out)
         while (again) { /* each turn, somebody else has changed the entry */
             Walk w = {0};
             bool ok = true;
-            if (!s->below(s, at, ACC_READ, FOR_READING_TABLES, &w)) {
+            if (!below(s, at, ACC_READ, FOR_READING_TABLES, &w)) {
                 return false;
             }
             uint64_t pte = s->q->io->read(s->q->io->ctx, w.gpa, PTE_BYTES, &ok);
@@ -249,7 +254,7 @@ static bool table_walk(const Stage *s, Walk *out)
                 table = PTE_PPN(pte) << PAGE_BITS;
                 break;
             }
-            bool is_done = leaf(s, at, pte, level, out, &again);
+            bool is_done = leaf(s, below, at, pte, level, out, &again);
             if (!again) {
                 return is_done;
             }
@@ -264,7 +269,6 @@ static bool second_below(const Stage *first, uint64_t address, uint32_t wanted, 
 {
     const RiscvFrame *r = first->q->r;
     Stage s = {.q = first->q,
-               .below = memory_below,
                .address = address,
                .atp = r->hgatp,
                .who = {.is_user = true, .is_mxr = why == FOR_ITSELF && r->mstatus & MSTATUS_MXR},
@@ -272,27 +276,39 @@ static bool second_below(const Stage *first, uint64_t address, uint32_t wanted, 
                .why = why,
                .is_second = true,
                .envcfg = r->menvcfg};
-    return table_walk(&s, out);
+    return table_walk(&s, memory_below, out);
+}
+
+static bool one_stage(const Stage *s, Walk *out)
+{
+    return SATP_MODE(s->atp) == SATP_BARE ? memory_below(s, s->address, s->wanted, FOR_ITSELF, out)
+                                          : table_walk(s, memory_below, out);
+}
+
+static bool two_stages(const Stage *s, Walk *out)
+{
+    return SATP_MODE(s->atp) == SATP_BARE ? second_below(s, s->address, s->wanted, FOR_ITSELF, out)
+                                          : table_walk(s, second_below, out);
 }
 
 static bool walk(const Request *q, Walk *out)
 {
     const RiscvFrame *r = q->r;
-    bool is_vs = is_guest(q->regime);
-    uint64_t second = is_vs || r->is_virt ? r->hgatp : 0;
     Stage s = {.q = q,
-               .below = SATP_MODE(second) == SATP_BARE ? memory_below : second_below,
                .address = q->gva,
-               .atp = is_vs ? r->vsatp : r->satp,
+               .atp = q->regime == REGIME_M ? 0 : r->satp,
                .who = rights_of[q->regime],
                .wanted = q->acc & (ACC_READ | ACC_WRITE | ACC_EXEC),
-               .envcfg = is_vs ? r->henvcfg : r->menvcfg};
-    s.who.is_mxr |= is_vs && r->mstatus & MSTATUS_MXR; /* 15.2.11: it overrides both stages */
-    if (q->regime == REGIME_M || SATP_MODE(s.atp) == SATP_BARE) {
-        return s.below(&s, q->gva, s.wanted, FOR_ITSELF, out);
+               .envcfg = r->menvcfg};
+    if (!is_guest(q->regime)) {
+        bool has_second = r->is_virt && SATP_MODE(r->hgatp) != SATP_BARE;
+        return has_second ? two_stages(&s, out) : one_stage(&s, out);
     }
-    bool ok = table_walk(&s, out);
-    out->is_global &= !is_vs; /* in the spaces of one VMID only */
+    s.atp = r->vsatp;
+    s.envcfg = r->henvcfg;
+    s.who.is_mxr |= (r->mstatus & MSTATUS_MXR) != 0; /* 15.2.11: it overrides both stages */
+    bool ok = SATP_MODE(r->hgatp) == SATP_BARE ? one_stage(&s, out) : two_stages(&s, out);
+    out->is_global = false; /* it would be in the spaces of one VMID only */
     return ok;
 }
 
