@@ -257,15 +257,15 @@ bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysI
 void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap);
 void riscv_align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap);
 
-/* ---- stage2.c: the second stage of guests whose hypervisor is absent ---- */
-int riscv_stage2_check(uint64_t root, Err *err);
-uint64_t riscv_stage2_hgatp(uint64_t root);
-bool riscv_stage2_fault(const Frame *f, const Trap *t, Stage2Fault *out);
-
 /* ---- reg.c ---- */
 int riscv_reg_get(const Frame *f, RegId id, void *bytes, Err *err);
 int riscv_reg_set(Frame *f, RegId id, const void *bytes, Err *err);
 size_t riscv_reg_list(const Frame *f, RegId *ids, size_t cap);
+
+/* ---- stage2.c: the second stage of guests whose hypervisor is absent ---- */
+int riscv_stage2_check(uint64_t root, Err *err);
+uint64_t riscv_stage2_hgatp(uint64_t root);
+bool riscv_stage2_fault(const Frame *f, const Trap *t, Stage2Fault *out);
 
 /* ---- translate.c ---- */
 TrResult riscv_translate(Translate *t);
