@@ -9,7 +9,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 /* Vectors, at an offset of the base: slots, and at +TRAP what reports a trap and returns. */
 enum { TVEC_VECTORED = 1, NSLOTS = 16, TRAP = 0x80, VECTORS_S = 0, VECTORS_M = 0x100 };
 enum { SB_TRAP = 0x10000423, SRET = 0x10200073, MRET = 0x30200073 }; /* sb zero, 0x108(zero) */
-enum { PRIV_U, PRIV_S, PRIV_M = 3 };
+enum { PRIV_U, PRIV_S, PRIV_M = 3, PRIV_VS = 5 };                    /* as the register priv */
 #define SATP_SV39   (8ull << 60)
 #define SSTATUS_SUM (1ull << 18)
 
@@ -121,6 +121,17 @@ static void entry(const Kit *k, uint64_t pc, uint64_t sp, WorldRegs *out)
     kit_reg(out, GUEST_riscv64, "pc", pc);
 }
 
+/* Of the level that took a trap; NULL: S-mode, whose registers the kit has read. */
+typedef struct {
+    const char *cause, *addr, *pc;
+} TrapRegs;
+
+static const TrapRegs *regs_of(uint64_t priv)
+{
+    static const TrapRegs of_m = {"mcause", "mtval", "mepc"}, of_vs = {"vscause", "vstval", "vsepc"};
+    return priv == PRIV_M ? &of_m : priv == PRIV_VS ? &of_vs : NULL;
+}
+
 static int trap(const Kit *k, Vcpu *v, const uint64_t *values, WorldTrap *out, Err *err)
 {
     uint64_t priv = PRIV_S;
@@ -129,10 +140,11 @@ static int trap(const Kit *k, Vcpu *v, const uint64_t *values, WorldTrap *out, E
     if (k->start == START_machine) {
         rc = kit_reg_get(v, "priv", &priv, err);
     }
-    if (!rc && priv == PRIV_M) {
-        rc = kit_reg_get(v, "mcause", &out->cause, err);
-        rc = rc ? rc : kit_reg_get(v, "mtval", &out->addr, err);
-        rc = rc ? rc : kit_reg_get(v, "mepc", &out->pc, err);
+    const TrapRegs *regs = regs_of(priv);
+    if (!rc && regs) {
+        rc = kit_reg_get(v, regs->cause, &out->cause, err);
+        rc = rc ? rc : kit_reg_get(v, regs->addr, &out->addr, err);
+        rc = rc ? rc : kit_reg_get(v, regs->pc, &out->pc, err);
     }
     return rc;
 }
@@ -142,7 +154,8 @@ static int trap_return(const Kit *k, Vcpu *v, const WorldTrap *t, uint64_t pc, E
     uint64_t priv = PRIV_S;
     (void)t;
     int rc = k->start == START_machine ? kit_reg_get(v, "priv", &priv, err) : 0;
-    return rc ? rc : kit_reg_set(v, priv == PRIV_M ? "mepc" : "sepc", pc, err);
+    const TrapRegs *regs = regs_of(priv);
+    return rc ? rc : kit_reg_set(v, regs ? regs->pc : "sepc", pc, err);
 }
 
 const KitOps kit_riscv64 = {

@@ -489,11 +489,13 @@ static void regs_text(const BeVcpu *v, Buf *out)
     }
 }
 
-/* A pc that is translated says nothing of where the bytes are: Priv 4.1.11, satp; but for M mode. */
+/* A pc that is translated says nothing of where the bytes are: Priv 4.1.11, satp; but for M mode. Of a guest in a guest (4 and
+ * above) there are two tables. */
 static bool is_translated(const BeVcpu *v)
 {
     uint64_t satp = 0, priv = 0;
-    return value_of(v, v->equal, "satp", &satp) && satp >> 60 && value_of(v, v->equal, "priv", &priv) && priv != 3;
+    return value_of(v, v->equal, "satp", &satp) && value_of(v, v->equal, "priv", &priv) && priv != 3 &&
+           (satp >> 60 || priv > 3);
 }
 
 static Apart apart_here(const BeVcpu *v, ApartKind kind)
