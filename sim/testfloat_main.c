@@ -49,8 +49,11 @@ typedef struct {
         {f "_mulAdd", (uint32_t)(fmt) << 25 | FMADD, 3, true, false, false, bits, bits},                               \
         {f "_eq", FUNCT(80 | (fmt), 0, 2), 2, false, false, true, bits, 64},                                           \
         {f "_lt", FUNCT(80 | (fmt), 0, 1), 2, false, false, true, bits, 64},                                           \
+        {f "_le", FUNCT(80 | (fmt), 0, 0), 2, false, false, true, bits, 64},                                           \
+        {f "_lt_quiet", FUNCT(80 | (fmt), 0, 5), 2, false, false, true, bits, 64},                                     \
+        {f "_le_quiet", FUNCT(80 | (fmt), 0, 4), 2, false, false, true, bits, 64},                                     \
     {                                                                                                                  \
-        f "_le", FUNCT(80 | (fmt), 0, 0), 2, false, false, true, bits, 64                                              \
+        f "_roundToInt", FUNCT(32 | (fmt), 5, 0), 1, true, false, false, bits, bits                                    \
     }
 static const Op ops[] = {
     ARITHMETIC("f16", H, 16),

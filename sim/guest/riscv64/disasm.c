@@ -38,6 +38,43 @@ void rv64_asm_rm_exact(AsmText *o, int32_t value) /* of what is always exact, wh
     asm_rm(o, value, 0);
 }
 
+void rv64_asm_fpimm(AsmText *o, int32_t value)
+{
+    static const char *const numbers[32] = {"-1.0",
+                                            "min",
+                                            "1.52587890625e-05",
+                                            "3.0517578125e-05",
+                                            "0.00390625",
+                                            "0.0078125",
+                                            "0.0625",
+                                            "0.125",
+                                            "0.25",
+                                            "0.3125",
+                                            "0.375",
+                                            "0.4375",
+                                            "0.5",
+                                            "0.625",
+                                            "0.75",
+                                            "0.875",
+                                            "1.0",
+                                            "1.25",
+                                            "1.5",
+                                            "1.75",
+                                            "2.0",
+                                            "2.5",
+                                            "3.0",
+                                            "4.0",
+                                            "8.0",
+                                            "16.0",
+                                            "128.0",
+                                            "256.0",
+                                            "32768.0",
+                                            "65536.0",
+                                            "inf",
+                                            "nan"};
+    asm_str(o, numbers[value & 31]);
+}
+
 void rv64_asm_imm(AsmText *o, int32_t value)
 {
     asm_signed_hex(o, value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fp.c - F, D, Zfhmin and Zfh (Unpriv 20, 21, 27), and the state that they use. The arithmetic is softfp's, through FP ops
+ * fp.c - F, D, Zfhmin, Zfh and Zfa (Unpriv 20, 21, 23, 25), and the state that they use. The arithmetic is softfp's, through FP ops
  * of the IR. A rounding mode is known when code is made, as the mode key holds frm; one that is reserved is illegal then
  * (Unpriv 20.2). mstatus.FS (Priv 3.1.6.6) becomes Dirty by the first instruction that may change floating-point state; code for
  * that mode ends after it, and code for the mode Dirty has nothing to mark. */
@@ -10,13 +10,10 @@
 /* ---- state ---- */
 uint32_t riscv_fp_key(const RiscvFrame *r)
 {
-    uint64_t fs = r->mstatus & MSTATUS_FS;
-    if (r->v) { /* Priv 15.2.11: both count */
-        uint64_t vs = r->vsstatus & MSTATUS_FS;
-        fs = fs && vs ? fs & vs : 0;
-        fs = fs || !vs || !(r->mstatus & MSTATUS_FS) ? fs : 1ull << 13;
-    }
-    return fs ? KEY_FP | (fs == MSTATUS_FS ? KEY_FP_DIRTY : 0) | (uint32_t)r->frm << KEY_FRM_SHIFT : 0;
+    uint64_t fs = r->mstatus & MSTATUS_FS,
+             vs = r->v ? r->vsstatus & MSTATUS_FS : MSTATUS_FS; /* Priv 15.2.11: both count */
+    bool is_dirty = fs == MSTATUS_FS && vs == MSTATUS_FS;
+    return fs && vs ? KEY_FP | (is_dirty ? KEY_FP_DIRTY : 0) | (uint32_t)r->frm << KEY_FRM_SHIFT : 0;
 }
 
 uint64_t riscv_fcsr(const RiscvFrame *r)
@@ -259,6 +256,58 @@ static TrResult convert(Translate *t, const Rv64Args *a, FpFmt to, FpFmt from)
     return rounded(t, a, (IrOp){.op = IR_fcvt, .d = f_of(a->rd), .a = f_of(a->rs1)}, to, from, true);
 }
 
+/* Unpriv 25.4: truncated, modulo 2^32, flags as fcvt.w.d; a NaN and an infinity are 0. */
+uint64_t riscv_help_fcvtmod(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)b;
+    (void)c;
+    (void)imm;
+    enum { FRACTION = 52, TOP = 0x7ff, UNITS = 1075 }; /* exponent that counts units */
+    uint32_t flags = 0;
+    (void)fp_to_int(FMT_F64, a, FP_I32, 0, RM_RTZ, FP_MODE_RISCV, &flags);
+    RISCV(f)->fflags |= flags;
+    int exp = (int)(a >> FRACTION & TOP), shift = exp - UNITS;
+    uint64_t sig = (a & ((1ull << FRACTION) - 1)) | 1ull << FRACTION;
+    if (exp == TOP || shift > 31 || shift < -FRACTION) {
+        return 0;
+    }
+    uint64_t magnitude = shift < 0 ? sig >> -shift : sig << shift;
+    return ir_sx32(a >> 63 ? -magnitude : magnitude);
+}
+
+TrResult rv64_tr_fcvtmod_w_d(Translate *t, const Rv64Args *a)
+{
+    if (!is_on(t)) {
+        return riscv_illegal(t);
+    }
+    ir_call(t->ir, HELP_fcvtmod, a->rd ? x_of(a->rd) : ir_temp(t->ir), f_of(a->rs1), IR_ZERO, IR_ZERO, 0);
+    return changed(t);
+}
+
+/* ---- constants (Unpriv 25.1) ---- */
+static uint64_t constant(FpFmt fmt, unsigned n)
+{
+    enum { MIN = 1 };
+    static const uint32_t singles[32] = {
+        0xbf800000, 0x00800000, 0x37800000, 0x38000000, 0x3b800000, 0x3c000000, 0x3d800000, 0x3e000000,
+        0x3e800000, 0x3ea00000, 0x3ec00000, 0x3ee00000, 0x3f000000, 0x3f200000, 0x3f400000, 0x3f600000,
+        0x3f800000, 0x3fa00000, 0x3fc00000, 0x3fe00000, 0x40000000, 0x40200000, 0x40400000, 0x40800000,
+        0x41000000, 0x41800000, 0x43000000, 0x43800000, 0x47000000, 0x47800000, 0x7f800000, 0x7fc00000};
+    static const uint64_t least[] = {[FMT_F16] = 0x0400, [FMT_F32] = 0x00800000, [FMT_F64] = 0x0010000000000000};
+    uint32_t flags = 0; /* 65536 is infinite in half precision */
+    return n == MIN ? least[fmt] : fp_convert(fmt, FMT_F32, singles[n], RM_RNE, FP_MODE_RISCV, &flags);
+}
+
+static TrResult load_constant(Translate *t, const Rv64Args *a, FpFmt fmt)
+{
+    if (!is_on(t)) {
+        return riscv_illegal(t);
+    }
+    int64_t value = (int64_t)(constant(fmt, (unsigned)a->imm) | ir_box_ones(fmt));
+    ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = f_of(a->rd), .imm = value});
+    return changed(t);
+}
+
 /* ---- moves ---- */
 static TrResult load(Translate *t, const Rv64Args *a, FpFmt fmt, uint16_t lg2)
 {
@@ -322,6 +371,7 @@ static TrResult move_to_f(Translate *t, const Rv64Args *a, FpFmt fmt)
     ROW(fsgnj_##x, sign_inject(t, a, fmt, SIGN_COPY))                                                                  \
     ROW(fsgnjn_##x, sign_inject(t, a, fmt, SIGN_NOT))                                                                  \
     ROW(fsgnjx_##x, sign_inject(t, a, fmt, SIGN_XOR))                                                                  \
+    ROW(fli_##x, load_constant(t, a, fmt))                                                                             \
     ROW(fclass_##x, classify(t, a, fmt))                                                                               \
     ROW(fcvt_w_##x, to_int(t, a, fmt, FP_I32))                                                                         \
     ROW(fcvt_wu_##x, to_int(t, a, fmt, FP_U32))                                                                        \

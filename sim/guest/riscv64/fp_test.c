@@ -4,6 +4,9 @@
 #include "sim/base/test.h"
 #include "sim/guest/riscv64/double/rig.h"
 
+#include <math.h>
+#include <string.h>
+
 enum { A0 = 10, A1 = 11, F0 = 0, F1 = 1, F2 = 2, F3 = 3, OP_FP = 0x53, LOAD_FP = 0x07, STORE_FP = 0x27, DYN = 7 };
 enum { FFLAGS = 1, FRM = 2, FCSR = 3, SSTATUS = 0x100, MSTATUS = 0x300 };
 enum { S, D, H = 2 }; /* fmt */
@@ -355,6 +358,95 @@ TEST(riscv64_fp, integers_out_of_range_are_the_nearest_limit)
     CHECK_INT(f_after(g, ITOF(D, F0, A0, 0, 7)), ONE_D | SIGN);
     CHECK_INT(f_after(g, ITOF(S, F0, A0, 3, 1)), BOX | 0x5f7fffff);
     CHECK_INT(f_after(g, ITOF(H, F0, A0, 3, 7)), BOX16 | 0x7c00); /* overflows */
+}
+
+/* ---- Zfa (Unpriv 25) ---- */
+#define FLI(fmt, rd, n)           ENC_R(120 | (fmt), 1, n, 0, rd, OP_FP)
+#define FROUND(fmt, rd, a, x, rm) ENC_R(32 | (fmt), 4 + (x), a, rm, rd, OP_FP)
+#define FCVTMOD(rd, a)            ENC_R(97, 8, a, 1, rd, OP_FP)
+
+TEST(riscv64_fp, constants_are_loaded_by_their_number)
+{
+    static const struct {
+        unsigned n;
+        uint64_t d, s, h;
+    } rows[] = {{0, ONE_D | SIGN, 0xbf800000, 0xbc00},
+                {1, 0x0010000000000000, 0x00800000, 0x0400},
+                {2, 0x3ef0000000000000, 0x37800000, 0x0100},
+                {3, 0x3f00000000000000, 0x38000000, 0x0200},
+                {11, 0x3fdc000000000000, 0x3ee00000, 0x3700},
+                {16, ONE_D, 0x3f800000, 0x3c00},
+                {22, THREE_D, 0x40400000, 0x4200},
+                {28, 0x40e0000000000000, 0x47000000, 0x7800},
+                {29, 0x40f0000000000000, 0x47800000, 0x7c00},
+                {30, 0x7ff0000000000000, 0x7f800000, 0x7c00},
+                {31, 0x7ff8000000000000, 0x7fc00000, 0x7e00}};
+    Rig *g = rig(DIRTY);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CHECK_INT(f_after(g, FLI(D, F0, rows[i].n)), rows[i].d);
+        CHECK_INT(f_after(g, FLI(S, F0, rows[i].n)), BOX | rows[i].s);
+        CHECK_INT(f_after(g, FLI(H, F0, rows[i].n)), BOX16 | rows[i].h);
+    }
+    CHECK_INT(riscv_csr_read(&g->r, FFLAGS, 0), 0);
+    rig_open(g, false, "rv64gc,zfa=off");
+    riscv_csr_write(&g->r, MSTATUS, FS(DIRTY), 0);
+    CHECK_INT(rig_step(g, FLI(D, F0, 0)), RIG_TRAP);
+}
+
+TEST(riscv64_fp, a_modular_conversion_is_the_integer_modulo_2_to_the_32)
+{
+    Rig *g = rig(DIRTY);
+    uint64_t seed = 1;
+    for (unsigned i = 0; i < 20000; i++) {
+        double x;
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        uint64_t bits = (seed & 0x800fffffffffffff) | (1023 - 4 + (seed >> 20) % 100) << 52;
+        memcpy(&x, &bits, sizeof x);
+        g->r.fpr[F1] = bits;
+        (void)x_after(g, FTOI(D, A0, F1, 0, 1));
+        uint64_t flags = g->r.fflags;
+        g->r.fflags = 0;
+        CHECK_INT(x_after(g, FCVTMOD(A0, F1)), (int32_t)(uint32_t)(int64_t)fmod(trunc(x), 0x1p32));
+        CHECK_INT(g->r.fflags, flags);
+        g->r.fflags = 0;
+    }
+    static const uint64_t none[] = {0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001};
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        g->r.fpr[F1] = none[i];
+        g->r.fflags = 0;
+        CHECK_INT(x_after(g, FCVTMOD(A0, F1)), 0);
+        CHECK_INT(g->r.fflags, FP_NV);
+    }
+}
+
+TEST(riscv64_fp, rounding_to_an_integer_raises_nx_in_one_form_only)
+{
+    Rig *g = rig(DIRTY);
+    g->r.fpr[F1] = 0xc004000000000000; /* -2.5 */
+    CHECK_INT(f_after(g, FROUND(D, F0, F1, 0, 0)), 0xc000000000000000);
+    CHECK_INT(f_after(g, FROUND(D, F0, F1, 0, 2)), THREE_D | SIGN);
+    CHECK_INT(g->r.fflags, 0);
+    CHECK_INT(f_after(g, FROUND(D, F0, F1, 1, 4)), THREE_D | SIGN);
+    CHECK_INT(g->r.fflags, FP_NX);
+    g->r.fpr[F1] = 0xbfe0000000000000; /* -0.5 */
+    CHECK_INT(f_after(g, FROUND(D, F0, F1, 0, 1)), SIGN);
+}
+
+TEST(riscv64_fp, the_other_minimum_is_a_nan_if_one_is_there_and_quiet_comparisons_are)
+{
+    Rig *g = rig(DIRTY);
+    g->r.fpr[F1] = 0xfff8000000000001;
+    g->r.fpr[F2] = ONE_D;
+    CHECK_INT(f_after(g, FMIN(D, F0, F1, F2, 2)), 0x7ff8000000000000);
+    CHECK_INT(f_after(g, FMIN(D, F0, F2, F1, 3)), 0x7ff8000000000000);
+    CHECK_INT(x_after(g, FCMP(D, A0, F1, F2, 4)), 0);
+    CHECK_INT(x_after(g, FCMP(D, A0, F1, F2, 5)), 0);
+    CHECK_INT(g->r.fflags, 0);
+    g->r.fpr[F1] = 0;
+    CHECK_INT(f_after(g, FMIN(D, F0, F1, F2, 2)), 0);
+    CHECK_INT(f_after(g, FMIN(D, F0, F1, F2, 3)), ONE_D);
+    CHECK_INT(x_after(g, FCMP(D, A0, F2, F2, 4)), 1);
+    CHECK_INT(x_after(g, FCMP(D, A0, F1, F2, 5)), 1);
 }
 
 TEST(riscv64_fp, registers_of_the_waist_leave_fs_and_are_as_wide_as_the_cpu_has)
