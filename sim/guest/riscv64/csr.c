@@ -544,11 +544,7 @@ void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t in
     }
 }
 
-/* ---- helpers. The instruction is the last of its block (a sync follows), so it is counted as retired already. ---- */
-static uint64_t insns_before(const Frame *f)
-{
-    return frame_insns(f) - 1;
-}
+/* ---- helpers ---- */
 
 uint64_t riscv_help_csr_read(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
 {
@@ -563,7 +559,7 @@ uint64_t riscv_help_csr_count(Frame *f, uint64_t a, uint64_t b, uint64_t c, int6
     (void)a;
     (void)b;
     (void)c;
-    return riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
+    return riscv_csr_read(RISCV(f), (unsigned)imm, frame_insns(f));
 }
 
 /* A written counter does not count the instruction that wrote it: the next one reads what was written (Unpriv 8.1). */
@@ -571,8 +567,8 @@ uint64_t riscv_help_csr_write(Frame *f, uint64_t a, uint64_t b, uint64_t c, int6
 {
     (void)b;
     (void)c;
-    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
-    riscv_csr_write(RISCV(f), (unsigned)imm, a, frame_insns(f));
+    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, frame_insns(f));
+    riscv_csr_write(RISCV(f), (unsigned)imm, a, riscv_insns_after(f));
     return old;
 }
 
@@ -586,8 +582,8 @@ uint64_t riscv_help_csr_set(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_
 {
     (void)b;
     (void)c;
-    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
-    riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) | a, frame_insns(f));
+    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, frame_insns(f));
+    riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) | a, riscv_insns_after(f));
     return old;
 }
 
@@ -595,7 +591,7 @@ uint64_t riscv_help_csr_clear(Frame *f, uint64_t a, uint64_t b, uint64_t c, int6
 {
     (void)b;
     (void)c;
-    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, insns_before(f));
-    riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) & ~a, frame_insns(f));
+    uint64_t old = riscv_csr_read(RISCV(f), (unsigned)imm, frame_insns(f));
+    riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) & ~a, riscv_insns_after(f));
     return old;
 }

@@ -212,6 +212,12 @@ enum {
 #include "sim/guest/riscv64/helpers.def"
 #undef HELPER
 
+/* Retired once the instruction that calls a helper has: the helper itself runs before that (ir.h P4). */
+static inline uint64_t riscv_insns_after(const Frame *f)
+{
+    return frame_insns(f) + 1;
+}
+
 /* ---- csr.c ---- */
 typedef enum {
     WHEN_PLAIN, /* a slot: reads and writes are moves */

@@ -211,13 +211,14 @@ int rig_step(Rig *g, uint32_t insn)
     if (g->left == RIG_UNSOUND) {
         return RIG_UNSOUND;
     }
-    g->r.f.budget -= 1; /* as an engine at the entry of the block (ir.h 6) */
     for (uint32_t i = 0; i < g->block.nops && evaluate(g, &g->ops[i]); i++) {
     }
     if (g->left == RIG_TRAP) {
-        g->r.f.budget += 1;
         g->r.f.pc = pc;
-    } else if (g->left == RIG_JUMP && g->r.f.pc == pc + g->block.nbytes) {
+        return g->left;
+    }
+    g->r.f.budget -= 1;
+    if (g->left == RIG_JUMP && g->r.f.pc == pc + g->block.nbytes) {
         g->left = RIG_NEXT;
     }
     return g->left;
