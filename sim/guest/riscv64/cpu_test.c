@@ -35,12 +35,12 @@ TEST(riscv64_cpu, its_isa_string_says_what_it_has)
 {
     static const char *const rows[][2] = {
         {"rv64imac", "rv64imach_zicbom_zicbop_zicboz_zicntr_zicond_zicsr_zifencei_zihintntl_"
-                     "zihintpause_zimop_zabha_zacas_zawrs_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
-                     "zbs_zknd_zkne_zknh_zksed_zksh_smepmp_sstc_svadu_svinval_svnapot_svpbmt"},
+                     "zihintpause_zihpm_zimop_zabha_zacas_zawrs_zcb_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_"
+                     "zbs_zknd_zkne_zknh_zksed_zksh_smepmp_sscofpmf_sstc_svadu_svinval_svnapot_svpbmt"},
         {"rv64iac,zimop=off,zba=off,zbb=off,zknd=off,zksh=off,sstc=off,pmp=off,sv39=off",
          "rv64iac_zicbom_zicbop_zicboz_zicntr_zicond_zicsr_zifencei_zihintntl_"
-         "zihintpause_zabha_zacas_zawrs_zcb_zbc_zbkb_zbkc_zbkx_zbs_zkne_zknh_zksed_"
-         "svadu_svinval"}};
+         "zihintpause_zihpm_zabha_zacas_zawrs_zcb_zbc_zbkb_zbkc_zbkx_zbs_zkne_zknh_zksed_"
+         "sscofpmf_svadu_svinval"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         RiscvCpu cpu;
         char text[512];

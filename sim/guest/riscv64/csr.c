@@ -27,6 +27,23 @@ static uint64_t warl_envcfg(const RiscvFrame *r, uint64_t old, uint64_t value)
     return is_reserved ? (value & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : value;
 }
 
+static uint64_t warl_counteren(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    (void)old;
+    return r->cpu.has[NEED_Zihpm] ? value : value & ~(uint64_t)COUNTERS_HPM;
+}
+
+static uint64_t lcofi(const RiscvFrame *r)
+{
+    return r->cpu.has[NEED_Sscofpmf] ? IRQ_LCOFI : 0;
+}
+
+static uint64_t warl_mideleg(const RiscvFrame *r, uint64_t old, uint64_t value)
+{
+    (void)old;
+    return value & (~IRQ_LCOFI | lcofi(r));
+}
+
 static uint64_t warl_medeleg(const RiscvFrame *r, uint64_t old, uint64_t value)
 {
     (void)old;
@@ -37,7 +54,7 @@ static uint64_t warl_medeleg(const RiscvFrame *r, uint64_t old, uint64_t value)
 static uint64_t warl_mie(const RiscvFrame *r, uint64_t old, uint64_t value)
 {
     (void)old;
-    return r->cpu.has[NEED_H] ? value : value & ~IRQ_VS;
+    return value & (~IRQ_LCOFI | lcofi(r)) & (r->cpu.has[NEED_H] ? ~0ull : ~IRQ_VS);
 }
 
 /* ---- made from other state ---- */
@@ -97,9 +114,43 @@ static uint64_t read_mcountinhibit(const RiscvFrame *r, unsigned number, uint64_
 static void write_mcountinhibit(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
 {
     uint64_t cycle = read_cycle(r, number, insns), instret = read_instret(r, number, insns);
-    r->mcountinhibit = value & 5;
+    r->mcountinhibit = value & (5 | (r->cpu.has[NEED_Zihpm] ? COUNTERS_HPM : 0));
     write_mcycle(r, number, cycle, insns);
     write_minstret(r, number, instret, insns);
+    riscv_hpm_settle(r, insns);
+}
+
+/* Numbers of hpmcounter, mhpmcounter and mhpmevent have the counter's in their lower bits. */
+static unsigned hpm_of(unsigned number)
+{
+    return (number & 31) - HPM_FIRST;
+}
+
+static uint64_t read_hpmcounter(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    return riscv_hpm_counter(r, hpm_of(number), insns);
+}
+
+static void write_hpmcounter(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    riscv_hpm_counter_write(r, hpm_of(number), value, insns);
+}
+
+static uint64_t read_hpmevent(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    return riscv_hpm_event(r, hpm_of(number), insns);
+}
+
+static void write_hpmevent(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
+{
+    riscv_hpm_event_write(r, hpm_of(number), value, insns);
+}
+
+static uint64_t read_scountovf(const RiscvFrame *r, unsigned number, uint64_t insns)
+{
+    (void)number;
+    return riscv_hpm_overflows(r, insns) &
+           (r->priv == PRIV_M ? ~0ull : r->mcounteren & (r->v ? r->hcounteren : ~0ull)); /* Sscofpmf 4 */
 }
 
 static uint64_t read_time(const RiscvFrame *r, unsigned number, uint64_t insns)
@@ -139,7 +190,7 @@ static uint64_t read_sip(const RiscvFrame *r, unsigned number, uint64_t insns)
 }
 
 /* Priv 3.1.9: M-mode may set the supervisor bits, but not STIP when it belongs to stimecmp; SEIP there is the part that
- * software holds. S-mode may set SSIP only (Priv 12.1.3). VSSIP is hvip's (Priv 15.2.3). */
+ * software holds. S-mode may set SSIP and LCOFIP only (Priv 12.1.3). VSSIP is hvip's (Priv 15.2.3). */
 static void set_vssip(RiscvFrame *r, bool is_set)
 {
     if (r->cpu.has[NEED_H]) {
@@ -151,7 +202,7 @@ static void write_mip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t i
 {
     (void)number;
     (void)insns;
-    uint64_t mask = r->menvcfg & MENVCFG_STCE ? IRQ_SSI | IRQ_SEI : IRQ_S;
+    uint64_t mask = lcofi(r) | (r->menvcfg & MENVCFG_STCE ? IRQ_SSI | IRQ_SEI : IRQ_S);
     r->mip_soft = (r->mip_soft & ~mask) | (value & mask);
     set_vssip(r, value & IRQ_VSSI);
 }
@@ -160,7 +211,7 @@ static void write_sip(RiscvFrame *r, unsigned number, uint64_t value, uint64_t i
 {
     (void)number;
     (void)insns;
-    uint64_t mask = IRQ_SSI & r->mideleg;
+    uint64_t mask = (IRQ_SSI | lcofi(r)) & r->mideleg;
     r->mip_soft = (r->mip_soft & ~mask) | (value & mask);
 }
 
@@ -451,8 +502,8 @@ static bool is_enabled(unsigned number, uint32_t key)
         return KEY_PRIV(key) != PRIV_S || !(key & KEY_TVM);
     case 0x680: /* Priv 15.2.10 */
         return KEY_PRIV(key) != PRIV_S || !(key & KEY_TVM);
-    default: /* the enables of hpmcounters are read-only 0 */
-        return number < 0xc03 || number > 0xc1f || KEY_PRIV(key) == PRIV_M;
+    default: /* the enables of hpmcounters beyond HPM_COUNTERS are read-only 0; those of others are looked at by riscv_help_csr_hpm */
+        return number < 0xc03 + HPM_COUNTERS || number > 0xc1f || KEY_PRIV(key) == PRIV_M;
     }
 }
 
@@ -560,6 +611,20 @@ uint64_t riscv_help_csr_count(Frame *f, uint64_t a, uint64_t b, uint64_t c, int6
     (void)b;
     (void)c;
     return riscv_csr_read(RISCV(f), (unsigned)imm, frame_insns(f));
+}
+
+/* There are more enables than bits in the mode key. a: the instruction's bits. */
+uint64_t riscv_help_csr_hpm(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)b;
+    (void)c;
+    const RiscvFrame *r = CRISCV(f);
+    uint64_t bit = 1ull << (imm & 31), guest = r->v ? r->hcounteren : ~0ull;
+    if (r->mcounteren & guest & (r->priv == PRIV_U ? r->scounteren : ~0ull) & bit) {
+        return riscv_csr_read(r, (unsigned)imm, frame_insns(f));
+    }
+    frame_raise(f, r->v && r->mcounteren & bit ? CAUSE_VIRTUAL : CAUSE_ILLEGAL, a); /* Priv 15.6.1 */
+    return 0;
 }
 
 /* A written counter does not count the instruction that wrote it: the next one reads what was written (Unpriv 8.1). */

@@ -157,13 +157,13 @@ TEST(riscv64_csr, sie_and_sip_show_what_is_delegated_only)
 {
     static Rig g;
     rig_open(&g, false, "rv64imac,h=off");
-    CHECK_INT(after(&g, MIE, ~0ull), IRQ_ALL);
+    CHECK_INT(after(&g, MIE, ~0ull), IRQ_ALL | IRQ_LCOFI);
     CHECK_INT(riscv_csr_read(&g.r, SIE, 0), 0);
-    CHECK_INT(after(&g, MIDELEG, ~0ull), IRQ_S);
-    CHECK_INT(riscv_csr_read(&g.r, SIE, 0), IRQ_S);
+    CHECK_INT(after(&g, MIDELEG, ~0ull), IRQ_S | IRQ_LCOFI);
+    CHECK_INT(riscv_csr_read(&g.r, SIE, 0), IRQ_S | IRQ_LCOFI);
     CHECK_INT(after(&g, SIE, 0), 0);
     CHECK_INT(riscv_csr_read(&g.r, MIE, 0), IRQ_ALL & ~IRQ_S);
-    CHECK_INT(after(&g, MIP, ~0ull), IRQ_S); /* the machine's bits are lines */
+    CHECK_INT(after(&g, MIP, ~0ull), IRQ_S | IRQ_LCOFI); /* the machine's bits are lines */
     CHECK_INT(after(&g, SIP, 0), IRQ_STI | IRQ_SEI);
     after(&g, MIDELEG, IRQ_SEI);
     CHECK_INT(riscv_csr_read(&g.r, SIP, 0), IRQ_SEI);

@@ -54,6 +54,12 @@ static TrResult read_only(Translate *t, unsigned number, const Csr *c, int32_t r
         ir_call(t->ir, HELP_csr_read, d, IR_ZERO, IR_ZERO, IR_ZERO, number);
         return TR_NEXT;
     case WHEN_COUNT:
+        if (number - 0xc03 < HPM_COUNTERS && KEY_PRIV(t->mode_key) != PRIV_M) {
+            Slot bits = ir_temp(t->ir);
+            ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = bits, .imm = riscv_insn_bits(t)});
+            ir_call(t->ir, HELP_csr_hpm, d, bits, IR_ZERO, IR_ZERO, number);
+            return riscv_sync(t);
+        }
         ir_call(t->ir, HELP_csr_count, d, IR_ZERO, IR_ZERO, IR_ZERO, number);
         return riscv_sync(t);
     case WHEN_FIXED:

@@ -81,7 +81,7 @@ static uint64_t get(const RiscvFrame *r, RegId id)
     case REG_SYS:
         return is_pmpaddr(i) ? r->pmpaddr[i - PMPADDR0] : riscv_csr_read(r, (unsigned)i, frame_insns(&r->f));
     case REG_STATE:
-        return r->mip_lines | r->mip_soft << LINES_BITS;
+        return r->mip_lines | (r->mip_soft | (riscv_hpm_is_due(r, frame_insns(&r->f)) ? IRQ_LCOFI : 0)) << LINES_BITS;
     case REG_FP:
         return r->cpu.has[NEED_D] ? r->fpr[i] : (uint32_t)r->fpr[i];
     case REG_VEC:
@@ -99,6 +99,7 @@ static void set_priv(RiscvFrame *r, uint64_t value)
     if (is_there && value <= (PRIV_V | 3) && (!is_v || r->cpu.has[NEED_H])) {
         r->priv = (uint8_t)priv;
         r->v = is_v;
+        riscv_hpm_settle(r, frame_insns(&r->f));
     }
 }
 
@@ -121,7 +122,7 @@ static void set(RiscvFrame *r, RegId id, uint64_t value)
         return;
     case REG_STATE:
         r->mip_lines = value & IRQ_ALL & ~IRQ_SSI;
-        r->mip_soft = value >> LINES_BITS & IRQ_S;
+        r->mip_soft = value >> LINES_BITS & (IRQ_S | (r->cpu.has[NEED_Sscofpmf] ? IRQ_LCOFI : 0));
         return;
     case REG_FP:
         r->fpr[i] = r->cpu.has[NEED_D] ? value : value | ~0ull << 32;

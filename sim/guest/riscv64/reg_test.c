@@ -93,6 +93,8 @@ TEST(riscv64_reg, every_listed_register_restores_a_vcpu)
             b.r.vsatp = a.r.vsatp, b.r.hgatp = a.r.hgatp, b.r.vstimecmp = a.r.vstimecmp;
             b.r.htimedelta = a.r.htimedelta, b.r.henvcfg = a.r.henvcfg, b.r.is_vs_time_due = a.r.is_vs_time_due;
             b.r.cycle_base = a.r.cycle_base, b.r.instret_base = a.r.instret_base;
+            memcpy(b.r.hpm, a.r.hpm, sizeof b.r.hpm);
+            b.r.has_hpm_event = a.r.has_hpm_event;
             memcpy(b.r.pmpaddr, a.r.pmpaddr, sizeof b.r.pmpaddr);
             memcpy(b.r.pmpcfg, a.r.pmpcfg, sizeof b.r.pmpcfg);
             b.r.pmp_used = a.r.pmp_used;

@@ -29,6 +29,14 @@ const char *riscv_fdt_mmu(const void *cpu);                      /* "riscv,sv39"
 /* ---- the frame ---- */
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 enum { PMP_ENTRIES = 16 };
+enum { HPM_FIRST = 3, HPM_COUNTERS = 4 }; /* hpmcounter3 and on; the others are read-only 0 */
+#define COUNTERS_HPM (((1u << HPM_COUNTERS) - 1) << HPM_FIRST)
+typedef struct {
+    uint64_t event;    /* mhpmevent */
+    uint64_t base;     /* the counter less the instructions retired; the counter itself while it is not on */
+    uint64_t wraps_at; /* instructions retired when it comes round to 0, if that is to be noted; else 0 */
+    uint64_t is_on;
+} RiscvHpm;
 typedef struct RiscvFrame {
     Frame f;
     uint64_t x[32];   /* x[0] stays 0; translators use IR_ZERO for it */
@@ -51,12 +59,14 @@ typedef struct RiscvFrame {
         henvcfg; /* is_virt: hgatp is the second stage that the level below set up */
     uint64_t cycle_base,
         instret_base; /* the counter less the instructions retired; the counter itself while inhibited */
+    RiscvHpm hpm[HPM_COUNTERS];
     uint64_t pmpaddr[PMP_ENTRIES];
     uint64_t hart_id;
     uint8_t pmpcfg[PMP_ENTRIES];
     uint8_t pmp_used; /* entries up to the last that is on: walks look at no more */
     uint8_t priv;
     bool is_virt;
+    bool has_hpm_event;  /* some counter of hpm has an event */
     bool v;              /* the virtualization mode V (Priv 15.1) */
     bool is_time_due;    /* time >= stimecmp, as tick() or a write of stimecmp last saw it */
     bool is_vs_time_due; /* likewise of vstimecmp */
@@ -148,6 +158,7 @@ bool riscv_fetch_is_flat(uint32_t mode_key);
 #define IRQ_SEI         (1ull << 9)
 #define IRQ_VSEI        (1ull << 10)
 #define IRQ_MEI         (1ull << 11)
+#define IRQ_LCOFI       (1ull << 13) /* Sscofpmf */
 #define IRQ_S           (IRQ_SSI | IRQ_STI | IRQ_SEI)
 #define IRQ_VS          (IRQ_VSSI | IRQ_VSTI | IRQ_VSEI)
 #define IRQ_ALL         (IRQ_S | IRQ_MSI | IRQ_MTI | IRQ_MEI)
@@ -265,6 +276,17 @@ uint64_t riscv_deadline(const Frame *f);
 void riscv_tick(Frame *f, uint64_t now_ns);
 void riscv_flush_guest(Frame *f, uint64_t gva, uint64_t asid); /* of the VMID in hgatp; UINT64_MAX = all */
 
+/* ---- hpm.c. i: from 0. insns: as of CsrRead and CsrWrite ---- */
+void riscv_hpm_settle(RiscvFrame *r, uint64_t insns); /* after a change of privilege, V or mcountinhibit */
+uint64_t riscv_hpm_counter(const RiscvFrame *r, unsigned i, uint64_t insns);
+void riscv_hpm_counter_write(RiscvFrame *r, unsigned i, uint64_t value, uint64_t insns);
+uint64_t riscv_hpm_event(const RiscvFrame *r, unsigned i, uint64_t insns);
+void riscv_hpm_event_write(RiscvFrame *r, unsigned i, uint64_t value, uint64_t insns);
+uint64_t riscv_hpm_overflows(const RiscvFrame *r, uint64_t insns); /* scountovf, before mcounteren */
+bool riscv_hpm_is_due(const RiscvFrame *r, uint64_t insns);        /* an overflow that riscv_hpm_tick has not seen */
+uint64_t riscv_hpm_deadline(const RiscvFrame *r);                  /* of the next overflow, as GuestIsa.deadline */
+void riscv_hpm_tick(RiscvFrame *r);
+
 /* ---- pmp.c: Priv 3.7, in grains of a page, so that a page has one answer ---- */
 uint64_t riscv_pmpaddr_read(const RiscvFrame *r, unsigned i);
 void riscv_pmpaddr_write(RiscvFrame *r, unsigned i, uint64_t value);
@@ -305,6 +327,7 @@ size_t riscv_reg_list(const Frame *f, RegId *ids, size_t cap);
 
 /* ---- translate.c ---- */
 TrResult riscv_translate(Translate *t);
+uint32_t riscv_insn_bits(const Translate *t);
 TrResult riscv_illegal(Translate *t); /* of the instruction that has been started */
 TrResult riscv_denied(Translate *t);  /* as riscv_illegal; with V a virtual-instruction exception */
 uint64_t riscv_next_pc(const Translate *t);

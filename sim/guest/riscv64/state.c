@@ -205,10 +205,8 @@ static void enter_s(RiscvFrame *r, const Trap *t)
     r->f.pc = vector(r->stvec, t->cause);
 }
 
-void riscv_take_trap(Frame *f, const Trap *t)
+static void enter(RiscvFrame *r, const Trap *t)
 {
-    RiscvFrame *r = RISCV(f);
-    f->resv_size = 0;
     if (r->priv != PRIV_M && is_delegated(t->cause, r->medeleg, r->mideleg)) {
         if (r->v && is_delegated(t->cause, r->hedeleg, r->hideleg)) {
             enter_vs(r, t);
@@ -219,7 +217,7 @@ void riscv_take_trap(Frame *f, const Trap *t)
     }
     uint64_t gva = is_guest_address(r, t) ? MSTATUS_GVA : 0, mpv = r->v ? MSTATUS_MPV : 0;
     r->mcause = t->cause;
-    r->mepc = f->pc;
+    r->mepc = r->f.pc;
     r->mtval = t->value;
     r->mtval2 = t->value2;
     r->mtinst = (uint32_t)t->value3;
@@ -228,7 +226,15 @@ void riscv_take_trap(Frame *f, const Trap *t)
         (r->mstatus & ~(MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_GVA | MSTATUS_MPV)) | mpie | mpp | gva | mpv;
     r->priv = PRIV_M;
     r->v = false;
-    f->pc = vector(r->mtvec, t->cause);
+    r->f.pc = vector(r->mtvec, t->cause);
+}
+
+void riscv_take_trap(Frame *f, const Trap *t)
+{
+    RiscvFrame *r = RISCV(f);
+    f->resv_size = 0;
+    enter(r, t);
+    riscv_hpm_settle(r, frame_insns(f));
 }
 
 /* Priv 3.1.6.1 and 3.3.2: MPRV does not outlive a return to a lower privilege. */
@@ -241,6 +247,7 @@ uint64_t riscv_help_mret(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t i
     RiscvFrame *r = RISCV(f);
     r->priv = (uint8_t)((r->mstatus & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT);
     r->v = r->priv != PRIV_M && r->mstatus & MSTATUS_MPV; /* 15.6.4 */
+    riscv_hpm_settle(r, riscv_insns_after(f));
     uint64_t mie = r->mstatus & MSTATUS_MPIE ? MSTATUS_MIE : 0, gone = r->priv == PRIV_M ? 0 : MSTATUS_MPRV;
     r->mstatus = (r->mstatus & ~(MSTATUS_MIE | MSTATUS_MPP | MSTATUS_MPV | gone)) | mie | MSTATUS_MPIE;
     return r->mepc;
@@ -258,12 +265,13 @@ uint64_t riscv_help_sret(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t i
     uint64_t sie = *status & MSTATUS_SPIE ? MSTATUS_SIE : 0;
     *status = (*status & ~(MSTATUS_SIE | MSTATUS_SPP)) | sie | MSTATUS_SPIE;
     r->mstatus &= ~MSTATUS_MPRV;
-    if (r->v) {
-        return r->vsepc;
+    uint64_t pc = r->v ? r->vsepc : r->sepc;
+    if (!r->v) { /* 15.6.4 */
+        r->v = r->hstatus & HSTATUS_SPV;
+        r->hstatus &= ~HSTATUS_SPV;
     }
-    r->v = r->hstatus & HSTATUS_SPV; /* 15.6.4 */
-    r->hstatus &= ~HSTATUS_SPV;
-    return r->sepc;
+    riscv_hpm_settle(r, riscv_insns_after(f));
+    return pc;
 }
 
 /* ---- interrupts ---- */
@@ -297,10 +305,10 @@ bool riscv_line_get(const Frame *f, GuestLine line)
 }
 
 /* Priv 3.1.9 and 15.4.3: for M-mode first, then for HS-mode, then for VS-mode; of each external, software, timer, the machine's
- * before the supervisor's before the guest's. What is for a lower level waits. */
+ * before the supervisor's before the guest's; overflow of counters last. What is for a lower level waits. */
 bool riscv_pending(const Frame *f, Trap *out)
 {
-    static const uint8_t order[] = {11, 3, 7, 9, 1, 5, 10, 2, 6};
+    static const uint8_t order[] = {11, 3, 7, 9, 1, 5, 10, 2, 6, 13};
     const RiscvFrame *r = CRISCV(f);
     uint64_t raised = riscv_mip(r) & r->mie;
     if (!raised) {
@@ -348,6 +356,11 @@ void riscv_time_check(RiscvFrame *r)
     time_check(r, riscv_time(r));
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static uint64_t instant_of(uint64_t ticks)
 {
     return ticks > UINT64_MAX / NS_PER_TICK ? UINT64_MAX : ticks * NS_PER_TICK;
@@ -372,10 +385,11 @@ uint64_t riscv_deadline(const Frame *f)
     const RiscvFrame *r = CRISCV(f);
     uint64_t at = r->menvcfg & MENVCFG_STCE && !r->is_time_due ? instant_of(r->stimecmp) : UINT64_MAX;
     uint64_t vs = r->henvcfg ? vs_deadline(r) : UINT64_MAX;
-    return vs < at ? vs : at;
+    return earlier(earlier(vs, at), riscv_hpm_deadline(r));
 }
 
 void riscv_tick(Frame *f, uint64_t now_ns)
 {
+    riscv_hpm_tick(RISCV(f));
     time_check(RISCV(f), now_ns / NS_PER_TICK);
 }

@@ -13,7 +13,7 @@ static uint32_t word_of(const uint8_t *b, unsigned n)
     return n == 4 ? w | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24 : w;
 }
 
-static uint32_t insn_bits(const Translate *t)
+uint32_t riscv_insn_bits(const Translate *t)
 {
     return word_of(t->bytes, (t->bytes[0] & 3) == 3 ? 4 : 2);
 }
@@ -22,7 +22,7 @@ static uint32_t insn_bits(const Translate *t)
 static TrResult trap_with_bits(Translate *t, uint64_t cause)
 {
     Slot bits = ir_temp(t->ir);
-    ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = bits, .imm = insn_bits(t)});
+    ir_emit(t->ir, &(IrOp){.op = IR_movi, .d = bits, .imm = riscv_insn_bits(t)});
     ir_emit(t->ir, &(IrOp){.op = IR_trap, .a = bits, .imm = (int64_t)cause});
     return TR_END;
 }

@@ -170,10 +170,12 @@ static bool evaluate(Rig *g, const IrOp *o)
     case CLASS_CALL: {
         f->event = 0;
         uint64_t value = guest_riscv64.ir.helpers[o->aux].fn(f, a, b, c, o->imm);
-        if (!f->event) {
-            put(g, o->d, value);
+        if (f->event) {
+            g->left = RIG_TRAP;
+            return false;
         }
-        return !f->event;
+        put(g, o->d, value);
+        return true;
     }
     case CLASS_SIDE_EXIT:
         g->left = RIG_JUMP;
