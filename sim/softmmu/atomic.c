@@ -176,14 +176,14 @@ static void cas16(Pair *p, uint64_t old[2], const uint64_t now[2])
                      : "cc", "memory");
 #elif defined(__aarch64__)
     uint64_t found[2];
-    bool is_same;
+    const uint64_t want[2] = {old[0], old[1]}, put[2] = {now[0], now[1]}; /* no access between the two of the loop */
     uint32_t failed;
     do { /* what differs is stored as it is: only a pair whose store succeeds was read as one (Arm ARM B2.9) */
         __asm__ volatile("ldaxp %0, %1, %2" : "=&r"(found[0]), "=&r"(found[1]) : "Q"(*p) : "memory");
-        is_same = found[0] == old[0] && found[1] == old[1];
+        bool is_same = found[0] == want[0] && found[1] == want[1];
         __asm__ volatile("stlxp %w0, %2, %3, %1"
                          : "=&r"(failed), "=Q"(*p)
-                         : "r"(is_same ? now[0] : found[0]), "r"(is_same ? now[1] : found[1])
+                         : "r"(is_same ? put[0] : found[0]), "r"(is_same ? put[1] : found[1])
                          : "memory");
     } while (failed);
     old[0] = found[0];
