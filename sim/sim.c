@@ -322,7 +322,7 @@ size_t sim_reg_list(const SimVcpu *v, RegId *ids, size_t cap)
 
 bool sim_translate(SimVcpu *v, uint64_t gva, uint32_t access, uint64_t *gpa)
 {
-    return exec_translate(v->x, gva, (Access)access, gpa);
+    return exec_translate(v->x, gva, (Access)(access | ACC_PROBE), gpa);
 }
 
 int sim_vcpu_line(SimVcpu *v, uint32_t line, bool level, Err *err)

@@ -132,6 +132,7 @@ void sim_halt(Sim *s); /* no vcpu runs when it returns; nothing to do if none di
 MUST_USE int sim_reg_get(SimVcpu *v, RegId id, void *bytes, Err *err); /* little-endian, REG_SIZE(id) */
 MUST_USE int sim_reg_set(SimVcpu *v, RegId id, const void *bytes, Err *err);
 size_t sim_reg_list(const SimVcpu *v, RegId *ids, size_t cap); /* in restore order; returns the count */
+/* Where an access (1 R, 2 W, 4 X) of the vcpu as it is goes; without side effects. false: it would trap. */
 bool sim_translate(SimVcpu *v, uint64_t gva, uint32_t access, uint64_t *gpa);
 /* line: 0 software, 1 timer, 2 external (guest.h's GuestLine): a wire into the vcpu. THREAD-SAFE. */
 MUST_USE int sim_vcpu_line(SimVcpu *v, uint32_t line, bool level, Err *err);

@@ -10,6 +10,7 @@
 #include "conformance/cmd.h"
 #include "sim/base/mem.h"
 #include "sim/base/os.h"
+#include "sim/cmd/commit_log.h"
 #include "sim/cmd/console.h"
 #include "sim/cmd/terminal.h"
 
@@ -52,6 +53,8 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "      --realtime     the host's clock, and a thread for each hart: faster with\n"
                            "                     several harts, and no two runs are the same\n"
                            "      --insns N      end after N instructions of all harts, with status 124\n"
+                           "      --commit-log F each instruction that retired and the registers that it\n"
+                           "                     changed, to the file F, in the form of Spike's\n"
                            "      --stats        counters at the end, on standard error\n"
                            "  -h, --help\n"
                            "On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys.\n"
@@ -76,20 +79,31 @@ typedef enum {
     O_SMP,
     O_REALTIME,
     O_INSNS,
+    O_COMMIT_LOG,
     O_STATS,
     O_HELP,
     O_COUNT
 } OptionIndex;
 static const CliOption OPTIONS[O_COUNT] = {
-    [O_KERNEL] = {"kernel", 0, 'r'},     [O_BIOS] = {"bios", 0, 'r'},
-    [O_INITRD] = {"initrd", 0, 'r'},     [O_COMMAND_LINE] = {"append", 0, 'r'},
-    [O_DTB_DUMP] = {"dtb-dump", 0, 'r'}, [O_DRIVE] = {"drive", 0, 'r'},
-    [O_NET] = {"net", 0, 'r'},           [O_CONSOLE] = {"console", 0, 'r'},
-    [O_GUEST] = {"guest", 'g', 'r'},     [O_ENGINE] = {"engine", 0, 'r'},
-    [O_CPU] = {"cpu", 0, 'r'},           [O_ENV] = {"env", 0, 'r'},
-    [O_MEMORY] = {"memory", 'm', 'r'},   [O_SMP] = {"smp", 0, 'r'},
-    [O_INSNS] = {"insns", 0, 'r'},       [O_REALTIME] = {"realtime", 0, 0},
-    [O_STATS] = {"stats", 0, 0},         [O_HELP] = {"help", 'h', 0},
+    [O_KERNEL] = {"kernel", 0, 'r'},
+    [O_BIOS] = {"bios", 0, 'r'},
+    [O_INITRD] = {"initrd", 0, 'r'},
+    [O_COMMAND_LINE] = {"append", 0, 'r'},
+    [O_DTB_DUMP] = {"dtb-dump", 0, 'r'},
+    [O_DRIVE] = {"drive", 0, 'r'},
+    [O_NET] = {"net", 0, 'r'},
+    [O_CONSOLE] = {"console", 0, 'r'},
+    [O_GUEST] = {"guest", 'g', 'r'},
+    [O_ENGINE] = {"engine", 0, 'r'},
+    [O_CPU] = {"cpu", 0, 'r'},
+    [O_ENV] = {"env", 0, 'r'},
+    [O_MEMORY] = {"memory", 'm', 'r'},
+    [O_SMP] = {"smp", 0, 'r'},
+    [O_INSNS] = {"insns", 0, 'r'},
+    [O_REALTIME] = {"realtime", 0, 0},
+    [O_COMMIT_LOG] = {"commit-log", 0, 'r'},
+    [O_STATS] = {"stats", 0, 0},
+    [O_HELP] = {"help", 'h', 0},
 };
 static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
 enum { CONSOLE_UART, CONSOLE_VIRTIO };
@@ -111,6 +125,7 @@ typedef struct {
     SimBoardConfig board;
     SimBoot boot;
     const char *dtb_dump; /* NULL: run */
+    const char *commit_log;
     struct {
         OptionIndex option; /* O_DRIVE, O_NET, O_CONSOLE */
         const char *arg;
@@ -121,6 +136,7 @@ typedef struct {
     /* running */
     Sim *s;
     Console console;
+    CommitLog *log;   /* NULL: none */
     uint64_t past_ns; /* guest time of the machines before the last reset */
     uint64_t stop_ns; /* guest time of this one's last stop, which is within a round */
     bool is_started;  /* --realtime: sim_start */
@@ -189,6 +205,7 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_CONSOLE:
     case O_CPU:
     case O_REALTIME:
+    case O_COMMIT_LOG:
     case O_STATS:
     case O_HELP:
     case O_COUNT:
@@ -243,6 +260,9 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
     case O_REALTIME:
         c->is_realtime = true;
         break;
+    case O_COMMIT_LOG:
+        c->commit_log = arg;
+        break;
     case O_STATS:
         c->is_stats = true;
         break;
@@ -278,6 +298,9 @@ static int parse(Command *c, int argc, char **argv, Err *err)
     }
     if (c->is_realtime && c->insns != UINT64_MAX) {
         return err_set(err, ERR_INVAL, "--insns counts in virtual time: not with --realtime");
+    }
+    if (c->is_realtime && c->commit_log) {
+        return err_set(err, ERR_INVAL, "--commit-log needs the order of virtual time: not with --realtime");
     }
     if (c->is_help || c->boot.kernel || c->boot.bios || c->dtb_dump) {
         return 0;
@@ -374,6 +397,9 @@ static int make(Command *c, Err *err)
     if (sim_board_load(c->s, &c->boot, err)) {
         fprintf(stderr, "conf sim: %s\n", err->text);
         return CONF_INVALID;
+    }
+    if (c->log) {
+        commit_log_begin(c->log, c->s);
     }
     return CONF_OK;
 }
@@ -525,6 +551,20 @@ static uint64_t slice_ns(const Command *c)
     return c->console.nin ? SLICE_TYPED_NS : c->is_idle ? SLICE_IDLE_NS : SLICE_NS;
 }
 
+/* As sim_run_all, an instruction at a time. */
+static int run_logged(Command *c, uint64_t quantum, const SimRun *until, uint8_t *who, SimExit *out, Err *err)
+{
+    int rc = 0;
+    uint64_t left = until->insns;
+    do {
+        SimRun one = *until;
+        one.insns = 1;
+        rc = sim_run_all(c->s, quantum, &one, who, out, err);
+        commit_log_look(c->log, c->s);
+    } while (!rc && out->kind == SIM_EXIT_budget && sim_board_now_ns(c->s) < until->until_ns && --left);
+    return rc;
+}
+
 /* A slice of the machine's time and a look at the console. */
 static int slice(Command *c, Err *err)
 {
@@ -537,7 +577,8 @@ static int slice(Command *c, Err *err)
     }
     SimRun until = {.insns = c->insns - used, .serve_board = true, .until_ns = now + length};
     uint64_t quantum = least(c->board.nvcpus > 1 ? QUANTUM_NS : QUANTUM_ALONE_NS, length);
-    if (sim_run_all(c->s, quantum, &until, &who, &e, err)) {
+    int rc = c->log ? run_logged(c, quantum, &until, &who, &e, err) : sim_run_all(c->s, quantum, &until, &who, &e, err);
+    if (rc) {
         return say(CONF_INTERNAL, err->text);
     }
     console_flush(&c->console);
@@ -630,7 +671,11 @@ int cmd_sim(int argc, char **argv)
         return CONF_OK;
     }
     c.sim.is_virt = c.has_env ? c.sim.is_virt : !c.boot.bios && c.boot.kernel && is_linux_image(c.boot.kernel);
+    if (c.commit_log && commit_log_open(c.commit_log, &c.log, &err)) {
+        return say(CONF_INTERNAL, err.text);
+    }
     status = cards_open(&c, &err) ? say(CONF_INVALID, err.text) : c.dtb_dump ? dump_tree(&c, &err) : run(&c, &err);
+    status = commit_log_close(c.log, &err) ? say(CONF_INTERNAL, err.text) : status;
     sim_free(c.s);
     cards_close(&c);
     return status;
