@@ -83,7 +83,7 @@ static void drive_make(char *path)
     char bytes[4 * 512] = {0};
     snprintf(path, 64, "/tmp/conf-drive-XXXXXX");
     int fd = mkstemp(path);
-    memcpy(bytes + 512, "second", 6);
+    snprintf(bytes + 512, 512, "second");
     CHECK_INT(write(fd, bytes, sizeof bytes), sizeof bytes);
     close(fd);
 }
