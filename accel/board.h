@@ -24,7 +24,8 @@ void machine_board_free(Board *b); /* NULL is fine */
 /* Typed at the console: what it has no room for waits until the guest has read, and is not part of a save. Returns how many
  * were taken: all, until 64 KiB wait. */
 size_t machine_board_input(Board *b, const void *bytes, size_t n);
-/* Address of a device by its word: uart, irqchip, power (the finisher), rtc, timer and ipi (the CLINT). False: the board
+/* Address of a device by its word: uart, irqchip, power (the finisher), rtc, random (the last virtio slot), timer and
+ * ipi (the CLINT). False: the board
  * has none, or it has no address (firmware calls). No board is needed. */
 bool machine_board_find(GuestId guest, Env env, const char *word, uint64_t *base);
 bool machine_board_exists(GuestId guest, Env env);

@@ -81,6 +81,7 @@ TEST(board, a_description_is_a_guest_an_environment_and_vcpus)
     CHECK(!b->call);
     machine_board_free(b);
     CHECK(machine_board_find(GUEST_riscv64, ENV_VIRT, "power", &base) && base == 0x100000);
+    CHECK(machine_board_find(GUEST_riscv64, ENV_VIRT, "random", &base) && base == 0x10008000);
     CHECK(!machine_board_find(GUEST_riscv64, ENV_VIRT, "timer", &base));
     CHECK(machine_board_find(GUEST_riscv64, ENV_MACHINE, "timer", &base));
     CHECK(!machine_board_exists(GUEST_aarch64, ENV_VIRT));

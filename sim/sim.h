@@ -246,7 +246,7 @@ typedef struct {
 /* -ERR_UNSUPPORTED: that guest has no board. host is copied. */
 MUST_USE int simboard_new(const SimBoardPlan *plan, const SimBoardHost *host, SimBoard **out, Err *err);
 void simboard_free(SimBoard *b); /* NULL is fine */
-/* Base address of the first device of a type ("uart16550"); false: that board has none. Any thread, no board needed. */
+/* Base address of the first device of a type ("uart16550"), or of the virtio slot of the entropy source ("virtio_rng"); false: that board has none. Any thread, no board needed. */
 bool simboard_find(const char *guest, bool is_virt, const char *device, uint64_t *base);
 /* Is there a device? Takes no lock. *drives_lines: it is an interrupt controller or a timer of the vcpus. */
 bool simboard_claims(const SimBoard *b, uint64_t gpa, bool *drives_lines);

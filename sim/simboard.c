@@ -186,11 +186,17 @@ void simboard_free(SimBoard *b)
     }
 }
 
+static bool is_named(const BoardRow *row, const char *device)
+{
+    bool is_rng = row->type == &device_virtio_mmio && row->param == VIRTIO_SLOTS - 1;
+    return !strcmp(row->type->name, device) || (is_rng && !strcmp(device, "virtio_rng"));
+}
+
 bool simboard_find(const char *guest, bool is_virt, const char *device, uint64_t *base)
 {
     const BoardDef *def = board_find(guest, is_virt);
     for (size_t i = 0; def && i < def->nrows; i++) {
-        if (!strcmp(def->rows[i].type->name, device)) {
+        if (is_named(&def->rows[i], device)) {
             *base = def->rows[i].base;
             return true;
         }

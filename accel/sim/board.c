@@ -321,7 +321,8 @@ size_t machine_board_input(Board *b, const void *bytes, size_t n)
 bool machine_board_find(GuestId guest, Env env, const char *word, uint64_t *base)
 {
     static const char *const types[][2] = {{"uart", "uart16550"},   {"irqchip", "plic"}, {"power", "finisher"},
-                                           {"rtc", "goldfish_rtc"}, {"timer", "clint"},  {"ipi", "clint"}};
+                                           {"rtc", "goldfish_rtc"}, {"timer", "clint"},  {"ipi", "clint"},
+                                           {"random", "virtio_rng"}};
     for (size_t i = 0; i < ARRAY_LEN(types) && guest_name(guest); i++) {
         if (!strcmp(types[i][0], word)) {
             return simboard_find(guest_name(guest), env == ENV_VIRT, types[i][1], base);

@@ -84,7 +84,7 @@ static void drive_make(char *path)
     static const char template[] = "/tmp/conf-drive-XXXXXX";
     memcpy(path, template, sizeof template);
     int fd = mkstemp(path);
-    memcpy(bytes + 512, "second", 6);
+    snprintf(bytes + 512, 512, "second");
     CHECK_INT(write(fd, bytes, sizeof bytes), sizeof bytes);
     close(fd);
 }

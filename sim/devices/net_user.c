@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end `user`: libslirp, a TCP/IP stack in this process that speaks for the guest with sockets of the host. */
+ * The end `user`: libslirp, a TCP/IP stack in this process that speaks for the guest with sockets of the host. The library is
+ * loaded when it is needed: it and what it brings would else be mapped into every worker too. */
 #include "sim/devices/net.h"
 
 #ifdef CONF_HAS_SLIRP
@@ -8,6 +9,7 @@
 #include "sim/base/os.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <libslirp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +17,20 @@
 
 enum { NS_PER_MS = 1000000 };
 
+#define LIBRARY "libslirp.so.0"
+/* clang-format off */
+#define SLIRP_CALLS(X)                                                                                                 \
+    X(slirp_new) X(slirp_cleanup) X(slirp_input) X(slirp_pollfds_fill) X(slirp_pollfds_poll) X(slirp_add_hostfwd)
+/* clang-format on */
+#define X(name) __typeof__(name) *name##_at;
+typedef struct {
+    SLIRP_CALLS(X)
+} Library;
+#undef X
+
 typedef struct {
     NetEnd end;
+    Library lib;
     Slirp *slirp;
     /* of the look that goes on */
     struct pollfd *fds;
@@ -92,7 +106,8 @@ static const SlirpCb callbacks = {
 /* ---- the end ---- */
 static void user_send(NetEnd *e, const uint8_t *frame, size_t n)
 {
-    slirp_input(((User *)e)->slirp, frame, (int)n);
+    const User *u = (const User *)e;
+    u->lib.slirp_input_at(u->slirp, frame, (int)n);
 }
 
 static int add_fd(int fd, int events, void *ctx)
@@ -114,7 +129,7 @@ static size_t user_fds(NetEnd *e, struct pollfd *fds, size_t cap, uint64_t *time
     u->fds = fds;
     u->cap = cap;
     u->nfds = 0;
-    slirp_pollfds_fill(u->slirp, &ms, add_fd, u);
+    u->lib.slirp_pollfds_fill_at(u->slirp, &ms, add_fd, u);
     uint64_t ns = ms == UINT32_MAX ? UINT64_MAX : (uint64_t)ms * NS_PER_MS;
     *timeout_ns = ns < *timeout_ns ? ns : *timeout_ns;
     return u->nfds;
@@ -134,13 +149,14 @@ static void user_served(NetEnd *e, const struct pollfd *fds, size_t n)
     User *u = (User *)e;
     u->fds = (struct pollfd *)(uintptr_t)fds; /* only read */
     u->nfds = n;
-    slirp_pollfds_poll(u->slirp, 0, events_of, u);
+    u->lib.slirp_pollfds_poll_at(u->slirp, 0, events_of, u);
 }
 
 static void user_free(NetEnd *e)
 {
-    slirp_cleanup(((User *)e)->slirp);
-    mem_free(e);
+    User *u = (User *)e;
+    u->lib.slirp_cleanup_at(u->slirp);
+    mem_free(u);
 }
 
 static const NetEndOps ops = {
@@ -174,7 +190,7 @@ static int forward_add(User *u, const char *text, struct in_addr guest, Err *err
                        "net user,hostfwd=%.80s: expected tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, host's and guest's",
                        text);
     }
-    return slirp_add_hostfwd(u->slirp, is_udp, from, from_port, to, to_port)
+    return u->lib.slirp_add_hostfwd_at(u->slirp, is_udp, from, from_port, to, to_port)
                ? err_set(err, ERR_UNAVAILABLE, "net user,hostfwd=%.80s: port %d of the host cannot be had", text,
                          from_port)
                : 0;
@@ -193,6 +209,22 @@ static int options_take(User *u, const char *options, struct in_addr guest, Err 
     return rc;
 }
 
+/* It stays as long as the process: what it brings (GLib) cannot be unloaded. */
+static int library_open(Library *lib, Err *err)
+{
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    bool is_whole = library != NULL;
+#define X(name)                                                                                                        \
+    {                                                                                                                  \
+        void *at = is_whole ? dlsym(library, #name) : NULL;                                                            \
+        memcpy(&lib->name##_at, &at, sizeof at);                                                                       \
+        is_whole = at != NULL;                                                                                         \
+    }
+    SLIRP_CALLS(X)
+#undef X
+    return is_whole ? 0 : err_set(err, ERR_UNAVAILABLE, "net user: there is no " LIBRARY " (Debian's libslirp0)");
+}
+
 int net_user_open(const char *options, NetEnd **out, Err *err)
 {
     enum { NET = 0x0a000200, MASK = 24, HOST = 2, NAME_SERVER = 3, GUEST = 15 };
@@ -206,12 +238,15 @@ int net_user_open(const char *options, NetEnd **out, Err *err)
                        .vnameserver.s_addr = htonl(NET + NAME_SERVER)};
     User *u = x_alloc(sizeof *u);
     *u = (User){.end.ops = &ops};
-    u->slirp = slirp_new(&cfg, &callbacks, u);
-    if (!u->slirp) {
-        mem_free(u);
-        return err_set(err, ERR_UNAVAILABLE, "net user: libslirp %s does not start", slirp_version_string());
+    int rc = library_open(&u->lib, err);
+    if (!rc && !(u->slirp = u->lib.slirp_new_at(&cfg, &callbacks, u))) {
+        rc = err_set(err, ERR_UNAVAILABLE, "net user: " LIBRARY " does not start");
     }
-    int rc = options_take(u, options, guest, err);
+    if (rc) {
+        mem_free(u);
+        return rc;
+    }
+    rc = options_take(u, options, guest, err);
     if (rc) {
         user_free(&u->end);
         return rc;
@@ -226,8 +261,7 @@ int net_user_open(const char *options, NetEnd **out, Err *err)
 {
     (void)options;
     (void)out;
-    return err_set(err, ERR_UNAVAILABLE,
-                   "net user: this program was built without libslirp (Debian's libslirp-dev and libglib2.0-dev)");
+    return err_set(err, ERR_UNAVAILABLE, "net user: this program was built without libslirp (Debian's libslirp-dev)");
 }
 
 #endif
