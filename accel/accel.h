@@ -134,13 +134,14 @@ void exit_print(Buf *out, const VmExit *e, bool with_native);
     X(reply_fault) X(pc_before) X(irq_vector) X(irq_line) X(nmi) X(irq_window) X(irqchip) X(msi)   \
     X(map) X(map_ro) X(map_nx) X(map_alias) X(dirty_log) X(stage2_table) X(cancel) X(deadline)     \
     X(insn_count) X(virtual_time) X(clock) X(save) X(multi_vcpu) X(multi_vm) X(rebind)             \
-    X(board_inside) X(env_machine) X(env_virt) X(fault_inject) X(executes) X(parked) X(page_split)
+    X(board_inside) X(env_machine) X(env_virt) X(fault_inject) X(executes) X(parked) X(page_split)      \
+    X(boot)
 /* clang-format on */
 #define X(name) CAP_##name,
 typedef enum { CAP_MAP(X) CAP_COUNT } Cap;
 #undef X
 /* executes: runs guest code (fake does not). parked: secondary vcpus wait for cpu_up. page_split: an access that crosses
- * a page of a hole comes as two pieces. */
+ * a page of a hole comes as two pieces. boot: makes a whole machine of images (machine.h). */
 typedef enum { CAP_NA, CAP_NONE, CAP_PARTIAL, CAP_FULL } CapLevel;
 typedef struct {
     CapLevel level[CAP_COUNT];

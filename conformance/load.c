@@ -372,6 +372,9 @@ static void case_load(Loader *l, Scenario *s, size_t row, GuestId guest)
     if (!x.is_absent) {
         type_modifiers(&t, keys, &t.run);
         type_story(&t, s, &x);
+        if (c.boot) {
+            boot_check_story(&t);
+        }
         names_resolve(&t);
     }
     bindings_of(l, &env, &c);
@@ -549,6 +552,24 @@ static void check_unused_parts(Loader *l)
     }
 }
 
+static void check_asset(Loader *l, const Node *file)
+{
+    size_t errors = l->nerrors;
+    if (!keys_check(l, file, SCOPE_asset) || l->nerrors != errors) {
+        return;
+    }
+    const Node *path = node_get(file, "path"), *get = node_get(file, "get");
+    const char *text = path ? text_of(l, path, "`path`") : NULL;
+    if (!path) {
+        say(l, file->pos, "an asset needs a `path`");
+    } else if (text && (*text == '/' || !strcmp(text, "..") || !strncmp(text, "../", 3) || strstr(text, "/.."))) {
+        say(l, path->pos, "an asset is named from the folder of assets, without `..`");
+    }
+    if (get) {
+        text_of(l, get, "`get`");
+    }
+}
+
 static void check_assets(Loader *l)
 {
     for (size_t i = 0; l->assets && i < l->assets->n; i++) {
@@ -558,9 +579,7 @@ static void check_assets(Loader *l)
             continue;
         }
         for (size_t k = 0; k < asset->n; k++) {
-            if (keys_check(l, asset->items[k], SCOPE_asset)) {
-                text_of(l, asset->items[k]->items[0], "`path`");
-            }
+            check_asset(l, asset->items[k]);
         }
     }
 }

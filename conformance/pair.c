@@ -858,6 +858,8 @@ static int open_both(const Backend *b, GuestId guest, Caps *out, Err *err)
     }
     out->level[CAP_board_inside] = CAP_NONE;
     out->why[CAP_board_inside] = "of two backends, each access is served once, above";
+    out->level[CAP_boot] = CAP_NONE;
+    out->why[CAP_boot] = "of two backends, each access is served once, above";
     out->page_bytes = caps[0].page_bytes > caps[1].page_bytes ? caps[0].page_bytes : caps[1].page_bytes;
     out->max_vcpus = least(caps[0].max_vcpus, caps[1].max_vcpus);
     out->max_regions = least(caps[0].max_regions, caps[1].max_regions);

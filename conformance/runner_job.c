@@ -8,7 +8,12 @@
 
 static const uint64_t SECOND_NS = 1000000000;
 /* After the story's own limit the link gives up on an answer, and after that the watchdog on the whole job. */
-enum { LINK_GRACE_S = 1, JOB_GRACE_S = 3 };
+enum { LINK_GRACE_S = 1, JOB_GRACE_S = 3, BOOT_FACTOR = 12 /* a whole system takes longer */ };
+
+static uint64_t timeout_of(const RunnerOptions *o, const Case *c)
+{
+    return o->timeout_ns * (c->boot ? BOOT_FACTOR : 1);
+}
 
 static void conclude(Result *r, Status status, const char *reason)
 {
@@ -85,14 +90,14 @@ static bool probe_passed(void *ctx, const char *name, const char *backend)
 }
 
 /* Shows the link to the watchdog; false: the run is stopping. */
-static bool slot_begin(Slot *s, RemoteLink *link)
+static bool slot_begin(Slot *s, RemoteLink *link, uint64_t timeout_ns)
 {
     pthread_mutex_lock(&s->lock);
     bool is_wanted = !runner_is_stopping(s->runner);
     if (is_wanted) {
         s->link = link;
         s->is_aborted = false;
-        s->deadline_ns = os_now_ns() + s->runner->o.timeout_ns + JOB_GRACE_S * SECOND_NS;
+        s->deadline_ns = os_now_ns() + timeout_ns + JOB_GRACE_S * SECOND_NS;
     }
     pthread_mutex_unlock(&s->lock);
     return is_wanted;
@@ -112,7 +117,7 @@ static StoryOptions story_options(Slot *s, ProbeCtx *probe)
     const RunnerOptions *o = &s->runner->o;
     const RunHooks *hooks = s->runner->pass->hooks;
     return (StoryOptions){.seed = o->seed,
-                          .timeout_ns = o->timeout_ns,
+                          .timeout_ns = timeout_of(o, probe->job->c),
                           .is_verbose = o->is_verbose,
                           .is_bless = o->is_bless,
                           .script = hooks->script,
@@ -130,11 +135,12 @@ static void play_on(Slot *s, const Job *job, const World *w, const Backend *b, R
 }
 
 /* How the peer ended says more than what the story saw of it: it becomes the reason, below what the story shows. */
-static void account(const Runner *r, const PeerEnd *end, bool was_aborted, Result *out)
+static void account(const Runner *r, const Case *c, const PeerEnd *end, bool was_aborted, Result *out)
 {
     Buf said = {0}, reason = {0};
     if (was_aborted) {
-        buf_printf(&said, "no end after %.1f s: the worker was killed", (double)r->o.timeout_ns / 1e9 + JOB_GRACE_S);
+        buf_printf(&said, "no end after %.1f s: the worker was killed",
+                   (double)timeout_of(&r->o, c) / 1e9 + JOB_GRACE_S);
     } else if (end->is_crash || end->was_killed) {
         buf_str(&said, end->text);
     }
@@ -155,7 +161,7 @@ static void account(const Runner *r, const PeerEnd *end, bool was_aborted, Resul
 static void play_isolated(Slot *s, const Job *job, const World *w, Result *out)
 {
     const PlanBackend *b = &s->runner->pass->plan->backends.items[job->backend];
-    uint64_t limit = s->runner->o.timeout_ns + LINK_GRACE_S * SECOND_NS;
+    uint64_t timeout_ns = timeout_of(&s->runner->o, job->c), limit = timeout_ns + LINK_GRACE_S * SECOND_NS;
     Peer peer;
     Err err = {0};
     if (peer_open(s, b, job->backend, &peer, &err)) {
@@ -164,7 +170,7 @@ static void play_isolated(Slot *s, const Job *job, const World *w, Result *out)
     }
     remote_limits(peer.link, limit, limit);
     bool was_aborted = false;
-    if (slot_begin(s, peer.link)) {
+    if (slot_begin(s, peer.link, timeout_ns)) {
         play_on(s, job, w, remote_backend(peer.link), out);
         was_aborted = slot_end(s);
     }
@@ -172,7 +178,7 @@ static void play_isolated(Slot *s, const Job *job, const World *w, Result *out)
     PeerEnd end;
     /* A worker that crashed is gone already; one that hangs is not worth waiting for. */
     peer_close(s, &peer, is_broken, was_aborted ? 0 : is_broken ? SECOND_NS / 5 : 2 * SECOND_NS, &end);
-    account(s->runner, &end, was_aborted, out);
+    account(s->runner, job->c, &end, was_aborted, out);
 }
 
 void job_play(Slot *s, const Job *job, Result *out)

@@ -288,6 +288,17 @@ typedef struct {
     const char *name; /* row column or let: for Lua's `row` */
     const Node *value;
 } Binding;
+typedef struct {
+    const char *name, *path; /* path: below the folder of assets (asset.h) */
+    const char *get;         /* the command that fetches it; NULL = not said */
+} Asset;
+typedef struct { /* boot: a whole machine of the backend's (accel/machine.h) instead of a world of our own */
+    Pos pos;
+    const Asset *bios, *kernel, *initrd; /* NULL = none */
+    const char *cmdline;
+    uint64_t ram_bytes;
+    uint32_t nharts;
+} Boot;
 typedef struct Suite Suite;
 typedef struct {
     const Suite *suite;
@@ -303,6 +314,7 @@ typedef struct {
     bool needs[CAP_COUNT];           /* declared or derived */
     const char *need_why[CAP_COUNT]; /* "uses save at line 12"; "asked for" */
     const char *need_device;         /* a device that the guest's board has not; NULL = none */
+    const Boot *boot;                /* NULL = code, regions and vcpus below */
     const Xfail *xfail;
     const LifeModel *lifecycle; /* NULL = the runner sets up and tears down (virtualcpu beneath) */
     StartKind start;

@@ -474,6 +474,7 @@ void story_close(Story *s)
     saves_free(s);
     trace_free(&s->trace);
     buf_free(&s->console);
+    buf_free(&s->typed);
     buf_free(&s->source);
     buf_free(&s->trial_text);
     mem_free(s->ram_ids);

@@ -61,7 +61,7 @@ int story_board_make(Story *s, Err *err)
 {
     Buf spec = {0};
     unsigned nvcpus = 0;
-    if (!s->c->ndevices) {
+    if (!s->c->ndevices || s->c->boot) {
         return 0;
     }
     for (size_t i = 0; i < s->c->nvcpus; i++) {
@@ -77,6 +77,9 @@ int story_board_make(Story *s, Err *err)
 int story_type(Story *s, const char *text, Err *err)
 {
     size_t n = strlen(text);
+    if (s->c->boot) {
+        return story_machine_type(s, text, err);
+    }
     size_t taken = s->board ? machine_board_input(s->board, text, n) : 0;
     return taken == n ? 0
                       : err_set(err, ERR_LIMIT, "type: the console took %zu of %zu bytes, as too many wait to be read",

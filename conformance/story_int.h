@@ -143,6 +143,7 @@ typedef struct StoryVcpu {
     const RunList *list;
     Walk walk;
     uint64_t run_deadline_ns, insns_left;
+    uint64_t guest_left_ns; /* of a booted machine's run */
     /* op: execute on the actor */
     bool is_async;
     int async_rc;
@@ -159,7 +160,11 @@ struct Story {
     Result *r;
     const LifeModel *model;
     Vm *vm;
-    Board *board;   /* NULL: no `devices` */
+    Board *board;        /* NULL: no `devices` */
+    Buf typed;           /* at a booted machine's console, and not yet taken */
+    uint64_t machine_ns; /* its guest time */
+    VmExit machine_end;  /* not told yet; has_machine_end */
+    bool has_machine_end;
     RamId *ram_ids; /* in the order of world_rams */
     bool has_actors;
     StoryVcpu *vcpus;
@@ -226,6 +231,13 @@ int story_board_make(Story *s, Err *err);
 int story_type(Story *s, const char *text, Err *err);
 /* The place behind what a console item took, in the transcript since the last one. False: not come yet. With the lock. */
 bool story_console_took(Story *s, const Item *item, size_t *end);
+/* story_machine.c: the machine of `boot:`, and its console. Returns from run as vcpu_serve does, or for the console's sake. */
+int story_machine_make(Story *s, Vm *vm, Err *err);
+int story_machine_type(Story *s, const char *text, Err *err);
+int story_machine_run(StoryVcpu *sv, VmExit *e, Err *err);
+const Item *
+story_machine_awaits(StoryVcpu *sv); /* the item that the run has come to; NULL: no machine, or at its end */
+void story_machine_text(StoryVcpu *sv, const Item *awaited, Buf *out); /* it, and the end of what was printed instead */
 /* story_fake.c: the script of the backend fake; nothing for others */
 int story_fake_load(Story *s, Err *err);
 int story_fake_shutdown(StoryVcpu *sv, Err *err);

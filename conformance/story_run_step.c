@@ -64,6 +64,8 @@ static void end_on_timeout(StoryVcpu *sv, const Err *stuck)
     Story *s = sv->story;
     Buf reason = {0}, body = {0};
     Pos pos = sv->list ? sv->list->pos : s->c->pos;
+    const Item *awaited = story_machine_awaits(sv);
+    pos = awaited ? awaited->pos : pos;
     if (atomic_load(&s->is_interrupted)) {
         STORY_LOCK(s);
         buf_str(&reason, s->interrupt_why);
@@ -77,6 +79,9 @@ static void end_on_timeout(StoryVcpu *sv, const Err *stuck)
     text_source_line(s, &body, pos, '!');
     buf_printf(&body, "      | %s\n", buf_text(&reason));
     text_last_exits(s, &body, 20);
+    if (awaited) {
+        story_machine_text(sv, awaited, &body);
+    }
     if (!stuck && s->c->nvcpus == 1) {
         text_where(sv, &body);
     }
@@ -380,7 +385,9 @@ static bool play_exit(StoryVcpu *sv)
     Seen x;
     Err err = {0};
     RunArgs args = run_args(sv);
-    int rc = s->board && !s->c->lifecycle ? vcpu_serve(sv->v, &args, &e, &err) : vcpu_run(sv->v, &args, &e, &err);
+    int rc = s->c->boot                     ? story_machine_run(sv, &e, &err)
+             : s->board && !s->c->lifecycle ? vcpu_serve(sv->v, &args, &e, &err)
+                                            : vcpu_run(sv->v, &args, &e, &err);
     if (rc) {
         end_on_error(sv, "run", rc, &err);
         return false;
@@ -530,6 +537,8 @@ static void prepare(Story *s, const RunStep *run, const RunList *list)
     sv->run_deadline_ns =
         run->within_ns && run->within_ns < s->deadline_ns - now ? now + run->within_ns : s->deadline_ns;
     sv->completed.n = 0;
+    sv->guest_left_ns = run->within_ns;
+    sv->run_deadline_ns = s->c->boot ? s->deadline_ns : sv->run_deadline_ns; /* `within` is guest time there */
     atomic_store(&sv->has_console_news, false);
 }
 

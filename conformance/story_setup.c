@@ -173,6 +173,11 @@ static VmConfig config_of(const Story *s)
     for (size_t i = 0; i < n; i++) {
         cfg.max_ram_bytes += rams[i].size_bytes;
     }
+    if (s->c->boot) {
+        cfg.irqchip = IRQCHIP_NONE; /* inside */
+        cfg.max_vcpus = s->c->boot->nharts;
+        cfg.max_ram_bytes = s->c->boot->ram_bytes;
+    }
     return cfg;
 }
 
@@ -198,6 +203,10 @@ static int vm_make(Story *s, bool is_lazy, Err *err)
     s->vm = vm;
     s->is_closing = false;
     STORY_UNLOCK(s);
+    if (s->c->boot) {
+        rc = story_machine_make(s, vm, err);
+        return rc ? rc : vm_settle(vm, err);
+    }
     rc = rams_make(s, vm, err);
     rc = rc ? rc : coalesce(s, vm, err);
     rc = rc ? rc : intercepts(s, vm, err);

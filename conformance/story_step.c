@@ -286,9 +286,15 @@ static uint8_t rejected_state(const Story *s, const Step *step, uint8_t before)
     return to == LIFE_STAY ? before : to;
 }
 
+/* The vcpus of a booted machine are the backend's own: here nothing ever happens to one. */
+static uint8_t state_of(const Story *s, const StoryVcpu *sv)
+{
+    return s->c->boot ? s->model->initial : vcpu_state(sv->v);
+}
+
 static bool state_is(const Story *s, const StoryVcpu *sv, const char *name)
 {
-    return strcmp(s->model->states[vcpu_state(sv->v)], name) == 0;
+    return strcmp(s->model->states[state_of(s, sv)], name) == 0;
 }
 
 typedef struct {
@@ -309,7 +315,7 @@ static void judge(Story *s, const Step *step, const StoryVcpu *sv, const Came *c
     const Err *err = came->err;
     const char *want = step->gives == GIVES_OK ? "ok" : step->gives_word;
     const char *was = s->model->states[before.state];
-    uint8_t now = vcpu_state(sv->v);
+    uint8_t now = state_of(s, sv);
     bool is_running_seen =
         step->gives == GIVES_STATE && strcmp(want, "Running") == 0 && sv->nentered != before.nentered;
     switch (step->gives) {
@@ -431,7 +437,7 @@ static int step_once(Story *s, const Step *step, Err *err)
     StoryVcpu *sv = story_target(s, step->vcpu);
     Err here = {0};
     STORY_LOCK(s);
-    Before before = {vcpu_state(sv->v), sv->nentered};
+    Before before = {state_of(s, sv), sv->nentered};
     STORY_UNLOCK(s);
     trace_step(s, step);
     leave_end(s, step->kind);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * story_unmet.c - why a case cannot run on a backend. */
+#include "conformance/asset.h"
 #include "conformance/story_int.h"
 
 #include <string.h>
@@ -39,6 +40,17 @@ static bool unmet_backend(const Case *c, const Backend *b, Buf *out)
     return true;
 }
 
+static bool unmet_assets(const Boot *b, Buf *out)
+{
+    const Asset *const all[] = {b->bios, b->kernel, b->initrd};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i] && asset_is_absent(all[i], out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
 {
     if (unmet_backend(c, b, out)) {
@@ -65,5 +77,5 @@ bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
         buf_printf(out, "needs %zu vcpus: %s has %u", c->nvcpus, b->name, caps->max_vcpus);
         return true;
     }
-    return false;
+    return c->boot && unmet_assets(c->boot, out);
 }

@@ -149,6 +149,9 @@ const char *integer_fault(Arena *a, const char *text); /* why the spelling is re
 /* parts */
 void type_world(Typer *t, const Node *keys, Expander *x);
 void type_code(Typer *t, const Node *code, const Node *use, Expander *x);
+void type_boot(Typer *t, const Node *n, const Node *keys); /* keys: the scenario's */
+void boot_check_steps(Typer *t, const Step *steps, size_t n);
+void boot_check_story(Typer *t); /* of a case with `boot`, once it is typed */
 bool type_regs_set(Typer *t, const Node *map, int vcpu, const RegSet **out, size_t *n);
 /* The register of "name" or "vcpu.name"; NULL = said. */
 const RegInfo *type_reg(Typer *t, const Node *key, int vcpu, uint8_t *vcpu_out);

@@ -596,7 +596,7 @@ bool type_run(Typer *t, const Node *n, RunStep *out)
         }
     }
     out->ignore &= ~named; /* of the default ones, what is named counts */
-    if (named & 1ull << EXIT_budget && out->insns == UINT64_MAX && ok) {
+    if (named & 1ull << EXIT_budget && out->insns == UINT64_MAX && ok && !t->c->boot) {
         say(t->l, n->pos, "`budget` needs `insns`: how many instructions");
     }
     return ok && t->l->nerrors == before;

@@ -363,11 +363,11 @@ static void type_memory(Typer *t, const Node *memory, Expander *x)
     }
 }
 
-static void default_memory(Typer *t, uint64_t size_bytes, bool is_boot)
+static void default_memory(Typer *t)
 {
     Region *r = typed(t, 1, sizeof *r);
-    *r = (Region){.name = "ram", .pos = t->c->pos, .flags = MAP_R | MAP_W | MAP_X, .size_bytes = size_bytes};
-    r->is_default = !is_boot && t->c->start != START_real;
+    *r = (Region){.name = "ram", .pos = t->c->pos, .flags = MAP_R | MAP_W | MAP_X, .size_bytes = 1 << 20};
+    r->is_default = t->c->start != START_real;
     t->c->regions = r;
     t->c->nregions = 1;
 }
@@ -526,48 +526,6 @@ static void type_devices(Typer *t, const Node *n)
     t->c->need_device = missing_device(t->c, false);
 }
 
-static void type_asset(Typer *t, const Node *n)
-{
-    const char *name = n->kind == NODE_SCALAR && *n->text == '$' ? n->text + 1 : "";
-    const Node *asset = node_get(t->l->assets, name);
-    if (!asset) {
-        Near near = near_start(name);
-        for (size_t i = 0; t->l->assets && i < t->l->assets->n; i++) {
-            near_try(&near, t->l->assets->keys[i]->text);
-        }
-        say(t->l, n->pos, "expected `$` and the name of an asset%s", meant(t->l, &near));
-    } else if (is_guest_map(asset) && !node_get(asset, guest_name(t->c->guest))) {
-        say(t->l, n->pos, "asset `%.60s` has no file for %s", name, guest_name(t->c->guest));
-    }
-}
-
-static uint64_t type_boot(Typer *t, const Node *n)
-{
-    uint64_t ram = 256 << 20;
-    size_t errors = t->l->nerrors;
-    const Node *kernel = node_get(n, "kernel"), *initrd = node_get(n, "initrd"), *cmdline = node_get(n, "cmdline"),
-               *size = node_get(n, "ram");
-    if (!keys_check(t->l, n, SCOPE_boot)) {
-        return ram;
-    }
-    if (kernel) {
-        type_asset(t, kernel);
-    } else if (t->l->nerrors == errors) {
-        say(t->l, n->pos, "`boot` needs a `kernel`");
-    }
-    if (initrd) {
-        type_asset(t, initrd);
-    }
-    if (cmdline) {
-        type_text(t, cmdline, "`cmdline`");
-    }
-    if (size) {
-        type_size(t, size, &ram);
-    }
-    t->c->need_device = t->c->need_device ? t->c->need_device : "boot";
-    return ram;
-}
-
 static void type_intercept(Typer *t, const Node *n)
 {
     static const struct {
@@ -712,20 +670,17 @@ void type_world(Typer *t, const Node *keys, Expander *x)
     if ((n = node_get(keys, "devices"))) {
         type_devices(t, n);
     }
-    const Node *boot = node_get(keys, "boot");
-    uint64_t ram = boot ? type_boot(t, boot) : 1 << 20;
-    if (boot && node_key(keys, "code")) {
-        say(t->l, node_key(keys, "boot")->pos, "one of `boot` and `code`, not two");
-    }
-    if ((n = node_get(keys, "memory"))) {
+    if ((n = node_get(keys, "boot"))) {
+        type_boot(t, n, keys);
+    } else if ((n = node_get(keys, "memory"))) {
         type_memory(t, n, x);
     } else {
-        default_memory(t, ram, boot != NULL);
+        default_memory(t);
     }
     if ((n = node_get(keys, "pages"))) {
         type_pages(t, n);
     }
-    type_vcpus(t, node_get(keys, "vcpus"));
+    type_vcpus(t, t->c->boot ? NULL : node_get(keys, "vcpus"));
     if ((n = node_get(keys, "intercept"))) {
         type_intercept(t, n);
     }

@@ -198,14 +198,21 @@ MUST_USE int sim_board(Sim *s, const SimBoardConfig *cfg, Err *err);
 size_t sim_board_input(Sim *s, const void *bytes, size_t n); /* to the console; returns how many were taken */
 void sim_board_poll(
     Sim *s); /* devices take what came to their cards; when it is called is part of what the guest sees */
-/* File names and the kernel's command line; NULL = none. Files are ELF, a Linux Image or flat, each also packed with gzip.
+/* name NULL: none. bytes NULL: the file of that name is read; else these, and the name is for errors. */
+typedef struct {
+    const char *name;
+    const void *bytes;
+    size_t n;
+} SimFile;
+/* Images, and the kernel's command line (NULL: none). An image is ELF, a Linux Image or flat, each also packed with gzip.
  * bios: firmware for M mode, flat at the start of RAM. kernel: ELF at its addresses, Linux where its header says, flat at the
  * start of RAM; beside a bios the two latter go to the next 2 MiB behind it at least. The device tree is at the end of RAM, the
  * initrd before it. With a bios all vcpus begin in it with a0 = hart, a1 = device tree and a2 = OpenSBI's struct fw_dynamic_info
  * (version 2: the kernel, in S mode, from hart 0). Without one they begin in the kernel (is_virt: the first), with a0 and a1;
  * with neither, at the start of RAM. */
 typedef struct {
-    const char *bios, *kernel, *initrd, *append;
+    SimFile bios, kernel, initrd;
+    const char *append;
 } SimBoot;
 /* Loads, and resets the vcpus to it. What does not fit or overlaps is refused. */
 MUST_USE int sim_board_load(Sim *s, const SimBoot *boot, Err *err);

@@ -28,33 +28,39 @@ static uint64_t align_up(uint64_t n, uint64_t to)
     return (n + to - 1) & ~(to - 1);
 }
 
+static int image_load(const Boot *b, const SimFile *f, const BootHow *how, BootImage *out)
+{
+    return f->bytes ? boot_load_bytes(b->mem, f->name, f->bytes, f->n, how, out, b->err)
+                    : boot_load(b->mem, f->name, how, out, b->err);
+}
+
 static int bios_place(Boot *b)
 {
-    if (!b->boot->bios) {
+    if (!b->boot->bios.name) {
         return 0;
     }
     if (board_def(b->where->board)->is_virt) {
         return err_set(b->err, ERR_UNSUPPORTED, "%s: firmware runs in M mode, which this machine does not have",
-                       b->boot->bios);
+                       b->boot->bios.name);
     }
     BootHow how = {.flat_base = b->base, .linux_base = b->base, .elf_machine = b->where->elf_machine};
-    int rc = boot_load(b->mem, b->boot->bios, &how, &b->bios, b->err);
+    int rc = image_load(b, &b->boot->bios, &how, &b->bios);
     b->end = b->bios.end;
     return rc;
 }
 
 static int kernel_place(Boot *b)
 {
-    if (!b->boot->kernel) {
+    if (!b->boot->kernel.name) {
         return 0;
     }
-    BootHow how = {.flat_base = b->boot->bios ? align_up(b->bios.end, BOOT_LINUX_ALIGN) : b->base,
+    BootHow how = {.flat_base = b->boot->bios.name ? align_up(b->bios.end, BOOT_LINUX_ALIGN) : b->base,
                    .linux_base = b->base,
                    .elf_machine = b->where->elf_machine};
-    int rc = boot_load(b->mem, b->boot->kernel, &how, &b->kernel, b->err);
-    if (!rc && b->boot->bios && b->kernel.start < b->bios.end && b->bios.start < b->kernel.end) {
+    int rc = image_load(b, &b->boot->kernel, &how, &b->kernel);
+    if (!rc && b->boot->bios.name && b->kernel.start < b->bios.end && b->bios.start < b->kernel.end) {
         return err_set(b->err, ERR_INVAL, "%s: loads 0x%llx to 0x%llx, where the firmware is (0x%llx to 0x%llx)",
-                       b->boot->kernel, (unsigned long long)b->kernel.start, (unsigned long long)b->kernel.end,
+                       b->boot->kernel.name, (unsigned long long)b->kernel.start, (unsigned long long)b->kernel.end,
                        (unsigned long long)b->bios.start, (unsigned long long)b->bios.end);
     }
     b->end = b->kernel.end > b->end ? b->kernel.end : b->end;
@@ -83,7 +89,7 @@ static int info_place(const Boot *b, uint64_t at)
 
 /* From the end of RAM downwards. The tree names the disk's place, and its own size decides that: its size does not depend on
  * what the numbers are. */
-static int tree_place(Boot *b, const Buf *disk, Buf *fdt, SimStart *out)
+static int tree_place(Boot *b, const SimFile *disk, Buf *fdt, SimStart *out)
 {
     const SimPlace *w = b->where;
     uint64_t ram_end = b->base + w->ram_bytes;
@@ -104,11 +110,11 @@ static int tree_place(Boot *b, const Buf *disk, Buf *fdt, SimStart *out)
         return no_room(b, "the device tree", fdt->n);
     }
     if (disk->n > at - info - b->end || what.initrd_start < b->end) {
-        return no_room(b, b->boot->initrd, disk->n);
+        return no_room(b, disk->name, disk->n);
     }
-    *out = (SimStart){.fdt = at, .info = b->boot->bios ? at - info : 0};
+    *out = (SimStart){.fdt = at, .info = b->boot->bios.name ? at - info : 0};
     int rc = b->mem->write(b->mem->ctx, at, fdt->data, fdt->n, b->err);
-    rc = rc || !disk->n ? rc : b->mem->write(b->mem->ctx, what.initrd_start, disk->data, disk->n, b->err);
+    rc = rc || !disk->n ? rc : b->mem->write(b->mem->ctx, what.initrd_start, disk->bytes, disk->n, b->err);
     return rc || !out->info ? rc : info_place(b, out->info);
 }
 
@@ -116,14 +122,18 @@ int sim_boot_place(const SimPlace *where, const SimBoot *boot, const BootMem *m,
 {
     uint64_t base = board_def(where->board)->ram_base;
     Boot b = {.where = where, .boot = boot, .mem = m, .base = base, .end = base, .err = err};
-    Buf disk = {0};
+    SimFile disk = boot->initrd;
+    Buf read = {0};
     int rc = bios_place(&b);
     rc = rc ? rc : kernel_place(&b);
-    rc = rc || !boot->initrd ? rc : os_read_file(boot->initrd, BOOT_MAX_BYTES, &disk, err);
+    if (!rc && disk.name && !disk.bytes) {
+        rc = os_read_file(disk.name, BOOT_MAX_BYTES, &read, err);
+        disk = (SimFile){disk.name, read.data, read.n};
+    }
     rc = rc ? rc : tree_place(&b, &disk, fdt, out);
-    buf_free(&disk);
+    buf_free(&read);
     if (!rc) {
-        out->entry = boot->bios ? b.bios.entry : boot->kernel ? b.kernel.entry : base;
+        out->entry = boot->bios.name ? b.bios.entry : boot->kernel.name ? b.kernel.entry : base;
         out->has_tohost = b.kernel.has_symbol[BOOT_TOHOST];
         out->tohost = b.kernel.symbol[BOOT_TOHOST];
     }

@@ -86,7 +86,7 @@ TEST(sim_boot, firmware_begins_on_every_hart_with_the_tree_and_what_to_start)
 {
     File bios = file("bios", "firmware", 8), kernel = file("kernel", "payload", 7);
     Sim *s = machine(false, RAM_BYTES, 2);
-    CHECK_INT(sim_board_load(s, &(SimBoot){.bios = bios.path, .kernel = kernel.path}, NULL), 0);
+    CHECK_INT(sim_board_load(s, &(SimBoot){.bios = {.name = bios.path}, .kernel = {.name = kernel.path}}, NULL), 0);
     CHECK(has_bytes(s, RAM, "firmware", 8) && has_bytes(s, RAM + MIB2, "payload", 7));
     for (uint8_t i = 0; i < 2; i++) {
         CHECK_INT(reg(s, i, "pc"), RAM);
@@ -107,7 +107,7 @@ TEST(sim_boot, firmware_may_be_alone)
     File bios = file("bios", "firmware", 8);
     Sim *s = machine(false, RAM_BYTES, 1);
     uint64_t next = 1;
-    CHECK_INT(sim_board_load(s, &(SimBoot){.bios = bios.path}, NULL), 0);
+    CHECK_INT(sim_board_load(s, &(SimBoot){.bios = {.name = bios.path}}, NULL), 0);
     CHECK_INT(sim_mem_read(s, reg(s, 0, "a2") + 16, &next, sizeof next, NULL), 0);
     CHECK_INT(next, 0);
     sim_free(s);
@@ -119,7 +119,10 @@ TEST(sim_boot, a_linux_image_and_its_disk_lie_apart_from_all_else)
     static uint8_t disk_bytes[3 * PAGE + 5] = "disk";
     File kernel = linux_file(), disk = file("disk", disk_bytes, sizeof disk_bytes);
     Sim *s = machine(true, RAM_BYTES, 2);
-    CHECK_INT(sim_board_load(s, &(SimBoot){.kernel = kernel.path, .initrd = disk.path, .append = "quiet"}, NULL), 0);
+    CHECK_INT(
+        sim_board_load(s, &(SimBoot){.kernel = {.name = kernel.path}, .initrd = {.name = disk.path}, .append = "quiet"},
+                       NULL),
+        0);
     CHECK_INT(reg(s, 0, "pc"), RAM + MIB2);
     CHECK_INT(reg(s, 0, "a1"), TREE_AT);
     CHECK_INT(reg(s, 0, "a2"), 0);
@@ -165,26 +168,30 @@ TEST(sim_boot, what_cannot_be_placed_is_refused_with_the_reason)
     File small = file("small", "tiny", 4), big = file("big", zeros, sizeof zeros), kernel = linux_file();
     const char *none = "/tmp/conf-boot-nothing";
     const Refused rows[] = {
-        {{.bios = small.path},
+        {{.bios = {.name = small.path}},
          RAM_BYTES,
          "firmware runs in M mode, which this machine does not",
          -ERR_UNSUPPORTED,
          true},
-        {{.bios = none}, RAM_BYTES, none, -ERR_NOENT, false},
-        {{.bios = small.path, .kernel = none}, RAM_BYTES, none, -ERR_NOENT, false},
-        {{.kernel = small.path, .initrd = none}, RAM_BYTES, none, -ERR_NOENT, false},
-        {{.kernel = small.path, .initrd = big.path},
+        {{.bios = {.name = none}}, RAM_BYTES, none, -ERR_NOENT, false},
+        {{.bios = {.name = small.path}, .kernel = {.name = none}}, RAM_BYTES, none, -ERR_NOENT, false},
+        {{.kernel = {.name = small.path}, .initrd = {.name = none}}, RAM_BYTES, none, -ERR_NOENT, false},
+        {{.kernel = {.name = small.path}, .initrd = {.name = big.path}},
          4 << 20,
          "-big (3145728 bytes) does not fit: the images end at 0x80000004, RAM at 0x80400000",
          -ERR_LIMIT,
          false},
-        {{.kernel = big.path}, 4 << 20, "the device tree (", -ERR_LIMIT, false},
-        {{.kernel = small.path},
+        {{.kernel = {.name = big.path}}, 4 << 20, "the device tree (", -ERR_LIMIT, false},
+        {{.kernel = {.name = small.path}},
          PAGE,
          "does not fit: the images end at 0x80000004, RAM at 0x80001000",
          -ERR_LIMIT,
          false},
-        {{.bios = small.path, .kernel = kernel.path}, MIB2, "at 0x80200000 there is no RAM", -ERR_FAULT, false},
+        {{.bios = {.name = small.path}, .kernel = {.name = kernel.path}},
+         MIB2,
+         "at 0x80200000 there is no RAM",
+         -ERR_FAULT,
+         false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         check_refused(&rows[i]);
@@ -210,7 +217,7 @@ TEST(sim_boot, a_kernel_over_the_firmware_is_refused)
         buf_le(&b, segment[i], 8);
     }
     File bios = file("bios", "firmware", 8), kernel = file("elf", b.data, b.n);
-    check_refused(&(Refused){{.bios = bios.path, .kernel = kernel.path},
+    check_refused(&(Refused){{.bios = {.name = bios.path}, .kernel = {.name = kernel.path}},
                              RAM_BYTES,
                              "loads 0x80000000 to 0x80000008, where the firmware is (0x80000000 to 0x80000008)",
                              -ERR_INVAL,

@@ -36,7 +36,7 @@ static Sim *machine(const char *env_cpu, bool is_virt, const void *image, size_t
     rc = rc ? rc : sim_new(&(SimConfig){.guest = "riscv64", .cpu = env_cpu, .is_virt = is_virt}, &s, &err);
     rc = rc ? rc
             : sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = NHARTS, .has_firmware = is_virt}, &err);
-    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = path}, &err);
+    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = {.name = path}}, &err);
     unlink(path);
     if (!CHECK(!rc)) {
         printf("%s\n", err.text);

@@ -43,7 +43,7 @@ static Sim *machine(Trail *t, uint32_t cap, uint64_t seed, const char *image)
                   s,
                   &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = NHARTS, .ctx = &t->console, .output = on_output},
                   &err);
-    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = image}, &err);
+    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = {.name = image}}, &err);
     if (!CHECK(!rc)) {
         printf("%s\n", err.text);
     }

@@ -29,6 +29,8 @@ static int fake_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
     }
     caps->level[CAP_executes] = CAP_NONE;
     caps->why[CAP_executes] = "plays a script, runs no code";
+    caps->level[CAP_boot] = CAP_NONE;
+    caps->why[CAP_boot] = "plays a script, boots no image";
     return 0;
 }
 

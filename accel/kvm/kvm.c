@@ -123,6 +123,7 @@ static void common_caps(int fd, Caps *caps)
         {CAP_insn_count, "KVM does not count retired instructions"},
         {CAP_virtual_time, "guest time is the host's"},
         {CAP_board_inside, "devices are served outside run()"},
+        {CAP_boot, "no machine of its own is in this backend: devices are served outside run()"},
         {CAP_env_machine, "KVM gives the guest no machine or hypervisor level of its own"},
         {CAP_fault_inject, "a real hypervisor breaks no rule on request"},
         {CAP_cpuid_exit, "KVM answers CPUID in the kernel"},

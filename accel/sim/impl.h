@@ -34,6 +34,7 @@ typedef struct {
 } SimArch;
 extern const SimArch sim_arch_riscv64;
 
+typedef struct SimMachineRun SimMachineRun;
 struct BeVm {
     const Backend *backend;
     const SimArch *arch;
@@ -41,6 +42,7 @@ struct BeVm {
     Env env;
     const Board *board;
     SimVcpu *vcpus[MAX_VCPUS];
+    SimMachineRun *machine; /* NULL: no part of machine.h was asked for */
 };
 
 typedef enum {
@@ -74,6 +76,13 @@ int sim_be_reply(BeVcpu *v, const Reply *r, Err *err);
 void sim_be_kick(BeVcpu *v);
 int sim_look(BeVcpu *v, Err *err);       /* before registers are read: W3 */
 int sim_look_write(BeVcpu *v, Err *err); /* before they are written: -ERR_BUSY while an instruction is under way */
+
+ExitKind sim_exit_kind(SimExitKind kind);
+
+/* ---- machine.c ---- */
+extern const char *const sim_machine_ctls[];
+int sim_machine_ctl(BeVm *vm, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err);
+void sim_machine_free(SimMachineRun *m); /* NULL is fine */
 
 /* ---- vcpu.c ---- */
 extern const VcpuOps sim_vcpu_ops;

@@ -20,6 +20,11 @@ static const ExitKind kinds[] = {SIM_EXIT_MAP(X)};
 #undef X
 _Static_assert(SIM_EXIT_COUNT == 16, "a new kind of stop: say in valid_of what it gives");
 
+ExitKind sim_exit_kind(SimExitKind kind)
+{
+    return kinds[kind];
+}
+
 static uint32_t valid_of(const SimExit *e)
 {
     switch (e->kind) {

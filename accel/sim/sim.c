@@ -52,7 +52,8 @@ static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
     if (!arch) {
         return no_guest(guest, err);
     }
-    *caps = (Caps){.page_bytes = PAGE_BYTES, .max_vcpus = MAX_VCPUS, .max_regions = MAX_REGIONS};
+    *caps =
+        (Caps){.page_bytes = PAGE_BYTES, .max_vcpus = MAX_VCPUS, .max_regions = MAX_REGIONS, .ctls = sim_machine_ctls};
     for (int i = 0; i < CAP_COUNT; i++) {
         caps->level[i] = CAP_FULL;
     }
@@ -149,6 +150,7 @@ static int be_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *err
 static void be_destroy(BeVm *vm)
 {
     sim_free(vm->sim); /* and its vcpus */
+    sim_machine_free(vm->machine);
     mem_free(vm);
 }
 
@@ -229,6 +231,7 @@ static const VmOps vm_ops = {
     .clock = be_clock,
     .save = be_save,
     .restore = be_restore,
+    .ctl = sim_machine_ctl,
 };
 
 const Backend backend_sim_interp = {

@@ -24,7 +24,7 @@ static int machine_run(Sim *s, const char *elf, SimExit *exit, Err *err)
 {
     uint8_t who = 0;
     int rc = sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = 1, .output = on_output}, err);
-    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = elf}, err);
+    rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = {.name = elf}}, err);
     return rc ? rc : sim_run_all(s, QUANTUM, &(SimRun){.insns = UINT64_MAX, .serve_board = true}, &who, exit, err);
 }
 

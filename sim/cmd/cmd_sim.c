@@ -235,13 +235,13 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
 {
     switch (option) {
     case O_KERNEL:
-        c->boot.kernel = arg;
+        c->boot.kernel.name = arg;
         break;
     case O_BIOS:
-        c->boot.bios = arg;
+        c->boot.bios.name = arg;
         break;
     case O_INITRD:
-        c->boot.initrd = arg;
+        c->boot.initrd.name = arg;
         break;
     case O_DTB_DUMP:
         c->dtb_dump = arg;
@@ -302,7 +302,7 @@ static int parse(Command *c, int argc, char **argv, Err *err)
     if (c->is_realtime && c->commit_log) {
         return err_set(err, ERR_INVAL, "--commit-log needs the order of virtual time: not with --realtime");
     }
-    if (c->is_help || c->boot.kernel || c->boot.bios || c->dtb_dump) {
+    if (c->is_help || c->boot.kernel.name || c->boot.bios.name || c->dtb_dump) {
         return 0;
     }
     return err_set(err, ERR_INVAL, "--kernel or --bios is missing");
@@ -670,7 +670,8 @@ int cmd_sim(int argc, char **argv)
         fputs(HELP, stdout);
         return CONF_OK;
     }
-    c.sim.is_virt = c.has_env ? c.sim.is_virt : !c.boot.bios && c.boot.kernel && is_linux_image(c.boot.kernel);
+    c.sim.is_virt =
+        c.has_env ? c.sim.is_virt : !c.boot.bios.name && c.boot.kernel.name && is_linux_image(c.boot.kernel.name);
     if (c.commit_log && commit_log_open(c.commit_log, &c.log, &err)) {
         return say(CONF_INTERNAL, err.text);
     }

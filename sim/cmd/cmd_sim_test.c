@@ -438,3 +438,18 @@ TEST(cmd_sim, real_time_counts_no_instructions_for_a_bound)
 {
     check("sim --realtime --insns 5 --kernel IMAGE", NULL, "", 2, "", "not with --realtime");
 }
+
+TEST(cmd_sim, the_commit_log_has_a_line_for_each_instruction)
+{
+    Buf code = {0};
+    CODE(&code, addi(T1, X0, 5), addi(T1, T1, 0), lui(T0, 0x100), lui(T1, 5), addi(T1, T1, 0x555), store(2, T1, T0, 0));
+    check_code(&code, "sim --commit-log - --kernel IMAGE", "", 0, "",
+               "core   0: 3 0x0000000080000000 (0x00500313) x6  0x0000000000000005\n"
+               "core   0: 3 0x0000000080000004 (0x00030313)\n"
+               "core   0: 3 0x0000000080000008 (0x001002b7) x5  0x0000000000100000\n"
+               "core   0: 3 0x000000008000000c (0x00005337) x6  0x0000000000005000\n"
+               "core   0: 3 0x0000000080000010 (0x55530313) x6  0x0000000000005555\n"
+               "core   0: 3 0x0000000080000014 (0x0062a023)\n");
+    check("sim --commit-log /nowhere/f --kernel IMAGE", NULL, "", 70, "", "/nowhere/f");
+    check("sim --commit-log - --realtime --kernel IMAGE", NULL, "", 2, "", "not with --realtime");
+}

@@ -6,8 +6,11 @@
 #include "sim/devices/boards.h"
 #include "sim/devices/devices.h"
 
+#include <stdio.h>
 #include <string.h>
 
+enum { NODE_PHANDLE = 0x100 /* of cpu nodes: beyond DEVICE_CPU_PHANDLE */, MAX_EXTENSIONS = 96, MAX_WORD = 24 };
+#define BASE_PREFIX "rv64"
 enum { TIMEBASE_HZ = 10000000, CBO_BLOCK_BYTES = 64 };
 
 /* Without these properties Linux does not use what the ISA string says (the binding riscv/cpus.yaml). */
@@ -23,6 +26,44 @@ static void riscv64_cache_blocks(Fdt *f, const char *isa)
     }
 }
 
+/* Linux, Documentation/devicetree/bindings/riscv/extensions.yaml: the same as riscv,isa says, as a list. */
+static void riscv64_extensions(Fdt *f, const char *isa)
+{
+    char words[MAX_EXTENSIONS][MAX_WORD];
+    const char *list[MAX_EXTENSIONS];
+    size_t n = 0;
+    const char *letters = isa + strlen(BASE_PREFIX), *more = letters + strcspn(letters, "_");
+    for (const char *c = letters; c < more && n < MAX_EXTENSIONS; c++) {
+        snprintf(words[n++], MAX_WORD, "%c", *c);
+    }
+    while (*more && n < MAX_EXTENSIONS) {
+        size_t len = strcspn(++more, "_");
+        snprintf(words[n++], MAX_WORD, "%.*s", (int)len, more);
+        more += len;
+    }
+    for (size_t i = 0; i < n; i++) {
+        list[i] = words[i];
+    }
+    fdt_str(f, "riscv,isa-base", BASE_PREFIX "i");
+    fdt_strs(f, "riscv,isa-extensions", list, n);
+}
+
+/* One cluster of cores: Linux, Documentation/devicetree/bindings/cpu/cpu-topology.txt. */
+static void riscv64_cpu_map(Fdt *f, unsigned nvcpus)
+{
+    fdt_begin(f, "cpu-map");
+    fdt_begin(f, "cluster0");
+    for (unsigned i = 0; i < nvcpus; i++) {
+        char name[MAX_WORD];
+        snprintf(name, sizeof name, "core%u", i);
+        fdt_begin(f, name);
+        fdt_u32(f, "cpu", NODE_PHANDLE + i);
+        fdt_end(f);
+    }
+    fdt_end(f);
+    fdt_end(f);
+}
+
 static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
 {
     fdt_begin(f, "cpus");
@@ -35,7 +76,9 @@ static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
         fdt_u32(f, "reg", i);
         fdt_str(f, "status", "okay");
         fdt_str(f, "compatible", "riscv");
+        fdt_u32(f, "phandle", NODE_PHANDLE + i);
         fdt_str(f, "riscv,isa", what->isa);
+        riscv64_extensions(f, what->isa);
         riscv64_cache_blocks(f, what->isa);
         fdt_str(f, "mmu-type", what->mmu);
         fdt_begin(f, "interrupt-controller");
@@ -47,6 +90,7 @@ static void riscv64_cpus(Fdt *f, unsigned nvcpus, const BoardFdt *what)
         fdt_end(f);
         fdt_end(f);
     }
+    riscv64_cpu_map(f, nvcpus);
     fdt_end(f);
 }
 
