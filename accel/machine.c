@@ -25,14 +25,20 @@ int machine_boot(Vm *vm, const MachineBoot *what, Err *err)
     if (vm->caps.level[CAP_boot] < CAP_PARTIAL) {
         return err_unsupported(err, vm->backend->name, cap_name(CAP_boot), vm->caps.why[CAP_boot]);
     }
-    const MachineFile *const files[MACHINE_IMAGES] = {&what->bios, &what->kernel, &what->initrd};
+    const MachineFile *files[MACHINE_IMAGES] = {&what->bios, &what->kernel, &what->initrd};
+    size_t nnet = what->net ? strnlen(what->net, UINT8_MAX) : 0;
     int rc = 0;
+    for (unsigned i = 0; i < MACHINE_DRIVES; i++) {
+        files[MACHINE_IMAGES - MACHINE_DRIVES + i] = &what->drives[i];
+    }
     for (unsigned i = 0; !rc && i < MACHINE_IMAGES; i++) {
         rc = image_send(vm, i, files[i], err);
     }
     Buf in = {0};
     buf_le(&in, what->ram_bytes, 8);
     buf_le(&in, what->nvcpus, 4);
+    buf_le(&in, nnet, 1);
+    buf_bytes(&in, what->net, nnet);
     buf_le(&in, what->append != NULL, 1);
     buf_str(&in, what->append ? what->append : "");
     rc = rc ? rc : vm_ctl(vm, NULL, MACHINE_CTL_BOOT, in.data, in.n, NULL, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * machine.h - a whole machine that a backend boots and runs by itself (CAP_boot): firmware, kernel, devices and all vcpus are
- * inside, and nobody above sees single exits. A Vm becomes such a machine once, before it has memory or vcpus of its own.
+ * inside, and nobody above sees single exits. A Vm may become such a machine, in one attempt, before it has memory or vcpus of its own.
  *
  * Deterministic where the backend's time is virtual: the same images, slices and input give the same output and end.
  * THREADS. One at a time, and beside no other operation on the Vm. */
@@ -14,9 +14,12 @@ typedef struct {
     const void *bytes; /* borrowed for the call */
     size_t n;
 } MachineFile;
+enum { MACHINE_DRIVES = 4 };
 typedef struct {
-    MachineFile bios, kernel, initrd; /* what goes where: sim/sim.h, SimBoot. At least a bios or a kernel. */
-    const char *append;               /* kernel command line; NULL = none */
+    MachineFile bios, kernel, initrd;   /* what goes where: sim/sim.h, SimBoot. At least a bios or a kernel. */
+    const char *append;                 /* kernel command line; NULL = none */
+    MachineFile drives[MACHINE_DRIVES]; /* raw images, whole sectors; what the guest writes is gone with the machine */
+    const char *net; /* a network card: "loopback", or "user": NAT and DHCP, of the host's time; NULL = none */
     uint64_t ram_bytes;
     uint32_t nvcpus;
 } MachineBoot;
@@ -37,11 +40,16 @@ MUST_USE int machine_run(Vm *vm, uint64_t for_ns, const void *typed, size_t ntyp
                          Err *err);
 
 /* How it crosses vm_ctl, little-endian:
- *   machine.image  in: u8 which (0 bios, 1 kernel, 2 initrd), u16 n, name[n], the bytes
- *   machine.boot   in: u64 ram_bytes, u32 nvcpus, u8 has_append, append
+ *   machine.image  in: u8 which (0 bios, 1 kernel, 2 initrd, from 3 on the drives), u16 n, name[n], the bytes
+ *   machine.boot   in: u64 ram_bytes, u32 nvcpus, u8 n, net[n], u8 has_append, append
  *   machine.run    in: u64 for_ns, what is typed; out: u32 ExitKind, u64 reason, u64 insns, u64 now_ns, u32 ntaken, output */
 #define MACHINE_CTL_IMAGE "machine.image"
 #define MACHINE_CTL_BOOT  "machine.boot"
 #define MACHINE_CTL_RUN   "machine.run"
-enum { MACHINE_IMAGES = 3, MACHINE_NAME_MAX = 1024, MACHINE_TYPED_MAX = 64 << 10, MACHINE_SLICE_MAX_NS = 1000000000 };
+enum {
+    MACHINE_IMAGES = 3 + MACHINE_DRIVES,
+    MACHINE_NAME_MAX = 1024,
+    MACHINE_TYPED_MAX = 64 << 10,
+    MACHINE_SLICE_MAX_NS = 1000000000
+};
 #endif

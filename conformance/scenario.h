@@ -10,6 +10,7 @@
 #define CONFORMANCE_SCENARIO_H
 
 #include "accel/accel.h"
+#include "accel/machine.h"
 #include "conformance/node.h"
 
 /* ---- values and matchers ---- */
@@ -295,7 +296,9 @@ typedef struct {
 typedef struct { /* boot: a whole machine of the backend's (accel/machine.h) instead of a world of our own */
     Pos pos;
     const Asset *bios, *kernel, *initrd; /* NULL = none */
-    const char *cmdline;
+    const Asset *drives[MACHINE_DRIVES];
+    size_t ndrives;
+    const char *cmdline, *net; /* NULL = none */
     uint64_t ram_bytes;
     uint32_t nharts;
 } Boot;

@@ -35,10 +35,13 @@ int story_machine_make(Story *s, Vm *vm, Err *err)
 {
     const Boot *b = s->c->boot;
     Buf bytes[MACHINE_IMAGES] = {0};
-    MachineBoot what = {.append = b->cmdline, .ram_bytes = b->ram_bytes, .nvcpus = b->nharts};
+    MachineBoot what = {.append = b->cmdline, .ram_bytes = b->ram_bytes, .nvcpus = b->nharts, .net = b->net};
     int rc = image_read(b->bios, &bytes[0], &what.bios, err);
     rc = rc ? rc : image_read(b->kernel, &bytes[1], &what.kernel, err);
     rc = rc ? rc : image_read(b->initrd, &bytes[2], &what.initrd, err);
+    for (size_t i = 0; !rc && i < b->ndrives; i++) {
+        rc = image_read(b->drives[i], &bytes[MACHINE_IMAGES - MACHINE_DRIVES + i], &what.drives[i], err);
+    }
     rc = rc ? rc : machine_boot(vm, &what, err);
     for (size_t i = 0; i < MACHINE_IMAGES; i++) {
         buf_free(&bytes[i]);

@@ -48,6 +48,11 @@ static bool unmet_assets(const Boot *b, Buf *out)
             return true;
         }
     }
+    for (size_t i = 0; i < b->ndrives; i++) {
+        if (asset_is_absent(b->drives[i], out)) {
+            return true;
+        }
+    }
     return false;
 }
 

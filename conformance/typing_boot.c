@@ -59,6 +59,20 @@ static void boot_images(Typer *t, const Node *n, Boot *b)
     }
 }
 
+static void boot_cards(Typer *t, const Node *n, Boot *b)
+{
+    const Node *drives = node_get(n, "drives"), *net = node_get(n, "net");
+    if (drives && is_list(t->l, drives, "`drives`") && is_few(t->l, drives, MACHINE_DRIVES, "`drives`")) {
+        for (size_t i = 0; i < drives->n; i++) {
+            b->drives[b->ndrives++] = type_asset(t, drives->items[i]);
+        }
+    }
+    if (net && !word_is(net, "user") && !word_is(net, "loopback")) {
+        say(t->l, net->pos, "`net` is `user` or `loopback`");
+    }
+    b->net = net ? net->text : NULL;
+}
+
 void type_boot(Typer *t, const Node *n, const Node *keys)
 {
     Boot *b = typed(t, 1, sizeof *b);
@@ -76,6 +90,7 @@ void type_boot(Typer *t, const Node *n, const Node *keys)
     const Node *cmdline = node_get(n, "cmdline"), *size = node_get(n, "ram"), *harts = node_get(n, "harts");
     uint64_t count = 1;
     boot_images(t, n, b);
+    boot_cards(t, n, b);
     b->cmdline = cmdline ? type_text(t, cmdline, "`cmdline`") : NULL;
     if (size && type_size(t, size, &b->ram_bytes) && b->ram_bytes > MAX_RAM) {
         say(t->l, size->pos, "`ram` is at most 2G");

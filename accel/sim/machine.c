@@ -4,10 +4,15 @@
 #include "accel/machine.h"
 #include "accel/sim/impl.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* As `conf sim`: one hart alone is waited for by nobody; of several, what one does to another is seen so much later. */
-enum { QUANTUM_ALONE_NS = 1000000, QUANTUM_NS = 10000, MAX_OUTPUT = 1 << 20 };
+enum { QUANTUM_ALONE_NS = 1000000, QUANTUM_NS = 10000, MAX_OUTPUT = 1 << 20, MAX_FDS = 64, IDLE_MS = 10 };
 
 typedef struct {
     char *name; /* NULL: there is none */
@@ -15,9 +20,12 @@ typedef struct {
 } Image;
 struct SimMachineRun {
     Image images[MACHINE_IMAGES];
+    bool is_tried; /* to boot, once: what is half made goes with the VM */
     bool is_booted;
     uint32_t nvcpus;
     Buf output;
+    SimCard *cards[SIM_CARD_SLOTS];
+    size_t ncards;
 };
 
 static void images_free(SimMachineRun *m)
@@ -31,6 +39,9 @@ static void images_free(SimMachineRun *m)
 
 void sim_machine_free(SimMachineRun *m)
 {
+    for (size_t i = 0; m && i < m->ncards; i++) {
+        sim_card_free(m->cards[i]);
+    }
     if (m) {
         images_free(m);
         buf_free(&m->output);
@@ -58,7 +69,7 @@ static int ctl_image(BeVm *vm, Cursor *in, Buf *out, Err *err)
     uint64_t which = cursor_le(in, 1);
     size_t n = (size_t)cursor_le(in, 2);
     const uint8_t *name = n <= MACHINE_NAME_MAX ? cursor_bytes(in, n) : NULL;
-    if (!name || which >= MACHINE_IMAGES || m->is_booted) {
+    if (!name || which >= MACHINE_IMAGES || m->is_tried) {
         return torn(MACHINE_CTL_IMAGE, err);
     }
     Image *image = &m->images[which];
@@ -80,6 +91,71 @@ static SimFile file_of(const Image *i)
     return (SimFile){.name = i->name, .bytes = i->name ? buf_text(&i->bytes) : NULL, .n = i->bytes.n};
 }
 
+/* ---- drives and network ---- */
+/* The image lies in a file of this process's memory, which is gone with the card. */
+static int drive_make(SimMachineRun *m, const Image *image, Err *err)
+{
+    char path[64];
+    int fd = memfd_create("drive", MFD_CLOEXEC);
+    if (fd < 0) {
+        return err_native(err, ERR_HOST, errno, "%s: memory for a drive", image->name);
+    }
+    for (size_t done = 0; done < image->bytes.n;) {
+        ssize_t n = write(fd, image->bytes.data + done, image->bytes.n - done);
+        if (n < 0) {
+            int native = errno;
+            close(fd);
+            return err_native(err, ERR_HOST, native, "%s: memory for a drive", image->name);
+        }
+        done += (size_t)n;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int rc = sim_card_drive(path, 0, &m->cards[m->ncards], err);
+    close(fd);
+    m->ncards += !rc;
+    if (rc) {
+        err_prefix(err, "drive %s", image->name);
+    }
+    return rc;
+}
+
+static int cards_make(SimMachineRun *m, const char *net, Err *err)
+{
+    int rc = 0;
+    for (size_t i = MACHINE_IMAGES - MACHINE_DRIVES; !rc && i < MACHINE_IMAGES; i++) {
+        rc = m->images[i].name ? drive_make(m, &m->images[i], err) : 0;
+    }
+    if (!rc && *net) {
+        bool is_known = !strcmp(net, "user") || !strcmp(net, "loopback"); /* others would reach into this host */
+        rc = is_known ? sim_card_net(net, &m->cards[m->ncards], err)
+                      : err_set(err, ERR_INVAL, "net %.40s: expected user or loopback", net);
+        m->ncards += !rc;
+    }
+    return rc;
+}
+
+/* What came from outside meanwhile; waits for it a little where nothing else can happen. False: nothing can come. */
+static bool cards_serve(BeVm *vm, bool is_idle)
+{
+    SimMachineRun *m = vm->machine;
+    bool is_any = false;
+    for (size_t i = 0; i < m->ncards; i++) {
+        struct pollfd fds[MAX_FDS];
+        uint64_t timeout_ns = 0;
+        if (sim_card_is_outside(m->cards[i])) {
+            size_t n = sim_card_fds(m->cards[i], fds, MAX_FDS, &timeout_ns);
+            if (poll(fds, n, is_idle ? IDLE_MS : 0) >= 0) {
+                sim_card_served(m->cards[i], fds, n);
+                is_any = true;
+            }
+        }
+    }
+    if (is_any) {
+        sim_board_poll(vm->sim);
+    }
+    return is_any;
+}
+
 static int ctl_boot(BeVm *vm, Cursor *in, Buf *out, Err *err)
 {
     (void)out;
@@ -88,13 +164,20 @@ static int ctl_boot(BeVm *vm, Cursor *in, Buf *out, Err *err)
     SimBoot boot = {file_of(&m->images[0]), file_of(&m->images[1]), file_of(&m->images[2]), NULL};
     cfg.ram_bytes = cursor_le(in, 8);
     cfg.nvcpus = (uint32_t)cursor_le(in, 4);
+    size_t nnet = (size_t)cursor_le(in, 1);
+    const uint8_t *net_bytes = cursor_bytes(in, nnet);
     bool has_append = cursor_le(in, 1);
-    if (!cursor_ok(in) || m->is_booted || (!boot.bios.name && !boot.kernel.name)) {
+    if (!cursor_ok(in) || m->is_tried || (!boot.bios.name && !boot.kernel.name)) {
         return torn(MACHINE_CTL_BOOT, err);
     }
+    m->is_tried = true;
     char *append = x_strndup((const char *)in->at, cursor_left(in));
     boot.append = has_append ? append : NULL;
-    int rc = sim_board(vm->sim, &cfg, err);
+    char net[UINT8_MAX + 1];
+    snprintf(net, sizeof net, "%.*s", (int)nnet, (const char *)net_bytes);
+    int rc = cards_make(m, net, err);
+    memcpy(cfg.card, m->cards, sizeof cfg.card);
+    rc = rc ? rc : sim_board(vm->sim, &cfg, err);
     rc = rc ? rc : sim_board_load(vm->sim, &boot, err);
     m->nvcpus = cfg.nvcpus;
     m->is_booted = !rc;
@@ -144,6 +227,8 @@ static int ctl_run(BeVm *vm, Cursor *in, Buf *out, Err *err)
     size_t ntaken = ntyped ? sim_board_input(vm->sim, in->at, ntyped) : 0;
     int rc = run_slice(vm, for_ns, &e, err);
     if (!rc) {
+        bool may_come = cards_serve(vm, e.kind == SIM_EXIT_halt);
+        e.kind = may_come && e.kind == SIM_EXIT_halt ? SIM_EXIT_budget : e.kind;
         buf_le(out, sim_exit_kind(e.kind), 4);
         buf_le(out, e.kind == SIM_EXIT_system_down ? e.addr : 0, 8);
         buf_le(out, insns_of(vm), 8);

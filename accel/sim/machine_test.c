@@ -89,6 +89,14 @@ TEST(sim_machine, what_cannot_be_booted_is_refused_with_the_reason)
         {{.kernel = echo_file, .ram_bytes = RAM, .nvcpus = 0}, ENV_VIRT, -ERR_LIMIT, "0 vcpus"},
         {{.kernel = echo_file, .ram_bytes = 4096, .nvcpus = 1}, ENV_VIRT, -ERR_LIMIT, "does not fit"},
         {{.ram_bytes = RAM, .nvcpus = 1}, ENV_VIRT, -ERR_INVAL, "machine.boot"},
+        {{.kernel = echo_file, .drives = {echo_file}, .ram_bytes = RAM, .nvcpus = 1},
+         ENV_VIRT,
+         -ERR_INVAL,
+         "drive echo: "},
+        {{.kernel = echo_file, .net = "tap,ifname=x", .ram_bytes = RAM, .nvcpus = 1},
+         ENV_VIRT,
+         -ERR_INVAL,
+         "net tap,ifname=x: expected user or loopback"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Vm *vm = vm_of(&backend_sim_interp, rows[i].env);
@@ -99,13 +107,26 @@ TEST(sim_machine, what_cannot_be_booted_is_refused_with_the_reason)
     }
 }
 
+TEST(sim_machine, has_drives_and_a_network_card_of_its_own)
+{
+    static const uint8_t sectors[1024] = "boot sector";
+    Vm *vm = vm_of(&backend_sim_interp, ENV_VIRT);
+    MachineBoot what = {.kernel = {"idle", idle, sizeof idle},
+                        .drives = {{"disk", sectors, sizeof sectors}, {"more", sectors, sizeof sectors}},
+                        .net = "loopback",
+                        .ram_bytes = RAM,
+                        .nvcpus = 1};
+    CHECK_INT(machine_boot(vm, &what, NULL), 0);
+    vm_close(vm);
+}
+
 TEST(sim_machine, messages_out_of_turn_or_torn_are_refused)
 {
     Vm *vm = vm_of(&backend_sim_interp, ENV_MACHINE);
     MachineStop stop;
     Buf out = {0};
     CHECK_INT(machine_run(vm, MS, NULL, 0, &out, &stop, NULL), -ERR_STATE);
-    CHECK_INT(vm_ctl(vm, NULL, MACHINE_CTL_IMAGE, "\x03\x00\x00", 3, NULL, NULL), -ERR_INVAL);
+    CHECK_INT(vm_ctl(vm, NULL, MACHINE_CTL_IMAGE, "\x07\x00\x00", 3, NULL, NULL), -ERR_INVAL);
     CHECK_INT(vm_ctl(vm, NULL, MACHINE_CTL_IMAGE,
                      "\x01\x05\x00"
                      "ab",
