@@ -30,7 +30,8 @@ struct SimVcpu {
     bool serves_board;      /* of the run that is going on */
     /* sim_threads.c */
     pthread_t thread;
-    bool has_stop; /* under stop_lock: `stop`, which nobody was told of */
+    _Atomic bool is_out; /* it has ended */
+    bool has_stop;       /* under stop_lock: `stop`, which nobody was told of */
     SimExit stop;
 };
 

@@ -48,7 +48,7 @@ void sim_threads_fences_wait(SimVcpu *v, const SimFences *fences)
 /* Until the thread of a vcpu that has stopped itself is out of it. */
 void sim_threads_settled(const SimVcpu *v)
 {
-    while (!exec_is_asleep(v->x) && !v->s->machine->is_halting) {
+    while (!exec_is_asleep(v->x) && !v->is_out) {
         sched_yield();
     }
 }
@@ -124,6 +124,7 @@ static void *vcpu_thread(void *arg)
     SimVcpu *v = arg;
     while (!v->s->machine->is_halting && turn(v)) {
     }
+    v->is_out = true;
     return NULL;
 }
 
@@ -150,6 +151,7 @@ static int threads_make(Sim *s, Err *err)
     for (unsigned i = 0; !rc && i < m->cfg.nvcpus; i++) {
         SimVcpu *v = vcpu_of(s, i);
         v->serves_board = true;
+        v->is_out = false;
         exec_realtime(v->x, true, m->epoch_ns);
     }
     for (m->nthreads = 0; !rc && m->nthreads < m->cfg.nvcpus; m->nthreads += !rc) {
