@@ -88,7 +88,9 @@ static int slice(StoryVcpu *sv, bool *is_awaited, MachineStop *stop, Err *err)
     int rc = machine_run(s->vm, length, s->typed.data, s->typed.n, &output, stop, err);
     if (!rc) {
         s->typed.n -= stop->ntaken;
-        memmove(s->typed.data, s->typed.data + stop->ntaken, s->typed.n);
+        if (s->typed.n) {
+            memmove(s->typed.data, s->typed.data + stop->ntaken, s->typed.n);
+        }
         s->machine_ns = stop->now_ns;
         uint64_t passed = stop->now_ns - before;
         sv->guest_left_ns -= passed < sv->guest_left_ns ? passed : sv->guest_left_ns;

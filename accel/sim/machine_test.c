@@ -70,6 +70,7 @@ TEST(sim_machine, that_idles_for_ever_says_so)
     CHECK_INT(machine_boot(vm, &what, NULL), 0);
     CHECK_INT(machine_run(vm, MS, NULL, 0, &out, &stop, NULL), 0);
     CHECK_INT(stop.kind, EXIT_halt);
+    buf_free(&out);
     vm_close(vm);
 }
 

@@ -436,7 +436,9 @@ TEST(cmd_sim, real_time_types_sleeps_and_ends_as_virtual_time_does)
 
 TEST(cmd_sim, real_time_counts_no_instructions_for_a_bound)
 {
-    check("sim --realtime --insns 5 --kernel IMAGE", NULL, "", 2, "", "not with --realtime");
+    Buf code = {0};
+    CODE(&code, WFI);
+    check_code(&code, "sim --realtime --insns 5 --kernel IMAGE", "", 2, "", "not with --realtime");
 }
 
 TEST(cmd_sim, the_commit_log_has_a_line_for_each_instruction)
@@ -450,6 +452,9 @@ TEST(cmd_sim, the_commit_log_has_a_line_for_each_instruction)
                "core   0: 3 0x000000008000000c (0x00005337) x6  0x0000000000005000\n"
                "core   0: 3 0x0000000080000010 (0x55530313) x6  0x0000000000005555\n"
                "core   0: 3 0x0000000080000014 (0x0062a023)\n");
-    check("sim --commit-log /nowhere/f --kernel IMAGE", NULL, "", 70, "", "/nowhere/f");
-    check("sim --commit-log - --realtime --kernel IMAGE", NULL, "", 2, "", "not with --realtime");
+    Buf nothing = {0}, more = {0};
+    CODE(&nothing, WFI);
+    check_code(&nothing, "sim --commit-log /nowhere/f --kernel IMAGE", "", 70, "", "/nowhere/f");
+    CODE(&more, WFI);
+    check_code(&more, "sim --commit-log - --realtime --kernel IMAGE", "", 2, "", "not with --realtime");
 }
