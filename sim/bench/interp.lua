@@ -42,7 +42,7 @@ end
 local work = io.popen("mktemp -d"):read("l")
 local source = "sim/bench/guest/"
 local opt = "-O2 -std=gnu11 -Wall -Wextra -I. -ffreestanding -fno-tree-loop-distribute-patterns -fno-stack-protector"
-    .. " -ffp-contract=off -fno-math-errno"
+    .. " -ffp-contract=off -fno-math-errno -ffunction-sections -fdata-sections" -- a program holds its own kernel's data only
 local rv = "riscv64-linux-gnu-gcc " .. opt .. " -march=rv64imafdc_zicsr_zifencei -mabi=lp64d -mcmodel=medany -fno-pic -fno-pie"
 
 local function elf_of(name)
@@ -51,7 +51,7 @@ end
 
 local function build_guest(name)
     local kernel = name:gsub("^sv39%-", "")
-    sh("%s -nostdlib -static -T %slink.ld -Wl,--build-id=none -Wl,--no-warn-rwx-segments %s -DKERNEL=%s %scrt0.S %sbare.c"
+    sh("%s -nostdlib -static -T %slink.ld -Wl,--build-id=none,--gc-sections -Wl,--no-warn-rwx-segments %s -DKERNEL=%s %scrt0.S %sbare.c"
         .. " %s/kernels.o %s/events.o -o %s", rv, source, kernel ~= name and "-DSV39" or "", kernel, source, source, work,
         work, elf_of(name))
 end
