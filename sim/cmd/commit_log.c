@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NREGS = 32, MAX_HARTS = 64, EXEC = 4, PAGE = 4096 };
 typedef struct {
@@ -34,7 +35,8 @@ static RegId id_of(const char *kind, unsigned n)
 
 int commit_log_open(const char *path, CommitLog **out, Err *err)
 {
-    FILE *file = strcmp(path, "-") != 0 ? fopen(path, "we") : stderr;
+    FILE *file =
+        strcmp(path, "-") != 0 ? fopen(path, "we") : fdopen(dup(STDERR_FILENO), "w"); /* stderr has no buffer */
     if (!file) {
         return err_native(err, ERR_IO, errno, "--commit-log %s: %s", path, strerror(errno));
     }
@@ -136,7 +138,7 @@ int commit_log_close(CommitLog *l, Err *err)
         return 0;
     }
     bool is_lost = ferror(l->out) || fflush(l->out);
-    is_lost = (l->out != stderr && fclose(l->out)) || is_lost;
+    is_lost = fclose(l->out) || is_lost;
     mem_free(l);
     return is_lost ? err_set(err, ERR_IO, "--commit-log: it could not be written whole") : 0;
 }
