@@ -9,7 +9,7 @@
  * comes back as a SimExit.
  *
  * THREADS. Vcpus of one Sim may run at the same time, each on its own thread (sim_run with
- * serve_board false). A vcpu may be made while others run. Save, restore, fork: none may be running.
+ * serve_board false, or all those of a board by sim_start). A vcpu may be made while others run. Save, restore, fork: none may be running.
  * THREAD-SAFE: as marked.
  * DETERMINISM. The same image, options and calls give the same exits, at the same instruction, with the same state and
  * console, with every engine, every time. Guest time is instructions: host time and addresses never reach the guest; but for
@@ -119,7 +119,7 @@ void sim_kick(SimVcpu *v); /* THREAD-SAFE, async-signal-safe; sticky: ends this 
 MUST_USE int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, SimExit *out, Err *err);
 
 /* Real time: each vcpu of a board on a thread of its own, by the host's clock, until one has a stop that the board does not serve.
- * Until sim_wait tells of that stop, or sim_halt, only sim_wait, sim_halt, sim_board_input, sim_kick and sim_mem_* may be called,
+ * Until sim_wait tells of that stop, or sim_halt, only sim_wait, sim_halt, sim_board_input, sim_board_poll, sim_card_*, sim_kick and sim_mem_* may be called,
  * and SimBoardConfig.output is called from any of the threads, one at a time. A machine can go from here to sim_run_all and back:
  * its clock goes on. */
 MUST_USE int sim_start(Sim *s, Err *err);

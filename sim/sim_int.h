@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_int.h - what sim.c, sim_run.c, sim_board.c, simboard.c and sim_boot.c share. Not for others. */
+ * sim_int.h - what sim.c, sim_run.c, sim_board.c, sim_threads.c, simboard.c and sim_boot.c share. Not for others. */
 #ifndef SIM_SIM_INT_H
 #define SIM_SIM_INT_H
 

@@ -58,8 +58,11 @@ void sim_threads_look(Sim *s)
     const SimMachine *m = s->machine;
     for (unsigned i = 0; i < m->cfg.nvcpus; i++) {
         ExecVcpu *x = vcpu_of(s, i)->x;
-        if (exec_is_asleep(x) && !vcpu_of(s, i)->is_parked && board_deadline(m->board, i) < exec_sleeps_until(x)) {
-            exec_poke(x);
+        if (exec_is_asleep(x) && !vcpu_of(s, i)->is_parked) {
+            uint64_t until = exec_sleeps_until(x);
+            if (!until || board_deadline(m->board, i) < until) {
+                exec_poke(x);
+            }
         }
     }
 }

@@ -775,11 +775,12 @@ void exec_realtime(ExecVcpu *v, bool is_on, uint64_t epoch_ns)
 
 void exec_sleep(ExecVcpu *v, bool is_parked)
 {
-    uint64_t until = is_parked ? UINT64_MAX : exec_deadline(v);
     uint32_t wakers =
         is_parked ? POST_POKE | POST_STAYS : UINT32_MAX; /* its frame is not its own: no look at the rest */
-    atomic_store(&v->sleep_until, until);
+    atomic_store(&v->sleep_until, 0);
     atomic_store(&v->is_asleep, true);
+    uint64_t until = is_parked ? UINT64_MAX : exec_deadline(v); /* who moves it from now on sees that it is asleep */
+    atomic_store(&v->sleep_until, until);
     if (!(atomic_load(&v->posted) & wakers)) { /* what comes from now on sees that it is asleep */
         os_sem_wait_until(&v->sleep, until > UINT64_MAX - v->epoch_ns ? UINT64_MAX : until + v->epoch_ns);
     }

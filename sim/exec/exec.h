@@ -37,7 +37,7 @@ typedef struct {
     /* A device access; EXTERNAL stops as mmio_*. */
     IoResult (*io)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
     /* Of devices, for this vcpu, in its guest clock; UINT64_MAX = none. Within exec_run only writes, calls and ticks of this
-     * vcpu may move it: it is asked again after those. */
+     * vcpu may move it: it is asked again after those; in real time others too, and it is asked at each slice. */
     uint64_t (*deadline)(void *ctx, ExecVcpu *v);
     void (*tick)(void *ctx, ExecVcpu *v); /* that instant is reached */
     /* A call to the level above: true if it was served and the guest goes on. */
@@ -97,8 +97,9 @@ void exec_poke(ExecVcpu *v);  /* wakes it from exec_sleep, or keeps it from the 
 void exec_pause(ExecVcpu *v); /* its run ends with EXEC_CLOCK. THREAD-SAFE, sticky */
 bool exec_is_asleep(
     const ExecVcpu *v); /* in exec_sleep: it runs no guest code, and its frame stands still. THREAD-SAFE */
-uint64_t exec_sleeps_until(const ExecVcpu *v); /* while asleep: UINT64_MAX if no timer will wake it. THREAD-SAFE */
-uint64_t exec_wakes(const ExecVcpu *v);        /* how often it woke. THREAD-SAFE */
+uint64_t
+exec_sleeps_until(const ExecVcpu *v);   /* while asleep; UINT64_MAX: no timer wakes it; 0: not known yet. THREAD-SAFE */
+uint64_t exec_wakes(const ExecVcpu *v); /* how often it woke. THREAD-SAFE */
 /* Asks a vcpu to forget translations of addresses, and code if is_code, before it goes on. It has done so, or cannot be running what it knew,
  * when exec_has_fenced. THREAD-SAFE */
 uint64_t exec_fence(ExecVcpu *v, bool is_code);
