@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bare.c - main of the guest images: runs one kernel (-DKERNEL=name), prints "name checksum instructions" on the UART and powers
- * off. With -DSV39 it runs in S-mode under an identity map of 4 KiB pages. */
+ * off. With -DSV39 it runs in S-mode under an identity map of 4 KiB pages. With -DHTIF=ADDRESS it prints and powers off by a
+ * host-target interface that is there at 0x40000000 to 0x401fffff (TinyEMU), not by a UART. */
 #include "sim/bench/guest/kernels.h"
 
 #define CAT2(a, b) a##b
@@ -8,6 +9,20 @@
 #define STR2(s)    #s
 #define STR(s)     STR2(s)
 
+#ifdef HTIF
+#define TOHOST ((volatile uint32_t *)HTIF)
+static void put(char c)
+{
+    TOHOST[0] = (uint8_t)c;
+    TOHOST[1] = 0x01010000; /* device 1, command 1: the console, write */
+}
+
+static void off(void)
+{
+    TOHOST[0] = 1;
+    TOHOST[1] = 0;
+}
+#else
 extern volatile uint64_t tohost;
 #define UART     ((volatile uint8_t *)0x10000000)
 #define FINISHER ((volatile uint32_t *)0x100000)
@@ -24,6 +39,7 @@ static void off(void)
     *FINISHER = 0x5555;
     tohost = 1;
 }
+#endif
 
 static void put_text(const char *s)
 {
@@ -55,6 +71,9 @@ static void put_dec(uint64_t v)
 enum { RAM_MIB = 128, NTABLES = RAM_MIB / 2 };
 #define RAM 0x80000000ull
 static uint64_t l2[512] __attribute__((aligned(4096)));
+#ifdef HTIF
+static uint64_t l1_htif[512] __attribute__((aligned(4096)));
+#endif
 static uint64_t l1_low[512] __attribute__((aligned(4096))), l1_ram[512] __attribute__((aligned(4096)));
 static uint64_t l0[NTABLES][512] __attribute__((aligned(4096)));
 static uint64_t l0_io[2][512] __attribute__((aligned(4096)));
@@ -66,6 +85,10 @@ uint64_t build_pt(void)
     static const uint64_t io[2] = {0x100000, 0x10000000};
     l2[0] = PTE(l1_low, 1);
     l2[2] = PTE(l1_ram, 1);
+#ifdef HTIF
+    l2[1] = PTE(l1_htif, 1);
+    l1_htif[0] = PTE(HTIF & ~0x1fffffull, 0xc7);
+#endif
     for (unsigned i = 0; i < NTABLES; i++) {
         l1_ram[i] = PTE(l0[i], 1);
         for (unsigned j = 0; j < 512; j++) {
