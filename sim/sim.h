@@ -176,7 +176,9 @@ MUST_USE int sim_card_drive(const char *path, uint32_t flags, SimCard **out, Err
  * outside, when they please, and a machine with one can be neither saved nor forked. */
 MUST_USE int sim_card_net(const char *spec, SimCard **out, Err *err);
 SimCard *sim_card_console(void); /* beside the UART; what is typed goes there once its driver is ready */
-void sim_card_free(SimCard *c);  /* NULL is fine */
+/* A memory balloon: a guest that has a driver gives so many bytes back, as far as it can. */
+SimCard *sim_card_balloon(uint64_t wanted_bytes);
+void sim_card_free(SimCard *c); /* NULL is fine */
 /* Of a card that something may come to from outside: its owner waits for fds (at most cap, for at most *timeout_ns, which is
  * lowered), tells what happened to them, and then calls sim_board_poll. THREAD-SAFE, also beside running vcpus. */
 bool sim_card_is_outside(const SimCard *c); /* NULL is fine */

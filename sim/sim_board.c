@@ -75,6 +75,11 @@ static bool on_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
     return !space_write(((Sim *)ctx)->space, gpa, bytes, n, NULL);
 }
 
+static bool on_mem_discard(void *ctx, uint64_t gpa, size_t n)
+{
+    return !space_discard(((Sim *)ctx)->space, gpa, n, NULL);
+}
+
 static void *on_peer(void *ctx, const BoardRow *row)
 {
     const SimMachine *m = ((Sim *)ctx)->machine;
@@ -376,6 +381,7 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
                       .finish = on_finish,
                       .mem_read = on_mem_read,
                       .mem_write = on_mem_write,
+                      .mem_discard = on_mem_discard,
                       .peer = on_peer};
     int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
     rc = rc ? rc : cards_make(m, has_ram, err);
@@ -396,6 +402,11 @@ int sim_card_drive(const char *path, uint32_t flags, SimCard **out, Err *err)
 int sim_card_net(const char *spec, SimCard **out, Err *err)
 {
     return virtio_net_new(spec, out, err);
+}
+
+SimCard *sim_card_balloon(uint64_t wanted_bytes)
+{
+    return virtio_balloon_new(wanted_bytes);
 }
 
 SimCard *sim_card_console(void)

@@ -40,6 +40,8 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "                     a network card as the next virtio device; user: NAT and\n"
                            "                     DHCP in this process; hostfwd: a port of the host is one\n"
                            "                     of the guest; repeatable\n"
+                           "      --balloon S    a memory balloon as the next virtio device; a guest that has a\n"
+                           "                     driver for it gives S of its RAM back\n"
                            "      --console C    uart (default), or virtio: that as well, as the next virtio\n"
                            "                     device; keys go there once the guest is ready for them\n"
                            "  -g, --guest G      riscv64 (default)\n"
@@ -70,6 +72,7 @@ typedef enum {
     O_DTB_DUMP,
     O_DRIVE,
     O_NET,
+    O_BALLOON,
     O_CONSOLE,
     O_GUEST,
     O_ENGINE,
@@ -84,6 +87,7 @@ typedef enum {
     O_HELP,
     O_COUNT
 } OptionIndex;
+/* clang-format off */
 static const CliOption OPTIONS[O_COUNT] = {
     [O_KERNEL] = {"kernel", 0, 'r'},
     [O_BIOS] = {"bios", 0, 'r'},
@@ -92,6 +96,7 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_DTB_DUMP] = {"dtb-dump", 0, 'r'},
     [O_DRIVE] = {"drive", 0, 'r'},
     [O_NET] = {"net", 0, 'r'},
+    [O_BALLOON] = {"balloon", 0, 'r'},
     [O_CONSOLE] = {"console", 0, 'r'},
     [O_GUEST] = {"guest", 'g', 'r'},
     [O_ENGINE] = {"engine", 0, 'r'},
@@ -105,6 +110,7 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_STATS] = {"stats", 0, 0},
     [O_HELP] = {"help", 'h', 0},
 };
+/* clang-format on */
 static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
 enum { CONSOLE_UART, CONSOLE_VIRTIO };
 static const char *const CONSOLES[] = {[CONSOLE_UART] = "uart", [CONSOLE_VIRTIO] = "virtio"};
@@ -127,7 +133,7 @@ typedef struct {
     const char *dtb_dump; /* NULL: run */
     const char *commit_log;
     struct {
-        OptionIndex option; /* O_DRIVE, O_NET, O_CONSOLE */
+        OptionIndex option; /* O_DRIVE, O_NET, O_BALLOON, O_CONSOLE */
         const char *arg;
     } card[SIM_CARD_SLOTS]; /* in the order of the options */
     unsigned ncards;
@@ -202,6 +208,7 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_DTB_DUMP:
     case O_DRIVE:
     case O_NET:
+    case O_BALLOON:
     case O_CONSOLE:
     case O_CPU:
     case O_REALTIME:
@@ -251,6 +258,7 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
         break;
     case O_DRIVE:
     case O_NET:
+    case O_BALLOON:
         return card_add(c, option, arg, err);
     case O_CONSOLE:
         return console_parse(c, arg, err);
@@ -351,11 +359,22 @@ static int drive_open(const char *arg, SimCard **out, Err *err)
     return rc;
 }
 
+static int balloon_open(const char *arg, SimCard **out, Err *err)
+{
+    uint64_t wanted = 0;
+    int rc = cli_bytes("--balloon", arg, &wanted, err);
+    *out = rc ? NULL : sim_card_balloon(wanted);
+    return rc;
+}
+
 static int card_open(OptionIndex option, const char *arg, SimCard **out, Err *err)
 {
     if (option == O_CONSOLE) {
         *out = sim_card_console();
         return 0;
+    }
+    if (option == O_BALLOON) {
+        return balloon_open(arg, out, err);
     }
     return option == O_NET ? sim_card_net(arg, out, err) : drive_open(arg, out, err);
 }

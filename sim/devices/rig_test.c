@@ -53,6 +53,13 @@ static bool rig_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
     }
     return in_ram(gpa, n);
 }
+static bool rig_mem_discard(void *ctx, uint64_t gpa, size_t n)
+{
+    if (in_ram(gpa, n)) {
+        memset(((Rig *)ctx)->ram + (gpa - RIG_RAM), 0, n);
+    }
+    return in_ram(gpa, n);
+}
 static unsigned rig_nvcpus(void *ctx)
 {
     return ((Rig *)ctx)->nvcpus;
@@ -71,7 +78,8 @@ static Rig *rig_make(const char *device, unsigned nvcpus, uint32_t param, void *
                            .finish = rig_finish,
                            .nvcpus = rig_nvcpus,
                            .mem_read = rig_mem_read,
-                           .mem_write = rig_mem_write};
+                           .mem_write = rig_mem_write,
+                           .mem_discard = rig_mem_discard};
     r->d = device_new(device_find(device), &r->host);
     r->d->param = param;
     r->d->peer = peer;

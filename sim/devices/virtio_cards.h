@@ -18,4 +18,6 @@ VirtioCard *virtio_rng_new(uint64_t seed);
 MUST_USE int virtio_net_new(const char *spec, VirtioCard **out, Err *err);
 /* A console (5.3) with one port: when its driver is ready it is the board's console, and what is typed goes there. */
 VirtioCard *virtio_console_new(void);
+/* A memory balloon (5.5); the driver is asked for so many bytes. */
+VirtioCard *virtio_balloon_new(uint64_t wanted_bytes);
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RAM = 0x80000000, RAM_BYTES = 1 << 16, NCARDS = 5, DISK_BYTES = 64 << 10, QUEUE_STEP = 0x1000, DATA = 0x8000 };
+enum { RAM = 0x80000000, RAM_BYTES = 1 << 16, NCARDS = 6, DISK_BYTES = 64 << 10, QUEUE_STEP = 0x1000, DATA = 0x8000 };
 enum { OP_BYTES = 8, MAX_OPS = 400 };
 
 typedef struct {
@@ -61,6 +61,14 @@ static bool on_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
     return in_ram(gpa, n);
 }
 
+static bool on_discard(void *ctx, uint64_t gpa, size_t n)
+{
+    if (in_ram(gpa, n)) {
+        memset(((World *)ctx)->ram + (gpa - RAM), 0, n);
+    }
+    return in_ram(gpa, n);
+}
+
 static VirtioCard *card_new(unsigned i, const char *path)
 {
     VirtioCard *c = NULL;
@@ -78,6 +86,9 @@ static VirtioCard *card_new(unsigned i, const char *path)
         break;
     case 4:
         c = virtio_console_new();
+        break;
+    case 5:
+        c = virtio_balloon_new(1 << 20);
         break;
     }
     if (rc) {
@@ -259,8 +270,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static VirtioCard *cards[NCARDS];
     World *w = x_alloc(sizeof *w);
-    w->host = (DeviceHost){
-        .ctx = w, .irq = on_irq, .now_ns = on_now, .output = on_output, .mem_read = on_read, .mem_write = on_write};
+    w->host = (DeviceHost){.ctx = w,
+                           .irq = on_irq,
+                           .now_ns = on_now,
+                           .output = on_output,
+                           .mem_read = on_read,
+                           .mem_write = on_write,
+                           .mem_discard = on_discard};
     if (!cards[0]) {
         char path[] = "/tmp/conf-fuzz-XXXXXX";
         int fd = mkstemp(path);

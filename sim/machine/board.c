@@ -88,6 +88,12 @@ static bool host_mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
     return b->host.mem_write && b->host.mem_write(b->host.ctx, gpa, bytes, n);
 }
 
+static bool host_mem_discard(void *ctx, uint64_t gpa, size_t n)
+{
+    const Board *b = ctx;
+    return b->host.mem_discard && b->host.mem_discard(b->host.ctx, gpa, n);
+}
+
 /* ---- life ---- */
 static Device *device_of_row(Board *b, size_t i)
 {
@@ -119,7 +125,8 @@ int board_new(const BoardDef *def, unsigned nvcpus, const BoardHost *host, Board
                                   .finish = host_finish,
                                   .nvcpus = host_nvcpus,
                                   .mem_read = host_mem_read,
-                                  .mem_write = host_mem_write};
+                                  .mem_write = host_mem_write,
+                                  .mem_discard = host_mem_discard};
     pthread_mutex_init(&b->lock, NULL);
     for (size_t i = 0; i < def->nrows; i++) {
         b->console = def->rows[i].is_console ? (int)i : b->console;

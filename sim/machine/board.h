@@ -50,6 +50,7 @@ typedef struct BoardHost {
     /* As DeviceHost's; NULL = devices find no RAM. */
     bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
     bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
+    bool (*mem_discard)(void *ctx, uint64_t gpa, size_t n);
     void *(*peer)(void *ctx, const BoardRow *row); /* Device.peer of a row; NULL = nothing is plugged in anywhere */
 } BoardHost;
 

@@ -88,6 +88,8 @@ typedef struct DeviceHost {
      * once. A write is a store as any other: code translated from there is void, and dirty logs have it. */
     bool (*mem_read)(void *ctx, uint64_t gpa, void *bytes, size_t n);
     bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
+    /* As a write of zeros to whole pages (SPACE_PAGE_BYTES), which then cost the host nothing where it can have them back. */
+    bool (*mem_discard)(void *ctx, uint64_t gpa, size_t n);
 } DeviceHost;
 enum { FINISH_OFF, FINISH_RESET, FINISH_FAIL };
 /* Wires into a vcpu: the numbers of guest.h's GuestLine. */

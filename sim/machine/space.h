@@ -72,7 +72,10 @@ void space_collect(Space *s);                                 /* frees old maps:
  * and nothing done. A write marks pages dirty and reports code pages hit through the call-back of space_on_code. */
 MUST_USE int space_read(const Space *s, uint64_t gpa, void *buf, size_t n, Err *err);
 MUST_USE int space_write(Space *s, uint64_t gpa, const void *buf, size_t n, Err *err);
-/* Called on the writing thread, after the write and without the lock, when space_write, or a vcpu that says so with
+/* As a write of zeros to whole pages. Their host pages are given back, unless the RAM is shared with a twin (space_fork). Not whole
+ * pages: -ERR_ALIGN. */
+MUST_USE int space_discard(Space *s, uint64_t gpa, uint64_t size_bytes, Err *err);
+/* Called on the writing thread, after the write and without the lock, when space_write, space_discard, or a vcpu that says so with
  * space_code_written, changed bytes of PAGE_CODE pages: once for each address range at which those bytes are mapped. */
 void space_on_code(Space *s, void (*fn)(void *ctx, uint64_t gpa, uint64_t n), void *ctx);
 void space_code_written(Space *s, uint64_t gpa, uint64_t n);

@@ -51,6 +51,8 @@ int ram_fork(Ram *r, Ram *twin, Err *err);
 void ram_close(Ram *r);
 bool ram_touched(const Ram *r, uint64_t from, uint64_t *first, uint64_t *npages);
 int ram_clear(Ram *r, Err *err);
+/* Whole pages become zeros and go back to the host. false: that cannot be, and they are as they were. */
+bool ram_punch(const Ram *r, uint64_t offset, uint64_t n);
 static inline uint64_t ram_npages(const Ram *r)
 {
     return r->size_bytes / SPACE_PAGE_BYTES;

@@ -164,6 +164,32 @@ int space_write(Space *s, uint64_t gpa, const void *buf, size_t n, Err *err)
     return rc;
 }
 
+int space_discard(Space *s, uint64_t gpa, uint64_t size_bytes, Err *err)
+{
+    static const uint8_t zeros[SPACE_PAGE_BYTES];
+    RangeList code = {0};
+    if ((gpa | size_bytes) % SPACE_PAGE_BYTES) {
+        return err_set(err, ERR_ALIGN, "discard: 0x%llx + 0x%llx is not whole pages", (unsigned long long)gpa,
+                       (unsigned long long)size_bytes);
+    }
+    space_lock(s);
+    const Map *m = space_map_now(s);
+    int rc = range_check(m, (Range){gpa, size_bytes}, 0, err);
+    for (uint64_t done = 0, piece; !rc && done < size_bytes; done += piece) {
+        const Region *r = piece_at(m, gpa + done, size_bytes - done, &piece);
+        uint64_t from = gpa + done - r->hit.gpa;
+        bool is_punched = ram_punch(&s->rams.items[r->ram], r->offset + from, piece);
+        for (uint64_t at = 0; !is_punched && at < piece; at += SPACE_PAGE_BYTES) {
+            guest_store(r->hit.host + from + at, zeros, SPACE_PAGE_BYTES);
+        }
+        mark_dirty(r, (Range){gpa + done, piece});
+        code_pages_add(m, r, (Range){gpa + done, piece}, &code);
+    }
+    space_unlock(s);
+    code_report(s, &code);
+    return rc;
+}
+
 void space_on_code(Space *s, void (*fn)(void *ctx, uint64_t gpa, uint64_t n), void *ctx)
 {
     s->on_code = fn;

@@ -215,6 +215,12 @@ int ram_fork(Ram *r, Ram *twin, Err *err)
     return 0;
 }
 
+/* What the memfd of an overlay holds is the twin's too. */
+bool ram_punch(const Ram *r, uint64_t offset, uint64_t n)
+{
+    return !r->is_overlay && !fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)n);
+}
+
 /* A fresh memfd takes the old one's place: whether that was shared or an overlay, and at no cost for what was untouched. */
 int ram_clear(Ram *r, Err *err)
 {

@@ -295,6 +295,37 @@ TEST(space, writes_to_pages_of_code_are_reported_and_others_are_not)
     space_free(s);
 }
 
+TEST(space, pages_that_are_discarded_are_zero_everywhere_their_memory_is_given_back_and_a_twins_is_not)
+{
+    Space *s = space_with(4, 0x10000, SPACE_R | SPACE_LOG_DIRTY), *twin = NULL;
+    Reports got = {0};
+    uint8_t b[4 * PAGE], bits = 0;
+    uint64_t first = 0, npages = 0;
+    Err err;
+    memset(b, 7, sizeof b);
+    CHECK_INT(space_map(s, 0x80000, PAGE, 0, PAGE, SPACE_R, NULL), 0);
+    CHECK_INT(space_write(s, 0x10000, b, sizeof b, NULL), 0);
+    CHECK_INT(space_dirty_get(s, 0x10000, 4 * PAGE, &bits, true, NULL), 0);
+    set_flag(s, 0x12000, PAGE_CODE);
+    space_on_code(s, report, &got);
+    CHECK_INT(space_discard(s, 0x11000, 2 * PAGE, NULL), 0);
+    CHECK(space_ram_touched(s, 0, 1, &first, &npages) && first == 3);
+    CHECK(word_at(s, 0x10ff8) == 0x0707070707070707 && word_at(s, 0x13000) == 0x0707070707070707);
+    CHECK(!word_at(s, 0x11000) && !word_at(s, 0x12ff8) && !word_at(s, 0x80000));
+    CHECK(got.count == 1 && got.gpa[0] == 0x12000 && got.n[0] == PAGE);
+    CHECK_INT(space_dirty_get(s, 0x10000, 4 * PAGE, &bits, true, NULL), 0);
+    CHECK_INT(bits, 6);
+    CHECK_INT(space_fork(s, &twin, NULL), 0);
+    CHECK_INT(space_discard(s, 0x13000, PAGE, NULL), 0);
+    CHECK(!word_at(s, 0x13000) && word_at(twin, 0x13000) == 0x0707070707070707);
+    CHECK_INT(space_discard(s, 0x10800, PAGE, &err), -ERR_ALIGN);
+    CHECK_HAS(err.text, "is not whole pages");
+    CHECK_INT(space_discard(s, 0x13000, 2 * PAGE, &err), -ERR_FAULT);
+    CHECK_HAS(err.text, "nothing is mapped at 0x14000");
+    space_free(twin);
+    space_free(s);
+}
+
 TEST(space, code_that_is_written_through_another_mapping_is_reported_at_each)
 {
     Space *s = space_with(2, 0x10000, SPACE_R);
