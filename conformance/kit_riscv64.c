@@ -79,7 +79,7 @@ static uint32_t jal_zero(int64_t distance) /* Unprivileged ISA 2.5.1 */
     return (d >> 20 & 1) << 31 | (d >> 1 & 0x3ff) << 21 | (d >> 11 & 1) << 20 | (d >> 12 & 0xff) << 12 | 0x6f;
 }
 
-/* Vectored mode (10.1.2): exceptions enter at BASE, interrupt n at BASE + 4 n. */
+/* Vectored mode (10.1.2): exceptions enter at BASE, interrupt n at BASE + 4 n. Direct mode needs only the first. */
 static int vectors_at(Kit *k, uint64_t offset, bool has_on_irq, uint32_t ret, Err *err)
 {
     for (unsigned i = 0; i < NSLOTS; i++) {
@@ -106,7 +106,9 @@ static int vectors(Kit *k, Err *err)
 static void entry(const Kit *k, uint64_t pc, uint64_t sp, WorldRegs *out)
 {
     bool is_machine = k->start == START_machine, is_paged = k->start == START_paged || k->start == START_user;
-    kit_reg(out, GUEST_riscv64, "stvec", (k->base + VECTORS_S) | TVEC_VECTORED);
+    /* Vectored only where the case has interrupts: KVM sends the traps that it redirects to stvec as it is, mode and all. */
+    uint64_t s_mode = k->has_on_irq && !is_machine ? TVEC_VECTORED : 0;
+    kit_reg(out, GUEST_riscv64, "stvec", (k->base + VECTORS_S) | s_mode);
     if (is_machine) { /* mstatus, mie, medeleg, mideleg are 0 after reset, or the case's own */
         kit_reg(out, GUEST_riscv64, "mtvec", (k->base + VECTORS_M) | TVEC_VECTORED);
     } else {

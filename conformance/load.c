@@ -360,7 +360,6 @@ static void case_load(Loader *l, Scenario *s, size_t row, GuestId guest)
     l->is_open = false;
     Typer t = {.l = l, .c = &c, .env = &env, .errors = l->nerrors};
     t.run = (RunStep){.insns = UINT64_MAX,
-                      .within_ns = 1000000000u,
                       .ignore = 1ull << EXIT_nothing | 1ull << EXIT_external_interrupt | 1ull << EXIT_preempt_timer};
     head_of(l, s, &c);
     const Node *keys = expand_keys(&x, s->keys);

@@ -185,7 +185,7 @@ typedef struct { /* every modifier of run:, with the case's own as defaults */
     const RunList *lists;
     size_t nlists;
     uint64_t insns;     /* budget; UINT64_MAX = no exact bound asked */
-    uint64_t within_ns; /* wall safety limit for backends without virtual time */
+    uint64_t within_ns; /* wall safety limit for backends without virtual time; 0 = a tenth of the case's time */
     uint64_t ignore;    /* bit per ExitKind */
     bool include_completed;
     bool is_step; /* one instruction, then the exit debug {kind: step} */

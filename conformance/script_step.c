@@ -26,7 +26,6 @@ static void script_start(ScriptTyper *s, Arena *arena, const Case *c)
     }
     s->t = (Typer){.l = &s->l, .c = &s->c, .env = &s->env};
     s->t.run = (RunStep){.insns = UINT64_MAX,
-                         .within_ns = 1000000000u,
                          .ignore = 1ull << EXIT_nothing | 1ull << EXIT_external_interrupt | 1ull << EXIT_preempt_timer};
 }
 

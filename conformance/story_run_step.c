@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { COME_OUT_NS = 2000000000, MEANWHILE_WAIT_NS = 1000000000 };
+enum { DEFAULT_RUN_SHARE = 10 }; /* of the case's time: whoever gives a slow machine more time gives it to each run */
 
 /* ---- what the caller will read (accel.h: what is not wanted must cost nothing) ---- */
 static uint32_t items_want(const Item *items, size_t n)
@@ -534,8 +535,8 @@ static void prepare(Story *s, const RunStep *run, const RunList *list)
     sv->list = list;
     sv->walk = walk_at(list->items, list->n, s->caps);
     sv->insns_left = run->insns ? run->insns : UINT64_MAX;
-    sv->run_deadline_ns =
-        run->within_ns && run->within_ns < s->deadline_ns - now ? now + run->within_ns : s->deadline_ns;
+    uint64_t limit_ns = run->within_ns ? run->within_ns : (s->deadline_ns - s->started_ns) / DEFAULT_RUN_SHARE;
+    sv->run_deadline_ns = limit_ns < s->deadline_ns - now ? now + limit_ns : s->deadline_ns;
     sv->completed.n = 0;
     sv->guest_left_ns = run->within_ns;
     sv->run_deadline_ns = s->c->boot ? s->deadline_ns : sv->run_deadline_ns; /* `within` is guest time there */

@@ -215,9 +215,23 @@ void kvm_arch_vcpu_free(BeVcpu *v)
     (void)v;
 }
 
+/* Without a vGIC the kernel takes the GIC out of the ID registers at the first KVM_RUN, and after it no ID register can be
+ * written with another value. So that a save made before an entry can be restored after it, the first is made here; it
+ * runs nothing. */
+static int settle_id_regs(BeVcpu *v, Err *err)
+{
+    v->run->immediate_exit = 1;
+    int rc = kvm_ioctl_once(v->fd, KVM_RUN, NULL);
+    v->run->immediate_exit = 0;
+    return rc < 0 && rc != -EINTR ? kvm_err(err, rc, "KVM_RUN to settle the ID registers") : 0;
+}
+
 int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
 {
     int rc = vcpu_init_reset(v, err);
+    if (!rc && !v->has_run && v->vm->irqchip != IRQCHIP_KERNEL) {
+        rc = settle_id_regs(v, err);
+    }
     if (rc) {
         return rc;
     }

@@ -21,13 +21,19 @@ int kvm_check(int fd, int cap)
     return rc > 0 ? rc : 0;
 }
 
+int kvm_ioctl_once(int fd, unsigned long request, void *arg)
+{
+    int rc = ioctl(fd, request, arg);
+    return rc < 0 ? -errno : rc;
+}
+
 int kvm_ioctl(int fd, unsigned long request, void *arg)
 {
     int rc;
     do {
-        rc = ioctl(fd, request, arg);
-    } while (rc < 0 && errno == EINTR);
-    return rc < 0 ? -errno : rc;
+        rc = kvm_ioctl_once(fd, request, arg);
+    } while (rc == -EINTR);
+    return rc;
 }
 
 int kvm_err(Err *err, int negative_errno, const char *what)

@@ -113,9 +113,10 @@ struct BeVcpu {
 };
 
 /* ---- kvm.c ---- */
-int kvm_check(int fd, int cap);                              /* KVM_CHECK_EXTENSION; negative results read as 0 */
-int kvm_ioctl(int fd, unsigned long request, void *arg);     /* repeats on EINTR; 0 or more, or -errno */
-int kvm_err(Err *err, int negative_errno, const char *what); /* -ERR_x for an ioctl's failure, with its text */
+int kvm_check(int fd, int cap);                               /* KVM_CHECK_EXTENSION; negative results read as 0 */
+int kvm_ioctl(int fd, unsigned long request, void *arg);      /* repeats on EINTR; 0 or more, or -errno */
+int kvm_ioctl_once(int fd, unsigned long request, void *arg); /* the same, but for EINTR: -EINTR */
+int kvm_err(Err *err, int negative_errno, const char *what);  /* -ERR_x for an ioctl's failure, with its text */
 int kvm_enable_cap(int fd, uint32_t cap, uint64_t arg0);
 void kvm_cap_set(Caps *caps, Cap cap, CapLevel level, const char *why);
 int kvm_get(BeVcpu *v, unsigned long request, void *arg, const char *what, Err *err);
