@@ -3,7 +3,7 @@
 #include "sim/sim_int.h"
 
 #include "sim/base/hash.h"
-#include "sim/interp/interp.h"
+#include "sim/engines.h"
 
 #include <string.h>
 
@@ -126,8 +126,12 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
     if (!isa) {
         return err_set(err, ERR_UNSUPPORTED, "no simulator of guest '%.40s'", cfg->guest ? cfg->guest : "");
     }
+    int rc = sim_engine_check(cfg->engine, err);
+    if (rc) {
+        return rc;
+    }
     void *cpu = x_alloc(isa->cpu_bytes);
-    int rc = isa->cpu_parse(cfg->cpu, cpu, err);
+    rc = isa->cpu_parse(cfg->cpu, cpu, err);
     if (rc) {
         mem_free(cpu);
         return rc;
@@ -221,10 +225,11 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
         return err_set(err, ERR_EXIST, "vcpu %u exists", id);
     }
     SimVcpu *v = x_alloc(sizeof *v);
+    const char *why;
     v->s = s;
     v->id = id;
     ExecConfig cfg = {.isa = s->isa,
-                      .engine = &engine_interp,
+                      .engine = engine_of(s->cfg.engine, &why),
                       .cpu = s->cpu,
                       .space = s->space,
                       .max_block_insns = s->cfg.max_block_insns,

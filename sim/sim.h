@@ -31,7 +31,15 @@ typedef struct Sim Sim;
 typedef struct SimVcpu SimVcpu;
 
 /* ---- create ---- */
-typedef enum { SIM_INTERP } SimEngine;
+typedef enum {
+#define ENGINE(NAME, name) SIM_##NAME,
+#include "sim/engines.def"
+#undef ENGINE
+    SIM_ENGINES /* how many */
+} SimEngine;
+const char *sim_engine_name(SimEngine e); /* "interp"; NULL: no such number */
+/* -ERR_UNAVAILABLE with the reason if this host or build does not have it. sim_new says the same. */
+MUST_USE int sim_engine_check(SimEngine e, Err *err);
 typedef struct {
     const char *guest; /* "riscv64" */
     const char *cpu;   /* "rv64imac,..."; NULL = all that is implemented */

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sim/sim.h"
-
 #include "sim/base/mem.h"
-#include "sim/base/test.h"
+#include "sim/engine_test.h"
 
 #include <string.h>
 
 enum { RAM = 0x80000000, RAM_BYTES = 1 << 20 };
 
-static Sim *bare(bool is_virt)
+static Sim *bare(SimEngine engine, bool is_virt)
 {
     Sim *s = NULL;
     uint32_t ram;
-    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .is_virt = is_virt}, &s, NULL));
+    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .is_virt = is_virt}, &s, NULL));
     CHECK(!sim_ram_new(s, RAM_BYTES, &ram, NULL));
     CHECK(!sim_map(s, RAM, RAM_BYTES, ram, 0, 7, NULL));
     return s;
@@ -52,11 +50,13 @@ TEST(sim, a_guest_that_is_not_simulated_is_refused)
     CHECK_HAS(err.text, "vax");
     CHECK(sim_new(&(SimConfig){.guest = "riscv64", .cpu = "rv64imax"}, &s, &err));
     CHECK(err.text[0]);
+    CHECK_INT(sim_new(&(SimConfig){.guest = "riscv64", .engine = SIM_ENGINES}, &s, &err), -ERR_INVAL);
+    CHECK(!sim_engine_name(SIM_ENGINES));
 }
 
-TEST(sim, an_sbi_call_without_firmware_is_a_hypercall_exit)
+TEST_ENGINES(sim, an_sbi_call_without_firmware_is_a_hypercall_exit)
 {
-    Sim *s = bare(true);
+    Sim *s = bare(engine, true);
     SimVcpu *v = vcpu(s, 0);
     CODE(s, LI_A0_5, ECALL, NOP, J_SELF);
     SimExit e = run(v, UINT64_MAX);
@@ -71,9 +71,9 @@ TEST(sim, an_sbi_call_without_firmware_is_a_hypercall_exit)
     sim_free(s);
 }
 
-TEST(sim, wfi_with_nothing_to_wake_it_is_a_halt)
+TEST_ENGINES(sim, wfi_with_nothing_to_wake_it_is_a_halt)
 {
-    Sim *s = bare(true);
+    Sim *s = bare(engine, true);
     SimVcpu *v = vcpu(s, 0);
     CODE(s, WFI, LI_A0_5, J_SELF);
     CHECK_INT(run(v, UINT64_MAX).kind, SIM_EXIT_halt);
@@ -86,9 +86,9 @@ TEST(sim, wfi_with_nothing_to_wake_it_is_a_halt)
     sim_free(s);
 }
 
-TEST(sim, a_snapshot_restores_everything_into_another_machine)
+TEST_ENGINES(sim, a_snapshot_restores_everything_into_another_machine)
 {
-    Sim *a = bare(true), *b = bare(true);
+    Sim *a = bare(engine, true), *b = bare(engine, true);
     SimVcpu *va = vcpu(a, 0), *vb = vcpu(b, 0);
     CODE(a, LI_A0_5, NOP, J_SELF);
     run(va, 2);
@@ -105,9 +105,9 @@ TEST(sim, a_snapshot_restores_everything_into_another_machine)
     sim_free(b);
 }
 
-TEST(sim, a_refused_snapshot_changes_nothing)
+TEST_ENGINES(sim, a_refused_snapshot_changes_nothing)
 {
-    Sim *a = bare(true), *b = bare(true), *other = bare(false);
+    Sim *a = bare(engine, true), *b = bare(engine, true), *other = bare(engine, false);
     SimVcpu *va = vcpu(a, 0), *vb = vcpu(b, 0);
     vcpu(other, 0);
     CODE(a, LI_A0_5, J_SELF);
@@ -133,9 +133,9 @@ TEST(sim, a_refused_snapshot_changes_nothing)
     sim_free(other);
 }
 
-TEST(sim, a_fork_and_its_origin_do_not_see_each_other)
+TEST_ENGINES(sim, a_fork_and_its_origin_do_not_see_each_other)
 {
-    Sim *a = bare(true), *b = NULL;
+    Sim *a = bare(engine, true), *b = NULL;
     SimVcpu *va = vcpu(a, 0);
     CODE(a, LI_A0_5, J_SELF);
     run(va, 1);
@@ -156,9 +156,9 @@ TEST(sim, a_fork_and_its_origin_do_not_see_each_other)
     sim_free(b);
 }
 
-TEST(sim, an_access_that_awaits_its_reply_cannot_be_saved_or_changed)
+TEST_ENGINES(sim, an_access_that_awaits_its_reply_cannot_be_saved_or_changed)
 {
-    Sim *s = bare(true);
+    Sim *s = bare(engine, true);
     SimVcpu *v = vcpu(s, 0);
     CODE(s, 0x00053503 /* ld a0, 0(a0) */, J_SELF);
     SimExit e = run(v, UINT64_MAX);
@@ -180,12 +180,12 @@ TEST(sim, an_access_that_awaits_its_reply_cannot_be_saved_or_changed)
     sim_free(s);
 }
 
-TEST(sim, a_firmware_call_ends_the_machine)
+TEST_ENGINES(sim, a_firmware_call_ends_the_machine)
 {
     Sim *s = NULL;
     SimExit e = {0};
     uint8_t who;
-    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .is_virt = true}, &s, NULL));
+    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .is_virt = true}, &s, NULL));
     CHECK(!sim_board(s, &(SimBoardConfig){.ram_bytes = 16 << 20, .nvcpus = 2, .has_firmware = true}, NULL));
     CODE(s, ECALL, J_SELF);
     CHECK(!sim_vcpu_reset(sim_vcpu_at(s, 0), &(SimReset){.entry = RAM}, NULL));
@@ -206,9 +206,9 @@ static void root_put(Sim *s, unsigned gigabyte, uint64_t pte)
     CHECK(!sim_mem_write(s, ROOT + 8ull * gigabyte, &pte, sizeof pte, NULL));
 }
 
-TEST(sim, what_a_second_stage_lacks_is_a_nested_page_fault_until_the_caller_maps_it)
+TEST_ENGINES(sim, what_a_second_stage_lacks_is_a_nested_page_fault_until_the_caller_maps_it)
 {
-    Sim *s = bare(true), *twin = NULL;
+    Sim *s = bare(engine, true), *twin = NULL;
     SimVcpu *v = vcpu(s, 0);
     CODE(s, LUI_A1_GIGABYTE_1, NOP, NOP, LD_A0_0_A1, J_SELF);
     root_put(s, 2, (uint64_t)RAM >> 2 | PTE_ALL);
@@ -239,9 +239,9 @@ TEST(sim, what_a_second_stage_lacks_is_a_nested_page_fault_until_the_caller_maps
     sim_free(s);
 }
 
-TEST(sim, a_root_that_cannot_be_one_and_a_machine_without_a_level_below_are_refused)
+TEST_ENGINES(sim, a_root_that_cannot_be_one_and_a_machine_without_a_level_below_are_refused)
 {
-    Sim *s = bare(true), *machine = bare(false);
+    Sim *s = bare(engine, true), *machine = bare(engine, false);
     SimVcpu *v = vcpu(s, 0), *m = vcpu(machine, 0);
     static const uint64_t roots[] = {ROOT + 0x1000, 1, 1ull << 56};
     for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
@@ -255,4 +255,32 @@ TEST(sim, a_root_that_cannot_be_one_and_a_machine_without_a_level_below_are_refu
     CHECK_STR(err.feature, "stage2_table");
     sim_free(s);
     sim_free(machine);
+}
+
+/* What is saved says nothing of the engine that was there. */
+TEST(sim, a_save_of_one_engine_goes_on_with_another)
+{
+    enum { COUNT = 0x00150513 /* addi a0, a0, 1 */, STORE = 0x00a2b023 /* sd a0, 0(t0) */, INSNS = 1000 };
+    uint64_t hash[SIM_ENGINES][SIM_ENGINES] = {{0}};
+    for (unsigned i = 0; i < SIM_ENGINES * SIM_ENGINES; i++) {
+        SimEngine first = (SimEngine)(i / SIM_ENGINES), then = (SimEngine)(i % SIM_ENGINES);
+        if (sim_engine_check(first, NULL) || sim_engine_check(then, NULL)) {
+            continue;
+        }
+        Sim *a = bare(first, true), *b = bare(then, true);
+        CODE(a, 0x00000297 /* auipc t0, 0 */, 0x10028293 /* addi t0, t0, 256 */, COUNT, STORE, 0xff9ff06f /* j -8 */);
+        CHECK_INT(run(vcpu(a, 0), INSNS + i).kind, SIM_EXIT_budget);
+        (void)vcpu(b, 0);
+        Buf image = {0};
+        CHECK_INT(sim_save(a, &image, NULL), 0);
+        CHECK_INT(sim_restore(b, image.data, image.n, NULL), 0);
+        CHECK_INT(sim_vcpu_hash(sim_vcpu_at(b, 0)), sim_vcpu_hash(sim_vcpu_at(a, 0)));
+        CHECK_INT(run(sim_vcpu_at(b, 0), INSNS - i).insns, 2 * INSNS);
+        CHECK_INT(reg(sim_vcpu_at(b, 0), "a0"), (2 * INSNS - 2) / 3);
+        hash[first][then] = sim_vcpu_hash(sim_vcpu_at(b, 0)) ^ sim_ram_hash(b);
+        CHECK_INT(hash[first][then], hash[SIM_INTERP][SIM_INTERP]);
+        buf_free(&image);
+        sim_free(a);
+        sim_free(b);
+    }
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sim_threads_test.c - real time: four harts on threads of their own keep the memory model (RVWMO, Unpriv 18), and stop, start and idle
  * as they shall. */
-#include "sim/sim.h"
-
 #include "sim/base/mem.h"
 #include "sim/base/os.h"
-#include "sim/base/test.h"
+#include "sim/engine_test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,14 +24,15 @@ static const uint32_t litmus[] = {
 #include "sim/litmus.def"
 };
 
-static Sim *machine(const char *env_cpu, bool is_virt, const void *image, size_t n)
+static Sim *machine(SimEngine engine, const char *env_cpu, bool is_virt, const void *image, size_t n)
 {
     char path[64];
     Sim *s = NULL;
     Err err = {0};
     snprintf(path, sizeof path, "litmus.%ld.bin", (long)getpid());
     int rc = os_write_file(path, image, n, &err);
-    rc = rc ? rc : sim_new(&(SimConfig){.guest = "riscv64", .cpu = env_cpu, .is_virt = is_virt}, &s, &err);
+    rc = rc ? rc
+            : sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .cpu = env_cpu, .is_virt = is_virt}, &s, &err);
     rc = rc ? rc
             : sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = NHARTS, .has_firmware = is_virt}, &err);
     rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = {.name = path}}, &err);
@@ -89,9 +88,9 @@ static bool is_iriw_broken(Sim *s, uint64_t at)
     return word(s, at + 160) && !word(s, at + 168) && word(s, at + 176) && !word(s, at + 184);
 }
 
-TEST(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothing)
+TEST_ENGINES(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothing)
 {
-    Sim *s = machine(NULL, false, litmus, sizeof litmus);
+    Sim *s = machine(engine, NULL, false, litmus, sizeof litmus);
     CHECK_INT(run(s).kind, SIM_EXIT_system_down);
     CHECK_INT(count(s, MP, PAIR_ROUNDS, is_mp_broken), 0);
     CHECK_INT(count(s, SB, PAIR_ROUNDS, is_sb_broken), 0);
@@ -103,9 +102,9 @@ TEST(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothing)
     sim_free(s);
 }
 
-TEST(sim_threads, a_machine_goes_from_real_time_to_virtual_time_and_back)
+TEST_ENGINES(sim_threads, a_machine_goes_from_real_time_to_virtual_time_and_back)
 {
-    Sim *s = machine(NULL, false, litmus, sizeof litmus);
+    Sim *s = machine(engine, NULL, false, litmus, sizeof litmus);
     SimExit e = {.kind = SIM_EXIT_budget};
     uint8_t who;
     uint64_t clock = 0;
@@ -128,19 +127,19 @@ TEST(sim_threads, a_machine_goes_from_real_time_to_virtual_time_and_back)
     sim_free(s);
 }
 
-TEST(sim_threads, harts_that_all_idle_with_no_timer_are_a_halt)
+TEST_ENGINES(sim_threads, harts_that_all_idle_with_no_timer_are_a_halt)
 {
     static const uint32_t idle[] = {0x10500073 /* wfi */, 0xffdff06f /* j -4 */};
-    Sim *s = machine(NULL, false, idle, sizeof idle);
+    Sim *s = machine(engine, NULL, false, idle, sizeof idle);
     CHECK_INT(run(s).kind, SIM_EXIT_halt);
     CHECK_INT(run(s).kind, SIM_EXIT_halt);
     sim_free(s);
 }
 
-TEST(sim_threads, what_runs_on_is_a_budget_and_halts_when_told)
+TEST_ENGINES(sim_threads, what_runs_on_is_a_budget_and_halts_when_told)
 {
     static const uint32_t spin[] = {0x6f /* j . */};
-    Sim *s = machine(NULL, false, spin, sizeof spin);
+    Sim *s = machine(engine, NULL, false, spin, sizeof spin);
     SimExit e = {0};
     uint8_t who;
     Err err = {0};
@@ -156,13 +155,13 @@ TEST(sim_threads, what_runs_on_is_a_budget_and_halts_when_told)
     sim_free(s);
 }
 
-TEST(sim_threads, harts_start_stop_and_fence_one_another_under_firmware)
+TEST_ENGINES(sim_threads, harts_start_stop_and_fence_one_another_under_firmware)
 {
     enum { STARTS = 20, FENCES = 50 };
     static const uint32_t guest[] = {
 #include "sim/realtime_sbi.def"
     };
-    Sim *s = machine(NULL, true, guest, sizeof guest);
+    Sim *s = machine(engine, NULL, true, guest, sizeof guest);
     CHECK_INT(run(s).kind, SIM_EXIT_system_down);
     CHECK_INT(word(s, SHARED), NHARTS * STARTS * FENCES);
     CHECK_INT(word(s, SHARED + 8), (NHARTS - 1) * STARTS);

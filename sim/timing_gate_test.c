@@ -2,7 +2,8 @@
  * timing_gate_test.c - THE GATE FOR EVERY ENGINE: do engines agree on *when*? The guest (timing_gate.S) has two harts with timers,
  * interrupts to each other, UART polling, self-modifying code, atomics and idling. It is run in reference mode (blocks of
  * one instruction), and its state is hashed every 1,000 instructions; then with random block lengths, random budgets, and moved
- * between two machines at random points, by snapshot and by fork. All hashes and the console must be the same. */
+ * between two machines at random points, by snapshot and by fork. All hashes and the console must be the same: of each engine, and
+ * when a machine moves from engine to engine. */
 #include "sim/sim.h"
 
 #include "sim/base/mem.h"
@@ -33,11 +34,12 @@ static void on_output(void *ctx, const void *bytes, size_t n)
     buf_bytes(ctx, bytes, n);
 }
 
-static Sim *machine(Trail *t, uint32_t cap, uint64_t seed, const char *image)
+static Sim *machine(Trail *t, SimEngine engine, uint32_t cap, uint64_t seed, const char *image)
 {
     Sim *s = NULL;
     Err err = {0};
-    int rc = sim_new(&(SimConfig){.guest = "riscv64", .max_block_insns = cap, .block_seed = seed}, &s, &err);
+    int rc = sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .max_block_insns = cap, .block_seed = seed}, &s,
+                     &err);
     rc = rc ? rc
             : sim_board(
                   s,
@@ -96,10 +98,12 @@ static void move(Sim **s, Sim **spare, Trail *t)
     }
 }
 
-static void run(Trail *t, uint32_t cap, uint64_t seed, bool moves, const char *image)
+/* then: the engine of the machine that it moves to; SIM_ENGINES: it stays. */
+static void run(Trail *t, SimEngine engine, SimEngine then, uint32_t cap, uint64_t seed, const char *image)
 {
+    bool moves = then != SIM_ENGINES;
     *t = (Trail){.random = seed};
-    Sim *s = machine(t, cap, seed, image), *spare = moves ? machine(t, cap, seed + 1, image) : NULL;
+    Sim *s = machine(t, engine, cap, seed, image), *spare = moves ? machine(t, then, cap, seed + 1, image) : NULL;
     while (t->nsteps < MAX_STEPS && !step(s, t)) {
         t->hash[t->nsteps++] = state_hash(s);
         if (moves && next_random(t) % 8 == 0) {
@@ -130,21 +134,39 @@ static void image_write(char path[64])
     CHECK(!os_write_file(path, words, sizeof words, NULL));
 }
 
-TEST(timing_gate, state_is_the_same_every_1000_instructions_whatever_blocks_budgets_and_machines)
+static bool has_engine(SimEngine e)
 {
-    char image[64];
-    static Trail want, got;
-    image_write(image);
-    run(&want, 1, 0, false, image);
-    CHECK(want.nsteps > 150);
-    CHECK(want.console.n > 60);
-    run(&got, 0, 0, false, image);
-    CHECK(same(&want, &got, 0));
+    return !sim_engine_check(e, NULL);
+}
+
+static void check_engine(SimEngine engine, const Trail *want, const char *image)
+{
+    static Trail got;
+    run(&got, engine, SIM_ENGINES, 0, 0, image);
+    CHECK(same(want, &got, 0));
     buf_free(&got.console);
     for (uint64_t seed = 1; seed <= GATE_RUNS; seed++) {
-        run(&got, 64, seed, seed & 1, image);
-        CHECK(same(&want, &got, seed));
+        SimEngine then = (SimEngine)(seed / 2 % SIM_ENGINES);
+        run(&got, engine, seed & 1 && has_engine(then) ? then : SIM_ENGINES, 64, seed, image);
+        if (!CHECK(same(want, &got, seed))) {
+            printf("engine %s\n", sim_engine_name(engine));
+        }
         buf_free(&got.console);
+    }
+}
+
+TEST(timing_gate, state_is_the_same_every_1000_instructions_whatever_engine_blocks_budgets_and_machines)
+{
+    char image[64];
+    static Trail want;
+    image_write(image);
+    run(&want, SIM_INTERP, SIM_ENGINES, 1, 0, image);
+    CHECK(want.nsteps > 150);
+    CHECK(want.console.n > 60);
+    for (unsigned e = 0; e < SIM_ENGINES; e++) {
+        if (has_engine((SimEngine)e)) {
+            check_engine((SimEngine)e, &want, image);
+        }
     }
     buf_free(&want.console);
     unlink(image);
@@ -155,9 +177,9 @@ TEST(timing_gate, the_gate_can_fail)
     char image[64];
     static Trail want, got;
     image_write(image);
-    run(&want, 1, 0, false, image);
+    run(&want, SIM_INTERP, SIM_ENGINES, 1, 0, image);
     got = (Trail){0};
-    Sim *s = machine(&got, 0, 0, image);
+    Sim *s = machine(&got, SIM_INTERP, 0, 0, image);
     while (got.nsteps < MAX_STEPS && !step(s, &got)) {
         got.hash[got.nsteps++] = state_hash(s);
         if (got.nsteps == 20) { /* one interrupt too many */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim.c - the table of `sim-interp`, open(), and the VM. */
+ * sim.c - the tables of `sim-*`, one for each engine of the simulator, open(), and the VM. */
 #include "accel/sim/impl.h"
 
+#include <assert.h>
 #include <string.h>
 
-extern const Backend backend_sim_interp;
+#define ENGINE(NAME, name) extern const Backend backend_sim_##name;
+#include "sim/engines.def"
+#undef ENGINE
 
 enum { PAGE_BYTES = 4096, MAX_REGIONS = 1024 };
 
@@ -26,6 +29,21 @@ static int no_guest(GuestId guest, Err *err)
     return err_set(err, ERR_UNSUPPORTED, "no simulator of %s yet", name ? name : "that guest");
 }
 
+static SimEngine engine_of(const Backend *b)
+{
+    static const Backend *const backends[SIM_ENGINES] = {
+#define ENGINE(NAME, name) [SIM_##NAME] = &backend_sim_##name,
+#include "sim/engines.def"
+#undef ENGINE
+    };
+    unsigned e = 0;
+    while (backends[e] != b) {
+        e++;
+        assert(e < SIM_ENGINES); /* backend_find knows no others */
+    }
+    return (SimEngine)e;
+}
+
 /* ---- open ---- */
 void sim_cap_set(Caps *caps, Cap cap, CapLevel level, const char *why)
 {
@@ -35,7 +53,6 @@ void sim_cap_set(Caps *caps, Cap cap, CapLevel level, const char *why)
 
 static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
 {
-    (void)b;
     static const struct {
         Cap cap;
         const char *why;
@@ -51,6 +68,10 @@ static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
     const SimArch *arch = arch_of(guest);
     if (!arch) {
         return no_guest(guest, err);
+    }
+    int rc = sim_engine_check(engine_of(b), err);
+    if (rc) {
+        return rc;
     }
     *caps =
         (Caps){.page_bytes = PAGE_BYTES, .max_vcpus = MAX_VCPUS, .max_regions = MAX_REGIONS, .ctls = sim_machine_ctls};
@@ -129,7 +150,7 @@ static int config_check(const Backend *b, const VmConfig *cfg, Err *err)
 static int be_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *err)
 {
     SimConfig sc = {
-        .guest = guest_name(cfg->guest), .cpu = cfg->cpu, .engine = SIM_INTERP, .is_virt = cfg->env == ENV_VIRT};
+        .guest = guest_name(cfg->guest), .cpu = cfg->cpu, .engine = engine_of(b), .is_virt = cfg->env == ENV_VIRT};
     Sim *sim = NULL;
     int rc = config_check(b, cfg, err);
     rc = rc ? rc : options_parse(cfg->options, &sc, err);
@@ -234,11 +255,14 @@ static const VmOps vm_ops = {
     .ctl = sim_machine_ctl,
 };
 
-const Backend backend_sim_interp = {
-    .abi = ACCEL_ABI_VERSION,
-    .size_bytes = sizeof(Backend),
-    .name = "sim-interp",
-    .open = be_open,
-    .vm = &vm_ops,
-    .vcpu = &sim_vcpu_ops,
-};
+#define ENGINE(NAME, name_)                                                                                            \
+    const Backend backend_sim_##name_ = {                                                                              \
+        .abi = ACCEL_ABI_VERSION,                                                                                      \
+        .size_bytes = sizeof(Backend),                                                                                 \
+        .name = "sim-" #name_,                                                                                         \
+        .open = be_open,                                                                                               \
+        .vm = &vm_ops,                                                                                                 \
+        .vcpu = &sim_vcpu_ops,                                                                                         \
+    };
+#include "sim/engines.def"
+#undef ENGINE

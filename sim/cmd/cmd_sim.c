@@ -111,7 +111,11 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_HELP] = {"help", 'h', 0},
 };
 /* clang-format on */
-static const char *const ENGINES[] = {[SIM_INTERP] = "interp"};
+static const char *const ENGINES[] = {
+#define ENGINE(NAME, name) [SIM_##NAME] = #name,
+#include "sim/engines.def"
+#undef ENGINE
+};
 enum { CONSOLE_UART, CONSOLE_VIRTIO };
 static const char *const CONSOLES[] = {[CONSOLE_UART] = "uart", [CONSOLE_VIRTIO] = "virtio"};
 static const char *const ENVS[] = {[ENV_VIRT] = "virt", [ENV_MACHINE] = "machine"};
