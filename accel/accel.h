@@ -38,7 +38,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ACCEL_ABI_VERSION 1u /* tables only grow at the end; every table starts with its size_bytes */
+/* Third parties build against this (accel/plugin/header.lua makes their conf-backend.h of it): within a version, tables and
+ * structs only grow at the end, lists get further values at the end, and every table starts with its size_bytes. */
+#define ACCEL_ABI_VERSION 1u
 
 typedef struct Vm Vm; /* ABOVE: opaque */
 typedef struct Vcpu Vcpu;
@@ -143,9 +145,10 @@ typedef enum { CAP_MAP(X) CAP_COUNT } Cap;
 /* executes: runs guest code (fake does not). parked: secondary vcpus wait for cpu_up. page_split: an access that crosses
  * a page of a hole comes as two pieces. boot: makes a whole machine of images (machine.h). */
 typedef enum { CAP_NA, CAP_NONE, CAP_PARTIAL, CAP_FULL } CapLevel;
+enum { CAP_ROOM = 128 }; /* so that Caps keeps its layout when the list grows */
 typedef struct {
-    CapLevel level[CAP_COUNT];
-    const char *why[CAP_COUNT]; /* required unless FULL; lives as long as the Backend */
+    CapLevel level[CAP_ROOM];
+    const char *why[CAP_ROOM]; /* required unless FULL; lives as long as the Backend */
     uint32_t page_bytes, max_vcpus, max_regions, vec_bytes;
     const char *const *ctls; /* names that ctl() accepts, NULL-terminated: "kvm.coalesced_mmio"; NULL = none */
 } Caps;
@@ -278,6 +281,9 @@ struct Backend {
     const VmOps *vm;
     const VcpuOps *vcpu; /* NULL where CAP_vcpu is NONE */
 };
+/* Are the tables whole for what it declares? -ERR_VERSION, -ERR_INVAL: the entry, capability or number that is not as it must
+ * be. caps: as open() has filled it. Every vm_open asks it. */
+MUST_USE int backend_check(const Backend *b, const Caps *caps, Err *err);
 /* The built-in backends, from backends.def. */
 const Backend *backend_find(const char *name); /* NULL if none */
 const Backend *const *backend_list(size_t *n);

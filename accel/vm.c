@@ -137,7 +137,14 @@ static int config_check(const Backend *b, const Caps *caps, const VmConfig *cfg,
     return 0;
 }
 
-static int backend_check(const Backend *b, const VmConfig *cfg, Caps *caps, Err *err)
+int backend_check(const Backend *b, const Caps *caps, Err *err)
+{
+    int rc = caps_check(b, caps, err);
+    rc = rc ? rc : vm_table_check(b, caps, err);
+    return rc ? rc : vcpu_table_check(b, caps, err);
+}
+
+static int open_check(const Backend *b, const VmConfig *cfg, Caps *caps, Err *err)
 {
     if (b->abi != ACCEL_ABI_VERSION || b->size_bytes < sizeof *b) {
         return err_set(err, ERR_VERSION, "backend %s: ABI %u, this program has %u", b->name ? b->name : "?", b->abi,
@@ -150,9 +157,7 @@ static int backend_check(const Backend *b, const VmConfig *cfg, Caps *caps, Err 
         return err_set(err, ERR_INVAL, "no guest %u", (unsigned)cfg->guest);
     }
     int rc = b->open(b, cfg->guest, caps, err);
-    rc = rc ? rc : caps_check(b, caps, err);
-    rc = rc ? rc : vm_table_check(b, caps, err);
-    rc = rc ? rc : vcpu_table_check(b, caps, err);
+    rc = rc ? rc : backend_check(b, caps, err);
     return rc ? rc : config_check(b, caps, cfg, err);
 }
 
@@ -160,7 +165,7 @@ int vm_open(const Backend *b, const VmConfig *cfg, const LifeModel *m, const Obs
 {
     *out = NULL;
     Caps caps = {0};
-    int rc = backend_check(b, cfg, &caps, err);
+    int rc = open_check(b, cfg, &caps, err);
     if (rc) {
         return rc;
     }

@@ -31,16 +31,18 @@ local may = {
     ["accel/sim"] = { "accel", "accel/r1", "sim", "sim/base" }, -- accel/r1: blobs, for the tests
     ["accel/kvm"] = { "accel", "sim/base" },
     ["accel/remote"] = { "accel", "sim/base" },
+    ["accel/plugin"] = { "accel", "accel/remote", "sim/base" }, -- accel/remote: how a worker finds a backend
     ["accel/r1"] = { "accel", "sim/base" },
     ["ci"] = { "accel", "accel/remote", "sim/base" },
     ["conformance/llvm"] = {},
-    ["conformance"] = { "accel", "accel/remote", "sim/base", "conformance/llvm" },
-    ["lua"] = { "conformance", "accel", "accel/remote", "sim/base" },
+    ["conformance"] = { "accel", "accel/remote", "accel/plugin", "sim/base", "conformance/llvm" },
+    ["lua"] = { "conformance", "accel", "accel/remote", "accel/plugin", "sim/base" },
 }
 -- single files that wire modules together
 local wiring = {
     ["conformance/main.c"] = { "lua", "sim/cmd" },
     ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
+    ["accel/remote/agent_main.c"] = { "accel/plugin" },
     ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
 }
 -- system header pattern -> folders it may appear in
@@ -54,7 +56,7 @@ local only_in = {
     ["^zlib%.h"] = { "sim/boot" },
     ["^libslirp%.h"] = { "sim/devices" },
     ["^linux/if_tun"] = { "sim/devices" },
-    ["^dlfcn%.h"] = { "conformance", "lua", "sim/devices" },
+    ["^dlfcn%.h"] = { "accel/plugin", "conformance", "lua", "sim/devices" },
 }
 local banned = { -- words outside sim/base (style: errors and memory go through it)
     "malloc", "calloc", "realloc", "free", "strcpy", "strcat", "sprintf", "vsprintf", "atoi", "strtok", "alloca", "rand",

@@ -73,19 +73,10 @@ static int parse(Command *c, int argc, char **argv, Err *err)
 
 static int name_backends(Command *c, Err *err)
 {
-    Words names = {0};
-    int rc = c->backends.n ? 0 : plan_backends("all", &names, err);
-    for (size_t i = 0; i < c->backends.n && !rc; i++) {
-        rc = plan_backends(c->backends.items[i], &names, err);
-    }
-    for (size_t i = 0; i < names.n && !rc; i++) {
-        const char *command = strncmp(names.items[i], "remote:", 7) ? NULL : names.items[i] + 7;
-        VEC_PUSH(&c->plan.backends, (PlanBackend){.name = names.items[i], .command = command});
-    }
+    int rc = plan_backends_add(&c->backends, &c->plan, err);
     for (int g = 1; g < GUEST_COUNT && !c->guests.n; g++) {
         c->plan.is_guest[g] = true;
     }
-    VEC_FREE(&names);
     return rc;
 }
 

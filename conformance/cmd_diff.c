@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_diff.c - conf diff: two backends in lockstep over a scenario or an image. In this process: a backend that crashes ends
- * conf, which is where a debugger wants it. */
+ * conf, which is where a debugger wants it; but a plugin, which is a stranger's, in a worker. */
+#include "accel/plugin/plugin.h"
+#include "accel/remote/remote.h"
 #include "conformance/cli.h"
 #include "conformance/cmd.h"
 #include "conformance/diff.h"
@@ -11,7 +13,7 @@
 static const char HELP[] = "usage: conf diff --a B1 --b B2 [OPTION]... SCENARIO | --kernel IMAGE\n"
                            "Runs two backends in lockstep; says where they first go apart.\n"
                            "\n"
-                           "      --a B, --b B   a backend, and its options: sim-interp,\n"
+                           "      --a B, --b B   a backend or plugin:PATH, and its options: sim-interp,\n"
                            "                     sim-interp:max_block_insns=1, sim-interp:cpu=rv64ima\n"
                            "                     (cpu= takes the rest of the word)\n"
                            "  SCENARIO           FILE::NAME or FILE:LINE, one of them\n"
@@ -54,7 +56,9 @@ typedef struct {
     StoryOptions story;
     const char *kernel;
     bool is_help;
-    Arena *arena; /* of what is cut out of the sides' words */
+    Arena *arena;             /* of what is cut out of the sides' words */
+    WorkerServer *servers[2]; /* of sides that are plugins */
+    RemoteLink *links[2];
     /* a scenario, while it plays */
     const Case *c;
     const World *w;
@@ -81,11 +85,28 @@ static int unknown_backend(const char *name, Err *err)
     return rc;
 }
 
-/* NAME[:OPTION,...][,cpu=REST] */
-static int parse_side(Command *c, const char *text, PairSide *out, Err *err)
+/* Before anything else makes this process grow. */
+static int open_plugin(Command *c, unsigned side, const char *name, Err *err)
 {
+    if (c->links[side]) {
+        return err_set(err, ERR_INVAL, "--%c is there twice", side ? 'b' : 'a');
+    }
+    int rc = worker_server_start_for(plugin_find, &c->servers[side], err);
+    rc = rc ? rc : worker_start(c->servers[side], name, &(WorkerLimits){0}, &c->links[side], err);
+    if (!rc) {
+        remote_limits(c->links[side], 10000000000u, UINT64_MAX);
+        c->diff.side[side].backend = remote_backend(c->links[side]);
+    }
+    return rc;
+}
+
+/* NAME[:OPTION,...][,cpu=REST] */
+static int parse_side(Command *c, unsigned side, const char *text, Err *err)
+{
+    PairSide *out = &c->diff.side[side];
     char *name = arena_strdup(c->arena, text);
-    char *options = strchr(name, ':');
+    bool is_plugin = plugin_path(name) != NULL;
+    char *options = strchr(name + (is_plugin ? strlen(PLUGIN_PREFIX) : 0), ':');
     *out = (PairSide){.shown = text};
     if (options) {
         *options++ = 0;
@@ -98,6 +119,9 @@ static int parse_side(Command *c, const char *text, PairSide *out, Err *err)
         }
         out->options = *options ? options : NULL;
     }
+    if (is_plugin) {
+        return open_plugin(c, side, name, err);
+    }
     out->backend = backend_find(name);
     return out->backend ? 0 : unknown_backend(name, err);
 }
@@ -106,9 +130,9 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
 {
     switch (option) {
     case O_A:
-        return parse_side(c, arg, &c->diff.side[0], err);
+        return parse_side(c, 0, arg, err);
     case O_B:
-        return parse_side(c, arg, &c->diff.side[1], err);
+        return parse_side(c, 1, arg, err);
     case O_GUEST:
         VEC_PUSH(&c->plan.guests, arg);
         return cli_guest(arg, &c->image.guest, err);
@@ -275,6 +299,13 @@ int diff_main(const RunHooks *hooks, int argc, char **argv)
         fputs(HELP, stdout);
     } else {
         status = c.kernel ? diff_kernel(&c) : diff_scenario(&c);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        WorkerEnd end;
+        if (c.servers[i]) {
+            worker_end(c.servers[i], c.links[i], 1000000000, &end);
+        }
+        worker_server_stop(c.servers[i]);
     }
     VEC_FREE(&c.plan.paths);
     VEC_FREE(&c.plan.guests);

@@ -2,6 +2,7 @@
  * cmd_run.c - conf run: parses, starts the workers, then loads, opens, plays and reports, in this order. */
 #include "conformance/run.h"
 
+#include "accel/plugin/plugin.h"
 #include "conformance/bless_edit.h"
 #include "conformance/cmd.h"
 #include "conformance/runner.h"
@@ -15,8 +16,10 @@ static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE
                            "Runs scenarios (default: those under scenarios/) on every backend.\n"
                            "\n"
                            "Selection\n"
-                           "  -b, --backend B      a backend by name, sim, all, or remote:[NAME:]COMMAND:\n"
-                           "                       the backend NAME (kvm) behind a command (repeatable)\n"
+                           "  -b, --backend B      a backend by name, sim, all, best (of this host for each\n"
+                           "                       guest), plugin:PATH (a shared object: conf-backend.h), or\n"
+                           "                       remote:[NAME:]COMMAND: the backend NAME (kvm) behind a\n"
+                           "                       command (repeatable; default all)\n"
                            "      --guest G        riscv64, aarch64 or x86_64 (repeatable)\n"
                            "  -k EXPR              names with this text; words and, or, not, ( )\n"
                            "      --tag T          scenarios with this tag (repeatable: any of them)\n"
@@ -234,6 +237,29 @@ static int check_required(const RunCommand *c, const Plan *p)
     return rc;
 }
 
+/* A plugin that opens for no guest because it cannot be loaded, crashes or hangs: said once, before anything is played. */
+static int check_plugins(const Plan *p)
+{
+    int rc = CONF_OK;
+    for (size_t b = 0; b < p->backends.n; b++) {
+        const PlanBackend *backend = &p->backends.items[b];
+        const Err *err = NULL;
+        bool is_open = !plugin_path(backend->name);
+        for (int g = 1; g < GUEST_COUNT; g++) {
+            const PlanOpen *open = &backend->open[g];
+            is_open |= open->state == OPEN_OK || (open->state == OPEN_FAILED && open->err.code == ERR_UNSUPPORTED &&
+                                                  !plugin_path(open->err.text));
+            err = open->state == OPEN_FAILED && !err ? &open->err : err;
+        }
+        if (!is_open && err) {
+            const char *name = plugin_path(err->text) ? "" : backend->name;
+            fprintf(stderr, "conf: %s%s%s\n", name, name[0] ? ": " : "", err->text);
+            rc = CONF_NO_BACKEND;
+        }
+    }
+    return rc;
+}
+
 static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan)
 {
     uint64_t start = os_now_ns();
@@ -243,6 +269,7 @@ static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan
     }
     runner_open(runner, plan);
     rc = check_required(c, plan);
+    rc = rc ? rc : check_plugins(plan);
     rc = rc ? rc : plan_expand(plan, stderr);
     if (rc) {
         return rc;

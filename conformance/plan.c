@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance/plan.h"
 
+#include "accel/plugin/plugin.h"
 #include "conformance/cli.h"
 #include "conformance/cmd.h"
 #include "conformance/plan_files.h"
 #include "conformance/report.h"
+#include "conformance/select.h"
 #include "sim/base/os.h"
 
 #include <stdlib.h>
@@ -15,13 +17,46 @@ static const char DEFAULT_FOLDER[] = "scenarios";
 
 /* ---- backends ---- */
 
+static int unknown_backend(const char *word, Err *err)
+{
+    static const char *const others[] = {"all", "best"};
+    size_t n = 0;
+    const Backend *const *list = backend_list(&n);
+    const char **names = x_calloc(n + ARRAY_LEN(others), sizeof *names);
+    Buf known = {0};
+    for (size_t i = 0; i < n + ARRAY_LEN(others); i++) {
+        names[i] = i < n ? list[i]->name : others[i - n];
+        buf_printf(&known, " %s", names[i]);
+    }
+    const char *near = cli_nearest(word, names, n + ARRAY_LEN(others));
+    if (near) {
+        err_set(err, ERR_NOENT, "unknown backend `%s`; did you mean `%s`? Known:%s remote:COMMAND plugin:PATH", word,
+                near, buf_text(&known));
+    } else {
+        err_set(err, ERR_NOENT, "unknown backend `%s`. Known:%s remote:COMMAND plugin:PATH", word, buf_text(&known));
+    }
+    mem_free(names);
+    buf_free(&known);
+    return -ERR_NOENT;
+}
+
 int plan_backends(const char *word, Words *out, Err *err)
 {
-    size_t n = 0, nbefore = out->n;
+    enum { PLUGIN_PATH_MAX = 240 }; /* so that the name fits into a frame of the worker's wire */
+    size_t n = 0, nbefore = out->n, norder = 0;
     const Backend *const *list = backend_list(&n);
-    if (!strncmp(word, "remote:", 7) && word[7]) {
+    const char *const *order = select_order(&norder);
+    if (plugin_path(word) && strlen(plugin_path(word)) > PLUGIN_PATH_MAX) {
+        return err_set(err, ERR_LIMIT, "plugin: a path of more than %d bytes", PLUGIN_PATH_MAX);
+    }
+    if ((!strncmp(word, "remote:", 7) && word[7]) || plugin_path(word)) {
         VEC_PUSH(out, word);
         return 0;
+    }
+    for (size_t i = 0; i < norder && !strcmp(word, "best"); i++) {
+        if (backend_find(order[i])) {
+            VEC_PUSH(out, backend_find(order[i])->name);
+        }
     }
     bool is_all = !strcmp(word, "all"), is_sim = !strcmp(word, "sim");
     for (size_t i = 0; i < n; i++) {
@@ -32,48 +67,38 @@ int plan_backends(const char *word, Words *out, Err *err)
     if (out->n > nbefore) {
         return 0;
     }
-    const char **names = x_calloc(n + 1, sizeof *names);
-    Buf known = {0};
-    for (size_t i = 0; i < n; i++) {
-        names[i] = list[i]->name;
-        buf_printf(&known, " %s", names[i]);
-    }
-    names[n] = "all";
-    const char *near = cli_nearest(word, names, n + 1);
-    if (near) {
-        err_set(err, ERR_NOENT, "unknown backend `%s`; did you mean `%s`? Known:%s all remote:COMMAND", word, near,
-                buf_text(&known));
-    } else {
-        err_set(err, ERR_NOENT, "unknown backend `%s`. Known:%s all remote:COMMAND", word, buf_text(&known));
-    }
-    mem_free(names);
-    buf_free(&known);
-    return -ERR_NOENT;
+    return unknown_backend(word, err);
 }
 
-static int name_backends(const PlanOptions *o, Plan *p, Err *err)
+static void backend_add(Plan *p, const char *name, bool is_named, bool is_candidate)
 {
-    Words names = {0};
-    int rc = o->backends.n ? 0 : plan_backends("all", &names, err);
-    for (size_t i = 0; i < o->backends.n && !rc; i++) {
-        rc = plan_backends(o->backends.items[i], &names, err);
-    }
-    for (size_t i = 0; i < names.n && !rc; i++) {
-        bool is_new = true;
-        for (size_t k = 0; k < p->backends.n; k++) {
-            is_new = is_new && strcmp(p->backends.items[k].name, names.items[i]) != 0;
-        }
-        const char *command = strncmp(names.items[i], "remote:", 7) ? NULL : names.items[i] + 7;
-        if (is_new) {
-            VEC_PUSH(&p->backends, (PlanBackend){.name = names.items[i], .command = command});
+    for (size_t i = 0; i < p->backends.n; i++) {
+        PlanBackend *b = &p->backends.items[i];
+        if (!strcmp(b->name, name)) {
+            b->is_named |= is_named;
+            b->is_candidate &= is_candidate;
+            return;
         }
     }
-    for (size_t i = 0; i < o->backends.n; i++) {
-        for (size_t k = 0; k < p->backends.n; k++) {
-            p->backends.items[k].is_named |= !strcmp(o->backends.items[i], p->backends.items[k].name);
+    const char *command = strncmp(name, "remote:", 7) ? NULL : name + 7;
+    VEC_PUSH(&p->backends,
+             (PlanBackend){.name = name, .command = command, .is_named = is_named, .is_candidate = is_candidate});
+}
+
+int plan_backends_add(const Words *words, Plan *p, Err *err)
+{
+    static const char *const every[] = {"all"};
+    size_t n = words->n ? words->n : 1;
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        const char *word = words->n ? words->items[i] : every[0];
+        Words names = {0};
+        rc = plan_backends(word, &names, err);
+        for (size_t k = 0; k < names.n && !rc; k++) {
+            backend_add(p, names.items[k], !strcmp(word, names.items[k]), !strcmp(word, "best"));
         }
+        VEC_FREE(&names);
     }
-    VEC_FREE(&names);
     return rc;
 }
 
@@ -292,7 +317,7 @@ int plan_select(const PlanOptions *o, const RunHooks *hooks, FILE *log, Plan *ou
     Filter filter;
     Err err = {0};
     int rc = CONF_OK;
-    if (filter_make(o, log, &filter, &err) || name_backends(o, out, &err)) {
+    if (filter_make(o, log, &filter, &err) || plan_backends_add(&o->backends, out, &err)) {
         fprintf(log, "conf: %s\n", err.text);
         return CONF_USAGE;
     }
@@ -392,6 +417,38 @@ static void add_probes(Plan *p, const Job *job)
     }
 }
 
+static int is_open(void *ctx, const char *name, GuestId guest, Err *err)
+{
+    const Plan *p = ctx;
+    for (size_t i = 0; i < p->backends.n; i++) {
+        const PlanOpen *open = &p->backends.items[i].open[guest];
+        if (!strcmp(p->backends.items[i].name, name)) {
+            *err = open->err;
+            return open->state == OPEN_OK ? 0 : -ERR_UNAVAILABLE;
+        }
+    }
+    return err_set(err, ERR_UNAVAILABLE, "not among the chosen backends");
+}
+
+const char *plan_best(const Plan *p, GuestId guest, Buf *reasons)
+{
+    return select_best(guest, is_open, (void *)p, reasons);
+}
+
+/* Asked for by `best` only, and another one is it. Where none is there, the first one's reason is shown. */
+static bool is_passed_over(const Plan *p, const Job *job)
+{
+    const PlanBackend *b = &p->backends.items[job->backend];
+    if (!b->is_candidate) {
+        return false;
+    }
+    const char *best = plan_best(p, job->c->guest, NULL);
+    for (size_t i = 0; i < p->backends.n && !best; i++) {
+        best = p->backends.items[i].is_candidate ? p->backends.items[i].name : NULL;
+    }
+    return strcmp(best, b->name) != 0;
+}
+
 /* A pair that can never be and that nobody asked for. */
 static bool is_never(const Plan *p, const Job *job)
 {
@@ -409,7 +466,7 @@ static void expand_scenario(Plan *p, size_t first, size_t end)
         for (size_t i = first; i < end; i++) {
             for (size_t b = 0; b < p->backends.n; b++) {
                 Job job = {.c = p->cases.items[i], .slot = i, .backend = b};
-                bool is_allowed = plan_allows(job.c, plan_shown(p, &job));
+                bool is_allowed = plan_allows(job.c, plan_shown(p, &job)) && !is_passed_over(p, &job);
                 if (is_allowed && (takes_never || !is_never(p, &job))) {
                     VEC_PUSH(&p->jobs, job);
                     add_probes(p, &job);
@@ -421,8 +478,30 @@ static void expand_scenario(Plan *p, size_t first, size_t end)
     }
 }
 
+static void best_left_out(const Plan *p, Buf *out)
+{
+    bool has_candidate = false;
+    for (size_t b = 0; b < p->backends.n; b++) {
+        has_candidate |= p->backends.items[b].is_candidate;
+    }
+    for (int g = 1; g < GUEST_COUNT && has_candidate; g++) {
+        Buf reasons = {0};
+        const char *best = p->is_guest[g] ? plan_best(p, (GuestId)g, &reasons) : NULL;
+        if (p->is_guest[g]) {
+            buf_printf(out, "best for %s: %s%s", guest_name((GuestId)g), best ? best : "none",
+                       reasons.n ? "; passed over: " : "");
+            for (size_t i = 0; i + 1 < reasons.n; i++) { /* a line each: to one line */
+                buf_str(out, reasons.data[i] == '\n' ? "; " : (char[]){reasons.data[i], 0});
+            }
+            buf_char(out, '\n');
+        }
+        buf_free(&reasons);
+    }
+}
+
 void plan_left_out(const Plan *p, Buf *out)
 {
+    best_left_out(p, out);
     for (size_t b = 0; b < p->backends.n; b++) {
         const PlanBackend *backend = &p->backends.items[b];
         const char *why = NULL;

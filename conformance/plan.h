@@ -23,7 +23,7 @@ typedef VEC(const char *) Words;
 typedef struct {             /* as the command line gave it; the words are borrowed until plan_free */
     Words paths;             /* FILE, DIR, GLOB, FILE:LINE, FILE::NAME; none: scenarios/ */
     Words tags;              /* a case with one of them */
-    Words backends;          /* names, "all", "remote:COMMAND"; none: all built-in ones */
+    Words backends;          /* names, "all", "best", "remote:COMMAND", "plugin:PATH"; none: all built-in ones */
     Words guests;            /* names; none: every guest of a case */
     const char *expr;        /* -k; NULL = all */
     uint64_t shard, nshards; /* from 1; nshards 0 = whole */
@@ -38,10 +38,12 @@ typedef struct { /* a backend of the plan for one guest; filled by runner_open *
     Err err; /* FAILED: why */
 } PlanOpen;
 typedef struct {
-    const char *name;              /* as asked for: "kvm", "remote:ssh host conf-agent" */
+    const char *name;              /* as asked for: "kvm", "remote:ssh host conf-agent", "plugin:./libmine.so" */
     const char *command;           /* remote: the command; NULL = built-in */
     bool is_named;                 /* asked for by its own name, not by `all` or by default */
+    bool is_candidate;             /* asked for by `best` only: has jobs for the guests for which it is that */
     bool is_left_out[GUEST_COUNT]; /* by plan_expand: no job, because the backend never has this guest */
+    const Backend *local;          /* the table in this process, where there are no workers; else NULL */
     PlanOpen open[GUEST_COUNT];
 } PlanBackend;
 typedef struct {
@@ -67,7 +69,8 @@ MUST_USE int plan_select(const PlanOptions *o, const RunHooks *hooks, FILE *log,
  * for). A guest that a backend refused as -ERR_UNSUPPORTED it never has: such a pair gets no job, unless both were asked
  * for by name or the scenario has no other job at all. CONF_OK or CONF_NOTHING. */
 MUST_USE int plan_expand(Plan *p, FILE *log);
-/* Appends a line per backend with pairs left out: "kvm: not for riscv64, aarch64 (WHY)\n". */
+/* Appends a line per backend with pairs left out: "kvm: not for riscv64, aarch64 (WHY)\n"; and per guest for which `best`
+ * had to choose: "best for riscv64: sim-interp; passed over: kvm (WHY)\n". */
 void plan_left_out(const Plan *p, Buf *out);
 void plan_free(Plan *p);
 /* As results show it: "kvm", "hvf (double)"; lives as long as the plan. */
@@ -80,4 +83,8 @@ MUST_USE int plan_expr_check(const char *expr, Err *err);
 bool plan_expr_match(const char *expr, const char *text); /* expr was checked */
 /* The backend names that a word of --backend means, appended to out; -ERR_NOENT with did-you-mean. */
 MUST_USE int plan_backends(const char *word, Words *out, Err *err);
+/* Adds to the plan what the words mean, each backend once. */
+MUST_USE int plan_backends_add(const Words *words, Plan *p, Err *err);
+/* The best opened backend of the plan for the guest; as select_best(). */
+const char *plan_best(const Plan *p, GuestId guest, Buf *reasons);
 #endif

@@ -54,7 +54,7 @@ int runner_start(const RunnerOptions *o, Runner **out, Err *err)
         Slot *s = &r->slots[i];
         s->runner = r;
         pthread_mutex_init(&s->lock, NULL);
-        int rc = o->is_in_process ? 0 : worker_server_start(&s->server, err);
+        int rc = o->is_in_process ? 0 : worker_server_start_for(plugin_find, &s->server, err);
         if (rc) {
             return rc;
         }
@@ -75,6 +75,10 @@ void runner_stop(Runner *r)
     if (r) {
         mem_free(r->slots);
         VEC_FREE(&r->answers);
+        for (size_t i = 0; i < r->plugins.n; i++) {
+            plugin_close(r->plugins.items[i]);
+        }
+        VEC_FREE(&r->plugins);
     }
     mem_free(r);
 }
@@ -113,6 +117,23 @@ static void open_on(Plan *p, const Backend *b, bool is_remote, GuestId guest, Pl
     }
 }
 
+/* Without workers, for a debugger: the backend in this process, once. */
+static int open_local(Runner *r, PlanBackend *b, Err *err)
+{
+    Plugin *plugin = NULL;
+    const char *path = plugin_path(b->name);
+    if (b->local || !path) {
+        b->local = b->local ? b->local : backend_find(b->name);
+        return 0;
+    }
+    int rc = plugin_open(path, &plugin, err);
+    if (!rc) {
+        VEC_PUSH(&r->plugins, plugin);
+        b->local = plugin_backend(plugin);
+    }
+    return rc;
+}
+
 void runner_open_one(Runner *r, Plan *p, size_t backend, GuestId guest)
 {
     PlanBackend *b = &p->backends.items[backend];
@@ -121,7 +142,10 @@ void runner_open_one(Runner *r, Plan *p, size_t backend, GuestId guest)
     Peer peer;
     PeerEnd end;
     if (!s->server && !b->command) {
-        open_on(p, backend_find(b->name), false, guest, open);
+        open->state = OPEN_FAILED;
+        if (!open_local(r, b, &open->err)) {
+            open_on(p, b->local, false, guest, open);
+        }
         return;
     }
     if (peer_open(s, b, backend, &peer, &open->err)) {

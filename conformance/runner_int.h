@@ -4,6 +4,7 @@
 #ifndef CONFORMANCE_RUNNER_INT_H
 #define CONFORMANCE_RUNNER_INT_H
 
+#include "accel/plugin/plugin.h"
 #include "accel/remote/remote.h"
 #include "conformance/runner.h"
 
@@ -58,7 +59,8 @@ struct Runner {
     Slot *slots;
     Pass *pass;
     atomic_bool is_stopping;
-    VEC(Status) answers; /* of the plan's probes, in their order */
+    VEC(Status) answers;   /* of the plan's probes, in their order */
+    VEC(Plugin *) plugins; /* in process: loaded by runner_open_one, in no worker */
 };
 
 /* runner_link.c */

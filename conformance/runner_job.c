@@ -193,7 +193,7 @@ void job_play(Slot *s, const Job *job, Result *out)
         } else if (s->server || b->command) {
             play_isolated(s, job, shared->world, out);
         } else {
-            play_on(s, job, shared->world, backend_find(b->name), out);
+            play_on(s, job, shared->world, b->local, out);
         }
     }
     world_leave(pass, job);

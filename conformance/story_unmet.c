@@ -56,9 +56,24 @@ static bool unmet_assets(const Boot *b, Buf *out)
     return false;
 }
 
+/* Whatever a story does, its code lies in memory and a vcpu does it. */
+static bool unmet_world(const Case *c, const Backend *b, const Caps *caps, Buf *out)
+{
+    static const Cap world[] = {CAP_vcpu, CAP_map};
+    for (size_t i = 0; i < ARRAY_LEN(world) && !c->boot; i++) {
+        if (caps->level[world[i]] < CAP_PARTIAL) {
+            const char *why = caps->why[world[i]];
+            buf_printf(out, "needs %s: %s: %s", cap_name(world[i]), b->name,
+                       why ? why : cap_level_name(caps->level[world[i]]));
+            return true;
+        }
+    }
+    return false;
+}
+
 bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
 {
-    if (unmet_backend(c, b, out)) {
+    if (unmet_backend(c, b, out) || unmet_world(c, b, caps, out)) {
         return true;
     }
     if (c->need_device) {

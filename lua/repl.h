@@ -3,6 +3,7 @@
 #ifndef LUA_REPL_H
 #define LUA_REPL_H
 
+#include "accel/plugin/plugin.h"
 #include "accel/remote/remote.h"
 #include "lua/sandbox.h"
 
@@ -15,6 +16,7 @@ typedef struct {
     ReplOptions o;
     WorkerServer *server;
     RemoteLink *link;
+    Plugin *plugin; /* in process */
     const Backend *backend;
     Caps caps;
     Suite *suite;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The world of a session: that of a scenario (FILE::ID), or a small one made here. */
+#include "conformance/select.h"
 #include "lua/repl.h"
 #include "sim/base/os.h"
 
@@ -115,36 +116,59 @@ static int open_small(Repl *r)
 }
 
 /* ---- backend ---- */
-static const Backend *first_that_opens(GuestId guest)
+static int is_ready(void *ctx, const char *name, GuestId guest, Err *err)
 {
-    size_t n;
-    const Backend *const *list = backend_list(&n);
-    Caps caps;
-    for (size_t i = 0; i < n; i++) {
-        memset(&caps, 0, sizeof caps);
-        if (strcmp(list[i]->name, "fake") != 0 && list[i]->open(list[i], guest, &caps, NULL) == 0) {
-            return list[i];
+    Caps caps = {0};
+    (void)ctx;
+    const Backend *b = backend_find(name);
+    return b->open(b, guest, &caps, err);
+}
+
+/* The name of the backend to use; NULL: said why there is none. */
+static const char *choose_backend(const Repl *r, int *status)
+{
+    const char *name = r->o.backend;
+    if (name && strcmp(name, "best") != 0) {
+        if (!backend_find(name) && !plugin_path(name)) {
+            fprintf(stderr, "conf repl: there is no backend `%s`\n", name);
+            *status = CONF_USAGE;
+            return NULL;
         }
+        return name;
     }
-    return NULL;
+    Buf reasons = {0};
+    name = select_best(r->c->guest, is_ready, NULL, &reasons);
+    if (!name) {
+        fprintf(stderr, "conf repl: no backend here runs %s (--backend fake plays without one):\n%s",
+                guest_name(r->c->guest), buf_text(&reasons));
+        *status = CONF_NO_BACKEND;
+    }
+    buf_free(&reasons);
+    return name;
+}
+
+/* In this process, for a debugger. */
+static int open_here(Repl *r, const char *name, const Backend **out, Err *err)
+{
+    int rc = plugin_path(name) ? plugin_open(plugin_path(name), &r->plugin, err) : 0;
+    *out = r->plugin ? plugin_backend(r->plugin) : backend_find(name);
+    return rc;
 }
 
 static int open_backend(Repl *r)
 {
     Err err = {0};
-    const Backend *b = r->o.backend ? backend_find(r->o.backend) : first_that_opens(r->c->guest);
-    if (!b && r->o.backend) {
-        fprintf(stderr, "conf repl: there is no backend `%s`\n", r->o.backend);
-        return CONF_USAGE;
+    const Backend *b = NULL;
+    int status = CONF_OK;
+    const char *name = choose_backend(r, &status);
+    if (!name) {
+        return status;
     }
-    if (!b) {
-        fprintf(stderr,
-                "conf repl: no backend here runs %s: `conf backends` says why; --backend fake plays without one\n",
-                guest_name(r->c->guest));
-        return CONF_NO_BACKEND;
+    if (!r->server && open_here(r, name, &b, &err) != 0) {
+        return complain(CONF_NO_BACKEND, err.text);
     }
     if (r->server) {
-        if (worker_start(r->server, b->name, NULL, &r->link, &err) != 0) {
+        if (worker_start(r->server, name, NULL, &r->link, &err) != 0) {
             return complain(CONF_NO_BACKEND, err.text);
         }
         remote_limits(r->link, UINT64_C(10000000000), UINT64_MAX);
@@ -177,7 +201,7 @@ static int open_story(Repl *r)
 int repl_open(Repl *r)
 {
     Err err = {0};
-    if (!r->o.is_in_process && worker_server_start(&r->server, &err) != 0) { /* first: it forks */
+    if (!r->o.is_in_process && worker_server_start_for(plugin_find, &r->server, &err) != 0) { /* first: it forks */
         return complain(CONF_INTERNAL, err.text);
     }
     int status = r->o.target ? open_target(r) : open_small(r);
@@ -196,5 +220,6 @@ void repl_close(Repl *r)
         worker_end(r->server, r->link, UINT64_C(1000000000), &end);
     }
     worker_server_stop(r->server);
+    plugin_close(r->plugin);
     suite_free(r->suite);
 }

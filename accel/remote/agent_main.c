@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * conf-agent: serves the backends of this machine to a `conf` elsewhere, over standard input and
  * output. */
+#include "accel/plugin/plugin.h"
 #include "accel/remote/server.h"
 
 #include <fcntl.h>
@@ -12,13 +13,21 @@
 enum { STATUS_OK, STATUS_FAILED, STATUS_USAGE };
 enum { LAST_SECONDS = 2 };
 
+/* Which plugins there are is said here, on the command line: a peer cannot have a file of its choice loaded. */
+typedef struct {
+    const char *place;
+    VEC(Plugin *) plugins;
+} Agent;
+
 static void usage(FILE *out)
 {
-    fputs("usage: conf-agent [--place NAME | --help | --version]\n"
+    fputs("usage: conf-agent [--place NAME] [--plugin PATH]...\n"
+          "       conf-agent --help | --version\n"
           "Serves the virtual-CPU backends of this machine: frames of docs/wire.md come on "
           "standard input and go to\n"
           "standard output, as from `conf run --backend \"remote:ssh host conf-agent\"`. Ends when "
-          "its input ends. Results are labelled BACKEND@NAME (without a name, @remote).\n"
+          "its input ends. Results are labelled BACKEND@NAME (without a name, @remote). --plugin adds a backend\n"
+          "from a shared object (conf-backend.h), under its own name: --backend \"remote:NAME:COMMAND\".\n"
           "backends here:",
           out);
     size_t n;
@@ -45,7 +54,19 @@ static void on_end(void)
     alarm(LAST_SECONDS);
 }
 
-static int serve(const char *place)
+static const Backend *find(void *ctx, const char *name, Err *err)
+{
+    const Agent *a = ctx;
+    for (size_t i = 0; i < a->plugins.n; i++) {
+        const Backend *b = plugin_backend(a->plugins.items[i]);
+        if (!strcmp(b->name, name)) {
+            return b;
+        }
+    }
+    return remote_find_built_in(NULL, name, err);
+}
+
+static int serve(Agent *a)
 {
     /* A backend that prints must not tear a frame: what it prints goes to stderr. */
     int wire = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -54,7 +75,8 @@ static int serve(const char *place)
         return STATUS_FAILED;
     }
     Err err = {0};
-    ServeArgs args = {.find = backend_find, .fd_in = STDIN_FILENO, .fd_out = wire, .place = place, .on_end = on_end};
+    ServeArgs args = {
+        .find = find, .find_ctx = a, .fd_in = STDIN_FILENO, .fd_out = wire, .place = a->place, .on_end = on_end};
     if (server_run(&args, &err)) {
         fprintf(stderr, "conf-agent: %s\n", err.text);
         return STATUS_FAILED;
@@ -62,14 +84,38 @@ static int serve(const char *place)
     return STATUS_OK;
 }
 
+static int add_plugin(Agent *a, const char *path)
+{
+    Plugin *p = NULL;
+    Err err = {0};
+    if (plugin_open(path, &p, &err)) {
+        fprintf(stderr, "conf-agent: %s\n", err.text);
+        return STATUS_FAILED;
+    }
+    VEC_PUSH(&a->plugins, p);
+    return STATUS_OK;
+}
+
+static int take_options(Agent *a, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i += 2) {
+        bool is_place = !strcmp(argv[i], "--place"), is_plugin = !strcmp(argv[i], "--plugin");
+        if ((!is_place && !is_plugin) || i + 1 == argc) {
+            usage(stderr);
+            return STATUS_USAGE;
+        }
+        a->place = is_place ? argv[i + 1] : a->place;
+        int status = is_plugin ? add_plugin(a, argv[i + 1]) : STATUS_OK;
+        if (status) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 1) {
-        return serve(NULL);
-    }
-    if (argc == 3 && !strcmp(argv[1], "--place")) {
-        return serve(argv[2]);
-    }
+    Agent a = {0};
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         puts("conf-agent " CONF_VERSION);
         return STATUS_OK;
@@ -78,6 +124,11 @@ int main(int argc, char **argv)
         usage(stdout);
         return STATUS_OK;
     }
-    usage(stderr);
-    return STATUS_USAGE;
+    int status = take_options(&a, argc, argv);
+    status = status ? status : serve(&a);
+    for (size_t i = 0; i < a.plugins.n; i++) {
+        plugin_close(a.plugins.items[i]);
+    }
+    VEC_FREE(&a.plugins);
+    return status;
 }

@@ -14,6 +14,11 @@
 
 #include "accel/accel.h"
 
+/* Which backends a server may open: the one of that name, which lives as long as the server; NULL with *err filled. ctx is
+ * the one that was given with it. */
+typedef const Backend *(*RemoteFind)(void *ctx, const char *name, Err *err);
+const Backend *remote_find_built_in(void *ctx, const char *name, Err *err); /* ctx is not looked at */
+
 /* ---- server ---- */
 /* Serves one connection until it ends: reads frames on the calling thread, runs each vcpu on a thread of its own (its owner,
  * W2), kicks on request. backends: which built-in backends the peer may open (by name in HELLO). Returns 0 on an orderly
@@ -51,6 +56,8 @@ typedef struct {
 } WorkerEnd;
 /* Call on the main thread while there is no other: the server dies with the thread that started it. */
 MUST_USE int worker_server_start(WorkerServer **out, Err *err);
+/* As worker_server_start, for other backends than the built-in ones; find(NULL, ..) is called in the worker only. */
+MUST_USE int worker_server_start_for(RemoteFind find, WorkerServer **out, Err *err);
 void worker_server_stop(WorkerServer *s); /* NULL is fine */
 /* Forks a worker and connects to backend `name` in it. A calling thread that is tied to one CPU gets its worker there: a
  * round trip then needs no other CPU to wake up, which is several times faster on idle or virtual machines. */

@@ -19,10 +19,10 @@
 #include <pthread.h>
 #include <sched.h>
 
-typedef const Backend *(*RemoteFind)(const char *name); /* backend_find, or a test's own */
-/* remote_serve() and worker_server_start() for the backends that find() knows. */
+/* remote_serve() for the backends that find() knows. */
 typedef struct {
     RemoteFind find;
+    void *find_ctx;
     int fd_in, fd_out;
     const char *place; /* shown after the name of a backend, "kvm@place"; NULL = none */
     /* For the threads beside the first, which may be tied to fewer; NULL = as the first. */
@@ -35,7 +35,6 @@ typedef struct {
     void (*on_end)(void);
 } ServeArgs;
 MUST_USE int server_run(const ServeArgs *args, Err *err);
-MUST_USE int worker_server_start_for(RemoteFind find, WorkerServer **out, Err *err);
 
 typedef struct Server Server;
 typedef struct { /* the client's number of a ram, and the backend's */

@@ -100,10 +100,9 @@ static int do_hello(Ctx *x, Err *err)
     } else if (oldest > WIRE_VERSION || newest < WIRE_VERSION) {
         rc = err_set(err, ERR_VERSION, "this side speaks version %d of the protocol, the peer %u to %u", WIRE_VERSION,
                      oldest, newest);
-    } else if (!s->args.find(name)) {
-        rc = err_set(err, ERR_NOENT, "no backend \"%s\" here", name);
+    } else if ((s->backend = s->args.find(s->args.find_ctx, name, err)) == NULL) {
+        rc = err->code ? -err->code : err_set(err, ERR_NOENT, "no backend \"%s\" here", name);
     } else {
-        s->backend = s->args.find(name);
         s->max_frame = max_frame < WIRE_FRAME_MAX ? max_frame : WIRE_FRAME_MAX;
         buf_le(&x->out, WIRE_MAGIC, 4);
         buf_le(&x->out, WIRE_VERSION, 2);

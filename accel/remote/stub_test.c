@@ -369,7 +369,8 @@ const Backend stub_backend = {.abi = ACCEL_ABI_VERSION,
                               .vm = &vm_ops,
                               .vcpu = &vcpu_ops};
 
-const Backend *stub_find(const char *name)
+const Backend *stub_find(void *ctx, const char *name, Err *err)
 {
+    (void)ctx, (void)err;
     return strcmp(name, "stub") ? NULL : &stub_backend;
 }

@@ -25,7 +25,7 @@ enum { /* register 0: what run() does */
 extern const Backend stub_backend;
 extern atomic_int stub_vms, stub_vcpus, stub_wrong_thread, stub_kicks, stub_deaf_stop,
     stub_is_tame; /* tame: no program that harms */
-const Backend *stub_find(const char *name);
+const Backend *stub_find(void *ctx, const char *name, Err *err);
 
 /* A server of stub_find on a thread, over a socket pair or two pipes, and a link to it. */
 typedef struct {

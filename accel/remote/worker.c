@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 static const uint64_t CONNECT_NS = 10ull * 1000 * 1000 * 1000;
+static const uint64_t DYING_NS = 500ull * 1000 * 1000; /* from a closed link to the end of its process */
 
 struct WorkerServer {
     pid_t pid;
@@ -324,6 +325,22 @@ static bool end_ask(const WorkerServer *s, uint64_t grace_ns, WorkerEnd *out)
     return ask_send(s, &ask, -1) && end_take(s, out);
 }
 
+/* Why there was no answer, where the worker's end says more than that. */
+static int start_failed(const WorkerEnd *end, int rc, Err *err)
+{
+    const char *name = end->was_signaled ? sigabbrev_np(end->signal) : NULL;
+    if (end->start_error) {
+        return err_native(err, ERR_HOST, end->start_error, "fork of a worker");
+    }
+    if (rc == -ERR_IO && end->was_signaled && end->signal != SIGKILL) {
+        return err_set(err, ERR_IO, "backend died: signal %d (SIG%s)", end->signal, name ? name : "?");
+    }
+    if (rc == -ERR_IO && end->has_exited && end->exit_status > 1) { /* 1: the server itself, on a broken link */
+        return err_set(err, ERR_IO, "backend died: exit status %d", end->exit_status);
+    }
+    return rc;
+}
+
 static RemoteKnown *peer_of(WorkerServer *s, const char *name)
 {
     for (size_t i = 0; i < s->peers.n; i++) {
@@ -359,10 +376,9 @@ int worker_start(WorkerServer *s, const char *name, const WorkerLimits *limits, 
     int rc = remote_connect_known(pair[0], peer_of(s, name), CONNECT_NS, out, err);
     if (rc) {
         WorkerEnd end;
-        bool is_there = end_ask(s, 0, &end);
-        rc = !is_there         ? err_set(err, ERR_IO, "the worker server is gone")
-             : end.start_error ? err_native(err, ERR_HOST, end.start_error, "fork of a worker")
-                               : rc;
+        uint64_t grace_ns = rc == -ERR_IO ? DYING_NS : 0;
+        bool is_there = end_ask(s, grace_ns, &end);
+        rc = is_there ? start_failed(&end, rc, err) : err_set(err, ERR_IO, "the worker server is gone");
     }
     return rc;
 }

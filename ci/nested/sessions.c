@@ -63,7 +63,7 @@ static void session_main(int fd, const char *place)
     rlim_t half =
         (rlim_t)sysconf(_SC_PHYS_PAGES) * (rlim_t)sysconf(_SC_PAGESIZE) / 2; /* an error here, not the end of all */
     setrlimit(RLIMIT_AS, &(struct rlimit){.rlim_cur = half, .rlim_max = half});
-    ServeArgs args = {.find = backend_find, .fd_in = fd, .fd_out = fd, .place = place, .on_end = on_end};
+    ServeArgs args = {.find = remote_find_built_in, .fd_in = fd, .fd_out = fd, .place = place, .on_end = on_end};
     if (server_run(&args, &err)) {
         fprintf(stderr, "session: %s\n", err.text);
     }
