@@ -231,7 +231,8 @@ typedef struct {
      * next entry; code written here is executed as written. */
     int (*mem_read)(BeVm *vm, Gpa at, void *buf, size_t n, Err *err);
     int (*mem_write)(BeVm *vm, Gpa at, const void *buf, size_t n, Err *err);
-    /* opt dirty_log. One bit per Caps.page_bytes, LSB first; fetch and clear is one atomic step per page. */
+    /* opt dirty_log. What vcpus and mem_write wrote. One bit per Caps.page_bytes, LSB first; fetch and clear is one
+     * atomic step per page. */
     int (*dirty_get)(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err);
     int (*irq_line)(BeVm *vm, uint32_t gsi, bool level, Err *err);                            /* opt irqchip */
     int (*msi)(BeVm *vm, uint64_t addr, uint32_t data, Err *err);                             /* opt msi */

@@ -101,7 +101,11 @@ static int device_open(int *out, Err *err)
             return err_native(err, ERR_UNAVAILABLE, errno, "cannot open /dev/kvm");
         }
     }
-    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+    int version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
+    if (version < 0) {
+        close(fd);
+        return err_native(err, ERR_UNAVAILABLE, -version, "/dev/kvm does not answer KVM_GET_API_VERSION");
+    }
     if (version != KVM_API_VERSION) {
         close(fd);
         return err_set(err, ERR_UNAVAILABLE,

@@ -44,8 +44,9 @@ typedef struct {
     uint64_t at, size, offset;
     RamId ram;
     uint32_t flags;
-    uint64_t *dirty; /* fetched from the kernel and not yet cleared; NULL until first asked for */
-} KvmSlot;           /* its index is the kernel's slot number */
+    uint64_t
+        *dirty; /* fetched from the kernel, or written by us, and not yet cleared; NULL until there is such a page */
+} KvmSlot;      /* its index is the kernel's slot number */
 
 /* A vcpu of the kernel outlives its file descriptor until the VM is gone, and its id cannot be
  * created twice: a destroyed one waits here for its id to come back. */

@@ -193,37 +193,66 @@ int kvm_unmap(BeVm *vm, Gpa at, uint64_t size, Err *err)
     return 0;
 }
 
-/* ---- access from the host ---- */
-/* The host address of gpa, and how many bytes follow in the same slot; NULL in a hole. */
-static uint8_t *host_at(BeVm *vm, uint64_t gpa, uint64_t *left)
+static size_t slot_words(const BeVm *vm, const KvmSlot *s)
 {
-    bool is_exact;
-    const KvmSlot *s = slot_find(vm, gpa, 1, &is_exact);
-    if (!s) {
-        return NULL;
-    }
-    *left = s->size - (gpa - s->at);
-    return slot_host(vm, s) + (gpa - s->at);
+    return (size_t)((s->size / vm->page_bytes + 63) / 64);
 }
 
-typedef enum { COPY_CHECK, COPY_READ, COPY_WRITE } CopyKind;
+static int dirty_alloc(BeVm *vm, KvmSlot *s, Err *err)
+{
+    if (!s->dirty && !(s->dirty = mem_try(slot_words(vm, s), 8))) {
+        return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", slot_words(vm, s) * 8);
+    }
+    return 0;
+}
+
+/* ---- access from the host ---- */
+typedef enum { COPY_CHECK, COPY_CHECK_WRITE, COPY_READ, COPY_WRITE } CopyKind;
+
+/* The kernel logs what vcpus write; what is written from here, by a board's DMA or by the caller, only we know. */
+static void dirty_mark(const BeVm *vm, KvmSlot *s, uint64_t offset, size_t n)
+{
+    for (uint64_t page = offset / vm->page_bytes; page <= (offset + n - 1) / vm->page_bytes; page++) {
+        s->dirty[page / 64] |= 1ull << (page % 64);
+    }
+}
+
+static int copy_part(BeVm *vm, CopyKind kind, KvmSlot *s, uint64_t offset, uint8_t *buf, size_t n, Err *err)
+{
+    uint8_t *host = slot_host(vm, s) + offset;
+    switch (kind) {
+    case COPY_CHECK:
+        return 0;
+    case COPY_CHECK_WRITE:
+        return s->flags & MAP_LOG_DIRTY ? dirty_alloc(vm, s, err) : 0;
+    case COPY_READ:
+        memcpy(buf, host, n);
+        return 0;
+    case COPY_WRITE:
+        memcpy(host, buf, n);
+        /* Code written here is executed as written: the caches of aarch64 and riscv64 are told. */
+        __builtin___clear_cache((char *)host, (char *)host + n);
+        if (s->flags & MAP_LOG_DIRTY) {
+            dirty_mark(vm, s, offset, n);
+        }
+        return 0;
+    }
+    return 0;
+}
 
 static int copy_pass(BeVm *vm, CopyKind kind, uint64_t gpa, uint8_t *buf, size_t n, Err *err)
 {
     while (n) {
-        uint64_t left = 0;
-        uint8_t *host = host_at(vm, gpa, &left);
-        if (!host) {
+        bool is_exact;
+        KvmSlot *s = slot_find(vm, gpa, 1, &is_exact);
+        if (!s) {
             return err_set(err, ERR_FAULT, "no memory at %#llx", (unsigned long long)gpa);
         }
+        uint64_t left = s->size - (gpa - s->at);
         size_t part = left < n ? (size_t)left : n;
-        if (kind == COPY_READ) {
-            memcpy(buf, host, part);
-        } else if (kind == COPY_WRITE) {
-            memcpy(host, buf, part);
-            /* Code written here is executed as written: the caches of aarch64 and riscv64 are told.
-             */
-            __builtin___clear_cache((char *)host, (char *)host + part);
+        int rc = copy_part(vm, kind, s, gpa - s->at, buf, part, err);
+        if (rc) {
+            return rc;
         }
         gpa += part;
         buf = buf ? buf + part : NULL;
@@ -243,30 +272,26 @@ int kvm_mem_read(BeVm *vm, Gpa at, void *buf, size_t n, Err *err)
 
 int kvm_mem_write(BeVm *vm, Gpa at, const void *buf, size_t n, Err *err)
 {
-    int rc = copy_pass(vm, COPY_CHECK, at.addr, NULL, n, err);
+    int rc = copy_pass(vm, COPY_CHECK_WRITE, at.addr, NULL, n, err);
     return rc ? rc : copy_pass(vm, COPY_WRITE, at.addr, (uint8_t *)(uintptr_t)buf, n, err);
 }
 
 /* ---- dirty log ---- */
-static size_t slot_words(const BeVm *vm, const KvmSlot *s)
-{
-    return (size_t)((s->size / vm->page_bytes + 63) / 64);
-}
-
 /* KVM_GET_DIRTY_LOG fetches and clears per page in one step (api.rst 4.8); what the caller does not
  * clear stays here. */
 static int dirty_fetch(BeVm *vm, KvmSlot *s, Err *err)
 {
     size_t words = slot_words(vm, s);
-    if (!s->dirty && !(s->dirty = mem_try(words, 8))) {
-        return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", words * 8);
+    int rc = dirty_alloc(vm, s, err);
+    if (rc) {
+        return rc;
     }
     uint64_t *fresh = mem_try(words, 8);
     if (!fresh) {
         return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", words * 8);
     }
     struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->slots.items), .dirty_bitmap = fresh};
-    int rc = kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
+    rc = kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
     for (size_t i = 0; rc >= 0 && i < words; i++) {
         s->dirty[i] |= fresh[i];
     }

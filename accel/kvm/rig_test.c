@@ -16,7 +16,7 @@ const VcpuOps *vops(void)
 static bool have_kvm(void)
 {
     Caps caps;
-    Err err = {0};
+    static Err err; /* the reason of a skip is printed later */
     int rc = backend_kvm.open(&backend_kvm, GUEST_x86_64, &caps, &err);
     if (rc == -ERR_UNAVAILABLE || rc == -ERR_DENIED) {
         test_skip(err.text);

@@ -41,6 +41,7 @@ static int cpuid_set(BeVcpu *v, Err *err)
     enum { MAX_LEAVES = 512 };
     struct kvm_cpuid2 *c = x_alloc(sizeof *c + MAX_LEAVES * sizeof c->entries[0]);
     c->nent = MAX_LEAVES;
+    const char *what = "KVM_GET_SUPPORTED_CPUID";
     int rc = kvm_ioctl(v->vm->sys_fd, KVM_GET_SUPPORTED_CPUID, c);
     for (uint32_t i = 0; rc >= 0 && i < c->nent; i++) {
         struct kvm_cpuid_entry2 *e = &c->entries[i];
@@ -51,10 +52,11 @@ static int cpuid_set(BeVcpu *v, Err *err)
         }
     }
     if (rc >= 0) {
+        what = "KVM_SET_CPUID2";
         rc = kvm_ioctl(v->fd, KVM_SET_CPUID2, c);
     }
     mem_free(c);
-    return rc < 0 ? kvm_err(err, rc, "KVM_SET_CPUID2") : 0;
+    return rc < 0 ? kvm_err(err, rc, what) : 0;
 }
 
 static uint32_t all_groups(const BeVm *vm)
@@ -129,7 +131,8 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
     size_t nmsrs = 0;
     reset_state(v, s->entry.addr, &v->arch->next);
     int rc = x86_state_set(v, all_groups(v->vm), &v->arch->next, &failed, &nmsrs);
-    return rc < 0 ? err_native(err, ERR_HOST, -rc, "kvm refuses the reset state (group %#x, MSR %zu)", failed, nmsrs)
+    return rc < 0 ? err_native(err, rc == -ENOMEM ? ERR_NOMEM : ERR_HOST, -rc, "%s of the reset state (MSR %zu)",
+                               x86_set_name(failed), nmsrs)
                   : 0;
 }
 

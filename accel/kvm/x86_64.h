@@ -44,6 +44,7 @@ int x86_state_get(BeVcpu *v, uint32_t groups, X86State *s, Err *err);
 /* Sets groups in order. On failure returns the negative errno with *failed = the group (and *nmsrs
  * = MSRs accepted). */
 int x86_state_set(BeVcpu *v, uint32_t groups, X86State *s, uint32_t *failed, size_t *nmsrs);
+const char *x86_set_name(uint32_t group);              /* "KVM_SET_REGS" */
 int x86_msrs_learn(BeVcpu *v, X86Msrs *out, Err *err); /* the MSRs that can be read and written back */
 /* What this host's KVM really does, found by a small guest; once per process. */
 typedef struct {

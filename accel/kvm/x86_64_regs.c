@@ -347,11 +347,22 @@ int x86_state_get(BeVcpu *v, uint32_t groups, X86State *s, Err *err)
     return 0;
 }
 
+static const struct {
+    unsigned long request;
+    const char *name;
+} sets[X86_GROUPS] = {{KVM_SET_SREGS, "KVM_SET_SREGS"},         {KVM_SET_XCRS, "KVM_SET_XCRS"},
+                      {KVM_SET_XSAVE, "KVM_SET_XSAVE"},         {KVM_SET_MSRS, "KVM_SET_MSRS"},
+                      {KVM_SET_LAPIC, "KVM_SET_LAPIC"},         {KVM_SET_REGS, "KVM_SET_REGS"},
+                      {KVM_SET_DEBUGREGS, "KVM_SET_DEBUGREGS"}, {KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS"},
+                      {KVM_SET_MP_STATE, "KVM_SET_MP_STATE"}};
+
+const char *x86_set_name(uint32_t group)
+{
+    return sets[__builtin_ctz(group | 1u << (X86_GROUPS - 1))].name;
+}
+
 int x86_state_set(BeVcpu *v, uint32_t groups, X86State *s, uint32_t *failed, size_t *nmsrs)
 {
-    static const unsigned long sets[X86_GROUPS] = {
-        KVM_SET_SREGS,     KVM_SET_XCRS,        KVM_SET_XSAVE,   0, KVM_SET_LAPIC, KVM_SET_REGS,
-        KVM_SET_DEBUGREGS, KVM_SET_VCPU_EVENTS, KVM_SET_MP_STATE};
     enum { XSTATE_BV_WORD = 128, X87_AND_SSE = 3 };
     *nmsrs = 0;
     for (uint32_t i = 0; i < X86_GROUPS; i++) {
@@ -368,7 +379,7 @@ int x86_state_set(BeVcpu *v, uint32_t groups, X86State *s, uint32_t *failed, siz
             if (group == X86_XSAVE) { /* else the kernel takes these parts to be in their initial state */
                 s->xsave.region[XSTATE_BV_WORD] |= X87_AND_SSE;
             }
-            rc = kvm_ioctl(v->fd, sets[i], group_at(s, group));
+            rc = kvm_ioctl(v->fd, sets[i].request, group_at(s, group));
         }
         if (rc < 0) {
             *failed = group;
@@ -514,10 +525,12 @@ int kvm_arch_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *er
     }
     size_t ignored_n;
     uint32_t ignored;
-    *bad = batch_culprit(v, io, n, failed, nmsrs);
+    bool is_refused = rc == -EINVAL;
+    *bad = is_refused ? batch_culprit(v, io, n, failed, nmsrs) : 0;
     (void)x86_state_set(v, (uint32_t)groups, &v->arch->now, &ignored, &ignored_n);
-    return err_native(err, rc == -EINVAL ? ERR_INVAL : ERR_HOST, -rc, "kvm does not take this value of %s",
-                      reg_text(io[*bad].id, text, sizeof text));
+    return is_refused ? err_native(err, ERR_INVAL, -rc, "kvm does not take this value of %s",
+                                   reg_text(io[*bad].id, text, sizeof text))
+                      : kvm_err(err, rc, x86_set_name(failed));
 }
 
 /* ---- the list ---- */
@@ -537,12 +550,15 @@ int x86_msrs_learn(BeVcpu *v, X86Msrs *out, Err *err)
     if (rc < 0) {
         return kvm_err(err, rc, "KVM_GET_MSR_INDEX_LIST");
     }
-    const unsigned long passes[] = {KVM_GET_MSRS, KVM_SET_MSRS};
+    static const struct {
+        unsigned long request;
+        const char *name;
+    } passes[] = {{KVM_GET_MSRS, "KVM_GET_MSRS"}, {KVM_SET_MSRS, "KVM_SET_MSRS"}};
     for (size_t pass = 0; pass < ARRAY_LEN(passes); pass++) {
         for (size_t done = 0; done < out->n;) {
-            rc = msrs_ioctl(v, passes[pass], out->items + done, out->n - done);
+            rc = msrs_ioctl(v, passes[pass].request, out->items + done, out->n - done);
             if (rc < 0) {
-                return kvm_err(err, rc, "KVM_GET_MSRS");
+                return kvm_err(err, rc, passes[pass].name);
             }
             done += (size_t)rc;
             if (done < out->n) { /* this one cannot be read, or not be written back */

@@ -62,23 +62,26 @@ int kvm_arch_vm_init(BeVm *vm, Err *err)
     uint64_t identity = IDENTITY_MAP_ADDR;
     (void)kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
     (void)kvm_ioctl(vm->fd, KVM_SET_TSS_ADDR, (void *)(uintptr_t)TSS_ADDR);
+    const char *what = "KVM_CREATE_IRQCHIP";
     int rc = 0;
     switch (vm->irqchip) {
     case IRQCHIP_NONE:
     case IRQCHIP_BOARD:
         break;
     case IRQCHIP_SPLIT:
+        what = "KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP";
         rc = kvm_enable_cap(vm->fd, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
         break;
     case IRQCHIP_KERNEL:
         rc = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
         if (rc >= 0) {
             struct kvm_pit_config pit = {0};
+            what = "KVM_CREATE_PIT2";
             rc = kvm_ioctl(vm->fd, KVM_CREATE_PIT2, &pit);
         }
         break;
     }
-    return rc < 0 ? kvm_err(err, rc, "creating the in-kernel interrupt controllers") : 0;
+    return rc < 0 ? kvm_err(err, rc, what) : 0;
 }
 
 int kvm_arch_vm_ready(BeVm *vm, Err *err)
@@ -109,7 +112,7 @@ int kvm_arch_msi(BeVm *vm, uint64_t addr, uint32_t data, Err *err)
 }
 
 /* ---- MSR filter ---- */
-static int filter_apply(BeVm *vm)
+static int filter_apply(BeVm *vm, const char **what)
 {
     static uint8_t deny[MAX_MSRS_OF_RANGE / 8]; /* never written: a 0 bit sends the access here */
     struct kvm_msr_filter f = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};
@@ -120,8 +123,13 @@ static int filter_apply(BeVm *vm)
                                                     .base = r.lo,
                                                     .bitmap = deny};
     }
+    *what = "KVM_ENABLE_CAP of KVM_CAP_X86_USER_SPACE_MSR";
     int rc = kvm_enable_cap(vm->fd, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
-    return rc < 0 ? rc : kvm_ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f);
+    if (rc >= 0) {
+        *what = "KVM_X86_SET_MSR_FILTER";
+        rc = kvm_ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f);
+    }
+    return rc;
 }
 
 static int filter_change(BeVm *vm, uint64_t lo, uint64_t hi, bool on, Err *err)
@@ -147,11 +155,14 @@ static int filter_change(BeVm *vm, uint64_t lo, uint64_t hi, bool on, Err *err)
     } else {
         VEC_PUSH(&vm->msr_ranges, (KvmRange){(uint32_t)lo, (uint32_t)hi});
     }
-    int rc = filter_apply(vm);
+    const char *what;
+    int rc = filter_apply(vm, &what);
     if (rc < 0 && on) {
         vm->msr_ranges.n--;
+    } else if (rc < 0) {
+        VEC_PUSH(&vm->msr_ranges, (KvmRange){(uint32_t)lo, (uint32_t)hi});
     }
-    return rc < 0 ? kvm_err(err, rc, "KVM_X86_SET_MSR_FILTER") : 0;
+    return rc < 0 ? kvm_err(err, rc, what) : 0;
 }
 
 int kvm_arch_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
