@@ -92,12 +92,14 @@ static Sim *machine(const LockProgram *p, const Side *side)
     return s;
 }
 
-/* n more instructions; false: the machine has ended or idles. */
+/* n more instructions; false: the machine has ended, idles, or does nothing but trap. */
 static bool run(Sim *s, uint64_t n)
 {
     SimExit e = {0};
     uint8_t who;
-    return !sim_run_all(s, QUANTUM_NS, &(SimRun){.insns = n}, &who, &e, NULL) && e.kind == SIM_EXIT_budget;
+    uint64_t end = sim_insns(sim_vcpu_at(s, 0)) + n, until_ns = sim_board_now_ns(s) + 100 * (n + QUANTUM_NS);
+    int rc = sim_run_all(s, QUANTUM_NS, &(SimRun){.insns = n, .until_ns = until_ns}, &who, &e, NULL);
+    return !rc && e.kind == SIM_EXIT_budget && sim_insns(sim_vcpu_at(s, 0)) == end;
 }
 
 static uint64_t hash_of(Sim *s, bool with_ram)

@@ -184,7 +184,7 @@ static bool is_dead(const JitHost *h, unsigned i)
 }
 
 /* Copies of it that still count get their own. */
-void kill(JitHost *h, Slot d)
+void host_kill(JitHost *h, Slot d)
 {
     unsigned of = id_of(h, d);
     Set away = h->away;
@@ -535,7 +535,7 @@ void emit_call(JitHost *h, const IrOp *o)
     bool has_dst = ir_op_info[o->op].has_dst && o->d != IR_ZERO;
     uint32_t effects = o->op == IR_call ? h->m->guest->helpers[o->aux].effects : 0;
     if (has_dst) {
-        kill(h, o->d);
+        host_kill(h, o->d);
     }
     operands_to_stack(h, o);
     if (effects & EFF_WRITES_FRAME) {

@@ -94,7 +94,7 @@ void opnd_to(JitHost *h, unsigned r, Opnd o);
 void gpr_to(JitHost *h, unsigned r, Slot s);
 unsigned gpr(JitHost *h, Slot s, unsigned scratch); /* a register that holds it: its home, or scratch */
 void alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s); /* r = r op s; rcx may be lost */
-void kill(JitHost *h, Slot d);                                          /* before d changes. rax may be lost */
+void host_kill(JitHost *h, Slot d);                                     /* before d changes. rax may be lost */
 unsigned dst(const JitHost *h, Slot d);   /* where its value is best made: its home, or rax */
 void fin(JitHost *h, Slot d, unsigned r); /* d = r */
 void wrote(JitHost *h, Slot d);           /* its home has been written */

@@ -84,7 +84,7 @@ static size_t slow_stub(JitHost *h, const IrOp *o, uint8_t *fix, unsigned reg)
 void emit_load(JitHost *h, const IrOp *o)
 {
     static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
-    kill(h, o->d);
+    host_kill(h, o->d);
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
         call_slow(h, site_new(h, h->q));

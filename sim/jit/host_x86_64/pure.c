@@ -403,7 +403,7 @@ static bool emit_bits(JitHost *h, const IrOp *o)
 
 void emit_pure(JitHost *h, const IrOp *o)
 {
-    kill(h, o->d);
+    host_kill(h, o->d);
     if (is_const(h, o)) {
         set_const(h, o->d, ir_eval((IrOpcode)o->op, opnd(h, o->a).imm, opnd(h, o->b).imm, opnd(h, o->c).imm, o->imm));
     } else if (!emit_arithmetic(h, o) && !emit_bits(h, o)) {
