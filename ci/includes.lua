@@ -6,17 +6,19 @@
 local may = {
     ["sim/base"] = {},
     ["sim"] = {
-        "sim/base", "sim/ir", "sim/machine", "sim/softmmu", "sim/interp", "sim/exec", "sim/guest", "sim/devices", "sim/boot",
+        "sim/base", "sim/ir", "sim/machine", "sim/softmmu", "sim/interp", "sim/jit", "sim/exec", "sim/guest", "sim/devices", "sim/boot",
         "sim/snapshot", "sim/firmware",
     },
     ["sim/bench"] = { "sim", "sim/base" },
+    ["sim/lockstep"] = { "sim", "sim/guest", "sim/guest/riscv64", "sim/base" },
     ["sim/crosscheck"] = { "sim", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
     ["sim/softfp"] = { "sim/base" },
     ["sim/ir"] = { "sim/base", "sim/softfp" },
     ["sim/machine"] = { "sim/base" },
     ["sim/softmmu"] = { "sim/ir", "sim/machine", "sim/base" },
+    ["sim/jit"] = { "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
     ["sim/interp"] = { "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
-    ["sim/exec"] = { "sim/interp", "sim/guest", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
+    ["sim/exec"] = { "sim/interp", "sim/jit", "sim/guest", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
     ["sim/r2"] = { "sim/interp", "sim/ir", "sim/softmmu", "sim/machine", "sim/softfp", "sim/base" }, -- an experiment
     ["sim/guest"] = { "sim/ir", "sim/softmmu", "sim/base" },
     ["sim/guest/riscv64"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/engines.h"
 #include "sim/interp/interp.h"
+#include "sim/jit/jit.h"
 
 #include <assert.h>
 
@@ -10,6 +11,13 @@ const Engine *engine_of(SimEngine e, const char **why)
     switch (e) {
     case SIM_INTERP:
         return &engine_interp;
+    case SIM_JIT:
+#ifdef JIT_HAS_HOST
+        return &engine_jit;
+#else
+        *why = "makes code for x86-64 hosts only";
+        return NULL;
+#endif
     case SIM_ENGINES:
         break;
     }

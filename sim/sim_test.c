@@ -257,6 +257,24 @@ TEST_ENGINES(sim, a_root_that_cannot_be_one_and_a_machine_without_a_level_below_
     sim_free(machine);
 }
 
+TEST_ENGINES(sim, an_access_that_ends_its_block_by_itself_reaches_a_device)
+{
+    enum { FLD = 0x0002b087 /* fld f1, 0(t0) */, FS_INITIAL = 1 << 13 };
+    Sim *s = bare(engine, false);
+    SimVcpu *v = vcpu(s, 0);
+    CODE(s, LI_A0_5, 0x100002b7 /* lui t0, 0x10000 */, FLD, NOP, J_SELF);
+    CHECK_INT(sim_reg_set(v, reg_find(GUEST_riscv64, "mstatus")->id, &(uint64_t){FS_INITIAL}, NULL), 0);
+    SimExit e = run(v, UINT64_MAX);
+    CHECK_INT(e.kind, SIM_EXIT_mmio_read);
+    CHECK_INT(e.addr, 0x10000000);
+    CHECK_INT(e.pc_before, RAM + 8);
+    CHECK_INT(sim_reply(v, 0x1234, false, NULL), 0);
+    CHECK_INT(run(v, 2).kind, SIM_EXIT_budget);
+    CHECK_INT(reg(v, "f1"), 0x1234);
+    CHECK_INT(reg(v, "mstatus") >> 13 & 3, 3);
+    sim_free(s);
+}
+
 /* What is saved says nothing of the engine that was there. */
 TEST(sim, a_save_of_one_engine_goes_on_with_another)
 {

@@ -148,3 +148,26 @@ void os_pages_clear(void *p, size_t size_bytes)
 {
     madvise(p, size_bytes, MADV_DONTNEED);
 }
+
+void *os_code_new(size_t size_bytes, void **exec)
+{
+    void *code = MAP_FAILED;
+    *exec = MAP_FAILED;
+    int fd = memfd_create("code", MFD_CLOEXEC);
+    if (fd >= 0 && !ftruncate(fd, (off_t)size_bytes)) {
+        code = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        *exec = mmap(NULL, size_bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    }
+    if (code == MAP_FAILED || *exec == MAP_FAILED) {
+        perror("conf: memory for code");
+        exit(70);
+    }
+    close(fd);
+    return code;
+}
+
+void os_code_free(void *code, void *exec, size_t size_bytes)
+{
+    munmap(code, size_bytes);
+    munmap(exec, size_bytes);
+}

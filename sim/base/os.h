@@ -22,4 +22,8 @@ MUST_USE int os_write_file(const char *path, const void *bytes, size_t n, Err *e
 void *os_pages_new(size_t size_bytes);
 void os_pages_free(void *p, size_t size_bytes);
 void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing again */
+/* Memory for code, mapped twice: written at the address that is returned, run and read at *exec. Ends the process if the host does not
+ * give it. */
+void *os_code_new(size_t size_bytes, void **exec);
+void os_code_free(void *code, void *exec, size_t size_bytes);
 #endif

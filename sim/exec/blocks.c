@@ -394,6 +394,10 @@ static bool translate_block(Maker *k, BlockKind kind, Trap *trap)
             return true;
         }
         if (r == TR_END) {
+            unsigned end = v->ir.op[v->ir.nops - 1].op;
+            if (end == IR_sync || end == IR_syncr) { /* an access of it is alone as it is, and could not be made so */
+                last_is_alone(&v->ir);
+            }
             return true;
         }
         uint32_t last = v->ir.insn_at[v->ir.ninsns - 1];

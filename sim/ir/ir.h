@@ -243,6 +243,9 @@ typedef struct IrGuest {
     size_t nhelpers;
     Slot fp_flags, fp_rm; /* IR_ZERO if there is no FP */
     uint32_t fp_mode;     /* softfp's FpMode bits */
+    const Slot
+        *hot; /* its general registers that code uses most, best first: engines may keep them in host registers */
+    size_t nhot;
 } IrGuest;
 static inline void frame_raise(Frame *f, uint64_t cause, uint64_t value)
 {

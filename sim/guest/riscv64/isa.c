@@ -58,6 +58,10 @@ static void call_return(Frame *f, const uint64_t *ret, unsigned n)
     }
 }
 
+/* By the calling convention: sp a0 a1 a2 a5 a3 a4 s0. */
+static const Slot hot[] = {SLOT_OF(x[2]),  SLOT_OF(x[10]), SLOT_OF(x[11]), SLOT_OF(x[12]),
+                           SLOT_OF(x[15]), SLOT_OF(x[13]), SLOT_OF(x[14]), SLOT_OF(x[8])};
+
 const GuestIsa guest_riscv64 = {
     .id = GUEST_riscv64,
     .name = "riscv64",
@@ -74,7 +78,9 @@ const GuestIsa guest_riscv64 = {
            .nhelpers = HELP_COUNT,
            .fp_flags = SLOT_OF(fflags),
            .fp_rm = SLOT_OF(frm),
-           .fp_mode = FP_MODE_RISCV},
+           .fp_mode = FP_MODE_RISCV,
+           .hot = hot,
+           .nhot = ARRAY_LEN(hot)},
     .mmu = {.nregimes = REGIME_COUNT,
             .walk = riscv_walk,
             .bus_fault = riscv_bus_fault,

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cache.c - memory for code: written at one address, run at another. What is released is kept by size, for the next of that
+ * size, so that code that is made again and again stays in the same place. */
+#include "sim/base/os.h"
+#include "sim/jit/jit_int.h"
+
+#include <string.h>
+
+void cache_open(CodeCache *c)
+{
+    void *exec;
+    *c = (CodeCache){.code = os_code_new(CACHE_BYTES, &exec)};
+    c->exec = (uint8_t *)exec - c->code;
+}
+
+void cache_close(CodeCache *c)
+{
+    os_code_free(c->code, c->code + c->exec, CACHE_BYTES);
+}
+
+static size_t grains(size_t size_bytes)
+{
+    return (size_bytes + CACHE_GRAIN - 1) / CACHE_GRAIN;
+}
+
+uint8_t *cache_get(CodeCache *c, size_t size_bytes)
+{
+    size_t n = grains(size_bytes);
+    if (n < CACHE_SIZES && c->released[n]) {
+        CachePiece *p = c->released[n];
+        c->released[n] = p->next;
+        return (uint8_t *)p;
+    }
+    if (n > (CACHE_BYTES - c->used) / CACHE_GRAIN) {
+        return NULL;
+    }
+    c->used += n * CACHE_GRAIN;
+    return c->code + c->used - n * CACHE_GRAIN;
+}
+
+void cache_put(CodeCache *c, uint8_t *p, size_t size_bytes)
+{
+    size_t n = grains(size_bytes);
+    if (n < CACHE_SIZES) {
+        CachePiece *piece = (CachePiece *)(void *)p;
+        piece->next = c->released[n];
+        c->released[n] = piece;
+    }
+}
+
+void cache_reset(CodeCache *c)
+{
+    c->used = c->fixed;
+    memset(c->released, 0, sizeof c->released);
+}

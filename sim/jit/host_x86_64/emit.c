@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * emit.c - the code of a unit: values of slots, side tables, exits, blocks. */
+#include "sim/jit/host_x86_64/host.h"
+
+#include <assert.h>
+
+/* ---- values ---- */
+static unsigned id_of(const JitHost *h, Slot s)
+{
+    return h->m->id_of[s / 8];
+}
+
+static Opnd opnd_of_home(const JitHost *h, unsigned i)
+{
+    int home = h->m->home[i];
+    if (home == HOME_FRAME) {
+        return (Opnd){.kind = O_MEM, .disp = AT_SLOT(h->m->slot_of[i])};
+    }
+    return home < FPR_HOME ? (Opnd){.kind = O_REG, .reg = (unsigned)home}
+                           : (Opnd){.kind = O_XMM, .reg = (unsigned)home - FPR_HOME};
+}
+
+static Opnd opnd_of_id(const JitHost *h, unsigned i)
+{
+    const Val *v = &h->val[i];
+    if (v->kind == V_CONST) {
+        return (Opnd){.kind = O_IMM, .imm = v->c};
+    }
+    return opnd_of_home(h, v->kind == V_COPY ? v->of : i);
+}
+
+Opnd opnd(const JitHost *h, Slot s)
+{
+    unsigned i = id_of(h, s);
+    if (i) {
+        return opnd_of_id(h, i);
+    }
+    return s == IR_ZERO ? (Opnd){.kind = O_IMM} : (Opnd){.kind = O_MEM, .disp = AT_SLOT(s)};
+}
+
+void opnd_to(JitHost *h, unsigned r, Opnd o)
+{
+    switch (o.kind) {
+    case O_REG:
+        x_mov(&h->a, r, o.reg);
+        break;
+    case O_XMM:
+        x_rr(&h->a, W, X_MOVQ_FROM, o.reg, r);
+        break;
+    case O_MEM:
+        x_rm(&h->a, W, X_LOAD, r, RBP, o.disp);
+        break;
+    case O_IMM:
+        x_movi(&h->a, r, o.imm);
+        break;
+    }
+}
+
+void gpr_to(JitHost *h, unsigned r, Slot s)
+{
+    opnd_to(h, r, opnd(h, s));
+}
+
+unsigned gpr(JitHost *h, Slot s, unsigned scratch)
+{
+    Opnd o = opnd(h, s);
+    if (o.kind == O_REG) {
+        return o.reg;
+    }
+    opnd_to(h, scratch, o);
+    return scratch;
+}
+
+void alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s)
+{
+    Opnd o = opnd(h, s);
+    if (o.kind == O_IMM && (is_s32(o.imm) || !(flags & W))) {
+        x_alui(&h->a, flags, opc >> 3, r, (int32_t)o.imm);
+    } else if (o.kind == O_MEM) {
+        x_rm(&h->a, flags, opc, r, RBP, o.disp);
+    } else {
+        x_rr(&h->a, flags, opc, r, gpr(h, s, RCX));
+    }
+}
+
+/* What o says, into the slot in the frame. rax may be lost. */
+static void opnd_to_frame(JitHost *h, Slot s, Opnd o)
+{
+    if (o.kind == O_XMM) {
+        x_rm(&h->a, 0, X_MOVQ_STORE, o.reg, RBP, AT_SLOT(s));
+    } else if (o.kind == O_IMM && is_s32(o.imm)) {
+        x_rm(&h->a, W, X_MOVI32, 0, RBP, AT_SLOT(s));
+        x_imm32(&h->a, (uint32_t)o.imm);
+    } else if (o.kind == O_REG) {
+        x_rm(&h->a, W, X_STORE, o.reg, RBP, AT_SLOT(s));
+    } else {
+        opnd_to(h, RAX, o);
+        x_rm(&h->a, W, X_STORE, RAX, RBP, AT_SLOT(s));
+    }
+}
+
+static void store_home(JitHost *h, unsigned i)
+{
+    opnd_to_frame(h, h->m->slot_of[i], opnd_of_home(h, i));
+}
+
+static void load_home(JitHost *h, unsigned i)
+{
+    int home = h->m->home[i];
+    bool is_fpr = home >= FPR_HOME;
+    x_rm(&h->a, is_fpr ? 0 : W, is_fpr ? X_MOVQ_LOAD : X_LOAD, (unsigned)(is_fpr ? home - FPR_HOME : home), RBP,
+         AT_SLOT(h->m->slot_of[i]));
+}
+
+static void is_home_now(JitHost *h, unsigned i)
+{
+    h->val[i].kind = V_HOME;
+    set_del(&h->away, i);
+    if (h->m->home[i] != HOME_FRAME && !h->m->is_temp[i]) {
+        set_add(&h->dirty, i);
+    }
+}
+
+/* A value that was only noted is put into the home. rax may be lost. */
+static void materialise(JitHost *h, unsigned i)
+{
+    Opnd o = opnd_of_id(h, i);
+    int home = h->m->home[i];
+    if (home >= FPR_HOME) {
+        unsigned x = (unsigned)home - FPR_HOME;
+        if (o.kind == O_XMM) {
+            x_rr(&h->a, 0, X_MOVAPS, x, o.reg);
+        } else if (o.kind == O_MEM) {
+            x_rm(&h->a, 0, X_MOVQ_LOAD, x, RBP, o.disp);
+        } else if (o.kind == O_IMM && !o.imm) {
+            x_rr(&h->a, 0, X_XORPS, x, x);
+        } else {
+            opnd_to(h, RAX, o);
+            x_rr(&h->a, W, X_MOVQ_TO, x, RAX);
+        }
+    } else if (home != HOME_FRAME) {
+        opnd_to(h, (unsigned)home, o);
+    } else {
+        opnd_to_frame(h, h->m->slot_of[i], o);
+    }
+    is_home_now(h, i);
+}
+
+static void flush(JitHost *h)
+{
+    Set away = h->away;
+    SET_EACH(i, &away)
+    {
+        if (!h->m->is_temp[i]) {
+            materialise(h, i);
+        }
+    }
+}
+
+/* Is slot i, once op h->q is done, written again before anybody can see it? (ir.h P3) */
+static bool is_dead(const JitHost *h, unsigned i)
+{
+    const JBlock *b = h->m->bb[h->k].b;
+    for (uint32_t q = h->q; q < b->nops; q++) {
+        const IrOp *o = &b->op[q];
+        if (h->m->is_temp[i] && o->insn != b->op[h->q].insn) {
+            return true;
+        }
+        Slot src[3];
+        unsigned n = op_sources(h->m->guest, o, src);
+        for (unsigned s = 0; s < n; s++) {
+            if (id_of(h, src[s]) == i) {
+                return false;
+            }
+        }
+        if (!h->m->is_temp[i] && op_may_leave(h->m->guest, o)) {
+            return false;
+        }
+        if (q > h->q && ir_op_info[o->op].has_dst && id_of(h, o->d) == i) {
+            return true;
+        }
+    }
+    return true;
+}
+
+/* Copies of it that still count get their own. */
+void host_kill(JitHost *h, Slot d)
+{
+    unsigned of = id_of(h, d);
+    Set away = h->away;
+    SET_EACH(c, &away)
+    {
+        if (h->val[c].kind != V_COPY || h->val[c].of != of) {
+            continue;
+        }
+        if (is_dead(h, c)) {
+            h->val[c].kind = V_HOME;
+            set_del(&h->away, c);
+        } else {
+            materialise(h, c);
+        }
+    }
+}
+
+void wrote(JitHost *h, Slot d)
+{
+    unsigned i = id_of(h, d);
+    if (i) {
+        is_home_now(h, i);
+    }
+}
+
+unsigned dst(const JitHost *h, Slot d)
+{
+    int home = h->m->home[id_of(h, d)];
+    return home >= 0 && home < FPR_HOME ? (unsigned)home : RAX;
+}
+
+void fin(JitHost *h, Slot d, unsigned r)
+{
+    int home = h->m->home[id_of(h, d)];
+    if (home >= FPR_HOME) {
+        x_rr(&h->a, W, X_MOVQ_TO, (unsigned)home - FPR_HOME, r);
+    } else if (home != HOME_FRAME) {
+        x_mov(&h->a, (unsigned)home, r);
+    } else {
+        x_rm(&h->a, W, X_STORE, r, RBP, AT_SLOT(d));
+    }
+    wrote(h, d);
+}
+
+void set_const(JitHost *h, Slot d, uint64_t c)
+{
+    unsigned i = id_of(h, d);
+    if (!i) {
+        opnd_to_frame(h, d, (Opnd){.kind = O_IMM, .imm = c});
+        return;
+    }
+    h->val[i] = (Val){.kind = V_CONST, .c = c};
+    set_add(&h->away, i);
+}
+
+void set_copy(JitHost *h, Slot d, Slot s)
+{
+    unsigned to = id_of(h, d), from = id_of(h, s);
+    if (!to || !from) {
+        fin(h, d, gpr(h, s, RAX));
+        return;
+    }
+    from = h->val[from].kind == V_COPY ? h->val[from].of : from;
+    if (from == to) { /* back where it came from */
+        return;
+    }
+    h->val[to] = (Val){.kind = V_COPY, .of = (uint16_t)from};
+    set_add(&h->away, to);
+}
+
+/* ---- side tables ---- */
+static void entry_add(JitHost *h, unsigned i)
+{
+    Opnd o = opnd_of_id(h, i);
+    Entry e = {.slot = h->m->slot_of[i], .reg = (uint8_t)o.reg}, word;
+    switch (o.kind) {
+    case O_REG:
+        e.kind = ENTRY_GPR;
+        break;
+    case O_XMM:
+        e.kind = ENTRY_FPR;
+        break;
+    case O_MEM:
+        e.kind = ENTRY_SLOT;
+        break;
+    case O_IMM:
+        e.kind = ENTRY_CONST;
+        break;
+    }
+    VEC_PUSH(&h->entries, e);
+    if (o.kind == O_MEM) {
+        VEC_PUSH(&h->entries, (Entry){.slot = (Slot)(o.disp + HOST_BIAS)});
+    } else if (o.kind == O_IMM) {
+        for (size_t part = 0; part < sizeof o.imm; part += sizeof word) {
+            memcpy(&word, (const char *)&o.imm + part, sizeof word);
+            VEC_PUSH(&h->entries, word);
+        }
+    }
+}
+
+/* Pins are written back in any case, and before what the table says. */
+uint32_t site_new(JitHost *h, uint32_t op)
+{
+    uint32_t first = (uint32_t)h->entries.n;
+    for (unsigned w = 0; w < JIT_IDS / 64; w++) {
+        for (uint64_t m = h->dirty.w[w] | h->away.w[w]; m; m &= m - 1) {
+            unsigned i = w * 64 + (unsigned)__builtin_ctzll(m);
+            if (!h->m->is_temp[i] && (!h->m->is_pin[i] || set_has(&h->away, i))) {
+                entry_add(h, i);
+            }
+        }
+    }
+    VEC_PUSH(&h->sites,
+             (Site){.b = h->m->bb[h->k].b, .nentries = (uint16_t)(h->entries.n - first), .op = (uint16_t)op});
+    VEC_PUSH(&h->first, first);
+    return (uint32_t)h->sites.n - 1;
+}
+
+Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix)
+{
+    VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty});
+    return &h->stubs.items[h->stubs.n - 1];
+}
+
+void jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
+{
+    VEC_PUSH(&h->relocs, (Reloc){.kind = RELOC_CODE, .at = at, .to = (uintptr_t)to});
+}
+
+static void pointer_to(JitHost *h, unsigned r, RelocKind kind, uint32_t number)
+{
+    x_movi64(&h->a, r, 0);
+    VEC_PUSH(&h->relocs, (Reloc){.kind = kind, .at = h->a.p - 8, .to = number});
+}
+
+void site_to_rcx(JitHost *h, uint32_t site)
+{
+    pointer_to(h, RCX, RELOC_SITE, site);
+}
+
+/* ---- leaving ---- */
+static void write_back(JitHost *h, const Set *dirty)
+{
+    SET_EACH(i, dirty)
+    {
+        if (!h->m->is_pin[i]) {
+            store_home(h, i);
+        }
+    }
+}
+
+/* Before code is left for good: what is only noted goes straight to the frame, pins to their registers. rax may be lost. */
+static void write_back_all(JitHost *h)
+{
+    Set away = h->away;
+    SET_EACH(i, &away)
+    {
+        if (h->m->is_temp[i]) {
+            continue;
+        }
+        if (h->m->is_pin[i]) {
+            materialise(h, i);
+        } else {
+            opnd_to_frame(h, h->m->slot_of[i], opnd_of_id(h, i));
+            set_del(&h->dirty, i);
+        }
+    }
+    write_back(h, &h->dirty);
+}
+
+static void leave(JitHost *h, const uint8_t *to)
+{
+    jump_out(h, x_jmp(&h->a), to);
+}
+
+static bool is_same_page(const JBlock *b, uint64_t pc)
+{
+    return b->gva >> 12 == pc >> 12 && (b->gva + b->nbytes - 1) >> 12 == pc >> 12;
+}
+
+/* The jump cache for a pc that is known. */
+static uint8_t *emit_far(JitHost *h, uint64_t pc)
+{
+    Asm *a = &h->a;
+    uint8_t *start = a->p;
+    int32_t entry = (int32_t)(JUMP_INDEX(pc) * sizeof(JumpEntry));
+    x_rm(a, W, X_LOAD, RCX, RBP, AT(jump));
+    x_movi(a, RDX, pc);
+    x_rm(a, W, X_CMP, RDX, RCX, entry + (int32_t)offsetof(JumpEntry, pc));
+    uint8_t *miss = x_jcc(a, CC_NE);
+    x_rm(a, 0, X_GROUP5, 4, RCX, entry + (int32_t)offsetof(JumpEntry, code));
+    x_fix(miss, a->p);
+    return start;
+}
+
+/* Everything is in the frame, or in a pin. */
+static void exit_to(JitHost *h, JBlock *b, uint32_t number, uint64_t pc)
+{
+    Asm *a = &h->a;
+    while (((uintptr_t)a->p + 1) % 4) {
+        x_byte(a, 0x90);
+    }
+    ExitAt e = {.from = b, .number = number, .pc = pc, .jump = x_jmp(a)};
+    e.far = is_same_page(b, pc) ? NULL : emit_far(h, pc);
+    e.leave = a->p;
+    x_fix(e.jump, e.leave);
+    pointer_to(h, RAX, RELOC_EXIT, (uint32_t)h->exits.n);
+    leave(h, h->exit);
+    VEC_PUSH(&h->exits, e);
+}
+
+static uint32_t exit_number(const JBlock *b, const IrOp *o)
+{
+    uint32_t n = 0;
+    for (const IrOp *p = b->op; p < o; p++) {
+        n += p->op == IR_brcond || p->op == IR_jmp;
+    }
+    return n;
+}
+
+static unsigned compare(JitHost *h, const IrOp *o)
+{
+    static const uint8_t cc[COND_COUNT] = {CC_E, CC_NE, CC_L, CC_GE, CC_B, CC_AE};
+    static const uint8_t swapped[COND_COUNT] = {CC_E, CC_NE, CC_G, CC_LE, CC_A, CC_BE};
+    bool is_swapped = opnd(h, o->a).kind == O_IMM;
+    Slot x = is_swapped ? o->b : o->a, y = is_swapped ? o->a : o->b;
+    Opnd left = opnd(h, x), right = opnd(h, y);
+    if (right.kind == O_IMM && !right.imm && left.kind == O_REG) {
+        x_rr(&h->a, W, X_TEST, left.reg, left.reg);
+    } else if (right.kind == O_IMM && is_s32(right.imm) && left.kind == O_MEM) {
+        x_alumi(&h->a, W, G_CMP, RBP, left.disp, (int32_t)right.imm);
+    } else {
+        alu(h, W, X_CMP, gpr(h, x, RAX), y);
+    }
+    return (is_swapped ? swapped : cc)[o->aux];
+}
+
+static void emit_brcond(JitHost *h, const IrOp *o)
+{
+    const JBlock *b = h->m->bb[h->k].b;
+    flush(h);
+    Stub *s = stub_new(h, STUB_EXIT, x_jcc(&h->a, compare(h, o)));
+    s->number = exit_number(b, o);
+    s->pc = (uint64_t)o->imm;
+    s->give = b->ninsns - o->insn - 1;
+}
+
+static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
+{
+    gpr_to(h, r, o->a);
+    if (o->imm && is_s32((uint64_t)o->imm)) {
+        x_alui(&h->a, W, G_ADD, r, (int32_t)o->imm);
+    } else if (o->imm) {
+        x_movi(&h->a, scratch, (uint64_t)o->imm);
+        x_rr(&h->a, W, X_ADD, r, scratch);
+    }
+}
+
+/* The jump cache in line. */
+static void emit_jmpr(JitHost *h, const IrOp *o)
+{
+    Asm *a = &h->a;
+    address_to(h, RDX, o, RCX);
+    if (o->aux & JMP_EVEN) {
+        x_alui(a, W, G_AND, RDX, -2);
+    }
+    write_back_all(h);
+    _Static_assert(JUMP_INDEX(0x2002ull) == 0 && sizeof(JumpEntry) == 16, "the code below computes it");
+    x_rr(a, W, X_LOAD, RCX, RDX);
+    x_rr(a, 0, X_LOAD, RAX, RDX);
+    x_shift(a, W, G_SHR, RCX, 12); /* JUMP_INDEX twice: its bit 0 is bit 1 here */
+    x_rr(a, 0, X_XOR, RAX, RCX);
+    x_alui(a, 0, G_AND, RAX, ((1 << JUMP_BITS) - 1) << 1);
+    x_rm(a, W, X_LOAD, RCX, RBP, AT(jump));
+    x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
+    x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
+    jump_out(h, x_jcc(a, CC_NE), h->indirect);
+    x_rm(a, 0, X_GROUP5, 4, RAX, offsetof(JumpEntry, code));
+}
+
+static void operands_to_stack(JitHost *h, const IrOp *o)
+{
+    Slot src[3];
+    unsigned n = op_sources(h->m->guest, o, src);
+    n = o->op == IR_call ? ARRAY_LEN(src) : n; /* a helper gets 0 for what it does not have */
+    for (unsigned i = 0; i < n; i++) {
+        Opnd v = opnd(h, src[i]);
+        int32_t at = ON_STACK(arg) + (int32_t)i * 8;
+        if (v.kind == O_IMM && is_s32(v.imm)) {
+            x_rm(&h->a, W, X_MOVI32, 0, RSP, at);
+            x_imm32(&h->a, (uint32_t)v.imm);
+        } else {
+            x_rm(&h->a, W, X_STORE, gpr(h, src[i], RAX), RSP, at);
+        }
+    }
+}
+
+static void emit_term(JitHost *h, const IrOp *o)
+{
+    JBlock *b = h->m->bb[h->k].b;
+    switch (o->op) {
+    case IR_jmp:
+        write_back_all(h);
+        exit_to(h, b, exit_number(b, o), (uint64_t)o->imm);
+        break;
+    case IR_jmpr:
+        emit_jmpr(h, o);
+        break;
+    case IR_sync:
+    case IR_syncr:
+        address_to(h, RDX, o, RCX);
+        write_back_all(h);
+        x_rm(&h->a, W, X_STORE, RDX, RBP, AT(pc));
+        x_movi(&h->a, RAX, LEFT_SYNC);
+        leave(h, h->left);
+        break;
+    default: /* trap, stop */
+        operands_to_stack(h, o);
+        site_to_rcx(h, site_new(h, h->q));
+        leave(h, h->term);
+        break;
+    }
+}
+
+/* ---- calls into C ---- */
+/* What a helper writes to the frame is read again; before, everything must be there. */
+static void frame_give(JitHost *h)
+{
+    Set away = h->away;
+    SET_EACH(i, &away)
+    {
+        materialise(h, i);
+    }
+    write_back(h, &h->dirty);
+}
+
+static void frame_take(JitHost *h)
+{
+    for (unsigned i = 1; i < h->m->nids; i++) {
+        if (h->m->home[i] != HOME_FRAME && !h->m->is_temp[i]) {
+            load_home(h, i);
+        }
+    }
+}
+
+void emit_call(JitHost *h, const IrOp *o)
+{
+    bool has_dst = ir_op_info[o->op].has_dst && o->d != IR_ZERO;
+    uint32_t effects = o->op == IR_call ? h->m->guest->helpers[o->aux].effects : 0;
+    if (has_dst) {
+        host_kill(h, o->d);
+    }
+    operands_to_stack(h, o);
+    if (effects & EFF_WRITES_FRAME) {
+        frame_give(h);
+    }
+    site_to_rcx(h, site_new(h, h->q));
+    jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
+    if (effects & EFF_WRITES_FRAME) {
+        frame_take(h);
+    }
+    if (has_dst) {
+        fin(h, o->d, RAX);
+    }
+}
+
+/* ---- blocks ---- */
+static void emit_op(JitHost *h, const IrOp *o)
+{
+    switch (ir_op_info[o->op].cls) {
+    case CLASS_PURE:
+        emit_pure(h, o);
+        break;
+    case CLASS_LOAD:
+        emit_load(h, o);
+        break;
+    case CLASS_STORE:
+        emit_store(h, o);
+        break;
+    case CLASS_FP:
+    case CLASS_ATOMIC:
+    case CLASS_CALL:
+        emit_call(h, o);
+        break;
+    case CLASS_FENCE:
+        emit_fence(h, o);
+        break;
+    case CLASS_SIDE_EXIT:
+        emit_brcond(h, o);
+        break;
+    case CLASS_TERM:
+        emit_term(h, o);
+        break;
+    }
+}
+
+static void emit_block(JitHost *h, unsigned k)
+{
+    Bb *x = &h->m->bb[k];
+    h->k = k;
+    h->dirty = x->dirty_in;
+    h->away = (Set){0};
+    memset(h->val, 0, h->m->nids * sizeof h->val[0]);
+    x->label = h->a.p;
+    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
+    uint8_t *fix = x_jcc(&h->a, CC_S);
+    uint32_t site = site_new(h, x->b->nops);
+    stub_new(h, STUB_BUDGET, fix)->site = site;
+    for (h->q = 0; h->q < x->b->nops; h->q++) {
+        emit_op(h, &x->b->op[h->q]);
+    }
+}
+
+static void emit_stub(JitHost *h, const Stub *s)
+{
+    Asm *a = &h->a;
+    x_fix(s->fix, a->p);
+    h->k = s->k;
+    switch (s->kind) {
+    case STUB_SLOW:
+        emit_slow(h, s);
+        break;
+    case STUB_EXIT:
+        write_back(h, &s->dirty);
+        if (s->give) {
+            x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
+        }
+        exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
+        break;
+    case STUB_BUDGET:
+        site_to_rcx(h, s->site);
+        leave(h, h->budget);
+        break;
+    }
+}
+
+bool unit_emit(JitHost *h)
+{
+    h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = 0;
+    SET_EACH(i, &h->m->bb[0].live)
+    {
+        load_home(h, i);
+    }
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        emit_block(h, k);
+    }
+    for (size_t i = 0; i < h->stubs.n && !h->a.is_full; i++) { /* which may add stubs */
+        Stub s = h->stubs.items[i];
+        emit_stub(h, &s);
+    }
+    return !h->a.is_full;
+}

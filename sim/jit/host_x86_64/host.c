@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host.c - the emitter's life, the code around units, and units on their way into the cache. */
+#include "sim/jit/host_x86_64/host.h"
+
+#include "sim/base/os.h"
+#include "sim/softmmu/softmmu.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+/* Pins come first: they are what C must keep, so that a call saves and restores less. */
+const uint8_t host_gprs[] = {RBX, R12, R13, R14, RSI, RDI, R8, R9, R10, R11};
+const unsigned host_ngprs = sizeof host_gprs, host_fpr_first = 2, host_fpr_end = 16;
+enum { KEPT_BY_C = 4 }; /* of host_gprs */
+
+/* ---- the code around units ---- */
+static const uint8_t kept[] = {RBX, RBP, R12, R13, R14, R15};
+
+static void push_pop(Asm *a, unsigned opc, unsigned r)
+{
+    x_prefix(a, 0, opc | (r & 7), 0, 0, r, false);
+}
+
+static void call_c(Asm *a, uintptr_t fn)
+{
+    x_movi64(a, RAX, fn);
+    x_rr(a, 0, X_GROUP5, 2, RAX);
+}
+
+static void pins(JitHost *h, uint32_t opc)
+{
+    for (unsigned p = 0; p < h->j->npins; p++) {
+        x_rm(&h->a, W, opc, host_gprs[p], RBP, AT_SLOT(h->j->pin[p]));
+    }
+}
+
+/* Homes into the JitStack, of which rsp is `below` bytes short. */
+static void save(Asm *a, bool has_fpr, int32_t below)
+{
+    for (unsigned i = 0; i < sizeof host_gprs; i++) {
+        x_rm(a, W, X_STORE, host_gprs[i], RSP, below + ON_STACK(gpr) + host_gprs[i] * 8);
+    }
+    for (unsigned x = host_fpr_first; has_fpr && x < host_fpr_end; x++) {
+        x_rm(a, 0, X_MOVQ_STORE, x, RSP, below + ON_STACK(fpr) + (int32_t)x * 8);
+    }
+}
+
+static void restore(Asm *a, bool has_fpr, int32_t below)
+{
+    for (unsigned i = KEPT_BY_C; i < sizeof host_gprs; i++) {
+        x_rm(a, W, X_LOAD, host_gprs[i], RSP, below + ON_STACK(gpr) + host_gprs[i] * 8);
+    }
+    for (unsigned x = host_fpr_first; has_fpr && x < host_fpr_end; x++) {
+        x_rm(a, 0, X_MOVQ_LOAD, x, RSP, below + ON_STACK(fpr) + (int32_t)x * 8);
+    }
+}
+
+static uint8_t *emit_enter(JitHost *h)
+{
+    Asm *a = &h->a;
+    uint8_t *start = a->p;
+    for (unsigned i = 0; i < sizeof kept; i++) {
+        push_pop(a, 0x50, kept[i]);
+    }
+    x_alui(a, W, G_SUB, RSP, (int32_t)sizeof(JitStack) + 8);
+    x_rm(a, W, X_STORE, RDX, RSP, ON_STACK(j));
+    x_rm(a, W, X_STORE, RDI, RSP, ON_STACK(f));
+    x_rm(a, W, X_LEA, RBP, RDI, HOST_BIAS);
+    x_rm(a, W, X_LOAD, R15, RBP, AT(tlb_read));
+    x_mov(a, RAX, RSI);
+    pins(h, X_LOAD);
+    x_rr(a, 0, X_GROUP5, 4, RAX);
+    return start;
+}
+
+/* rax: what enter returns; rdx: whether it is a JExit */
+static uint8_t *emit_return(Asm *a)
+{
+    uint8_t *start = a->p;
+    x_alui(a, W, G_ADD, RSP, (int32_t)sizeof(JitStack) + 8);
+    for (unsigned i = sizeof kept; i-- > 0;) {
+        push_pop(a, 0x58, kept[i]);
+    }
+    x_byte(a, 0xc3);
+    return start;
+}
+
+/* rcx: site */
+static uint8_t *emit_by_table(Asm *a, uintptr_t fn, const uint8_t *back)
+{
+    uint8_t *start = a->p;
+    save(a, true, 0);
+    x_mov(a, RDI, RSP);
+    x_mov(a, RSI, RCX);
+    call_c(a, fn);
+    x_zero(a, RDX);
+    x_fix(x_jmp(a), back);
+    return start;
+}
+
+/* Called with rax, rdx, rcx as jit_slow's operands; its value comes back in rax. */
+static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *back)
+{
+    uint8_t *start = a->p;
+    save(a, has_fpr, 8);
+    x_rm(a, W, X_LEA, RDI, RSP, 8);
+    x_mov(a, RSI, RAX);
+    x_alui(a, W, G_SUB, RSP, 8);
+    call_c(a, (uintptr_t)jit_slow);
+    x_alui(a, W, G_ADD, RSP, 8);
+    x_alumi(a, 0, G_CMP, RBP, AT(event), 0);
+    uint8_t *event = x_jcc(a, CC_NE);
+    restore(a, has_fpr, 8);
+    x_byte(a, 0xc3);
+    x_fix(event, a->p);
+    x_alui(a, W, G_ADD, RSP, 8);
+    x_movi(a, RAX, LEFT_EVENT);
+    x_zero(a, RDX);
+    x_fix(x_jmp(a), back);
+    return start;
+}
+
+static void emit_around(JitHost *h)
+{
+    Asm *a = &h->a;
+    int64_t exec = h->j->cache.exec;
+    uint8_t *enter = emit_enter(h), *back = emit_return(a);
+    h->exit = a->p + exec;
+    pins(h, X_STORE);
+    x_movi(a, RDX, true);
+    x_fix(x_jmp(a), back);
+    h->indirect = a->p + exec; /* rdx: pc */
+    x_rm(a, W, X_STORE, RDX, RBP, AT(pc));
+    x_movi(a, RAX, LEFT_INDIRECT);
+    h->left = a->p + exec; /* rax: Left */
+    pins(h, X_STORE);
+    x_zero(a, RDX);
+    x_fix(x_jmp(a), back);
+    h->term = emit_by_table(a, (uintptr_t)jit_leave, back) + exec;
+    h->budget = emit_by_table(a, (uintptr_t)jit_out_of_budget, back) + exec;
+    for (unsigned i = 0; i < 2; i++) {
+        h->slow[i] = emit_slow_call(a, i, back) + exec;
+    }
+    h->enter = (LeftBy(*)(Frame *, void *, Jit *))(uintptr_t)(enter + exec);
+}
+
+/* ---- life ---- */
+enum { AROUND_BYTES = 8192 };
+
+JitHost *host_open(Jit *j)
+{
+    JitHost *h = x_alloc(sizeof *h);
+    h->j = j;
+    h->buffer = os_pages_new(HOST_BUFFER_BYTES);
+    h->has_bmi2 = __builtin_cpu_supports("bmi2");
+    h->has_bmi1 = __builtin_cpu_supports("bmi");
+    h->has_lzcnt = __builtin_cpu_supports("lzcnt");
+    h->has_popcnt = __builtin_cpu_supports("popcnt");
+    uint8_t *code = cache_get(&j->cache, AROUND_BYTES);
+    h->a = (Asm){.p = code, .end = code + AROUND_BYTES};
+    emit_around(h);
+    assert(!h->a.is_full);
+    j->cache.fixed = j->cache.used;
+    return h;
+}
+
+void host_close(JitHost *h)
+{
+    os_pages_free(h->buffer, HOST_BUFFER_BYTES);
+    VEC_FREE(&h->sites);
+    VEC_FREE(&h->first);
+    VEC_FREE(&h->entries);
+    VEC_FREE(&h->exits);
+    VEC_FREE(&h->relocs);
+    VEC_FREE(&h->stubs);
+    mem_free(h);
+}
+
+LeftBy host_enter(JitHost *h, void *code, Frame *f)
+{
+    assert(f->tlb_write == f->tlb_read + TLB_ENTRIES); /* as mmu_new makes them */
+    return h->enter(f, code, h->j);
+}
+
+/* ---- into the cache ---- */
+static void relocate(const JitHost *h, const Unit *u)
+{
+    int64_t move = u->code - h->buffer;
+    for (size_t i = 0; i < h->relocs.n; i++) {
+        const Reloc *r = &h->relocs.items[i];
+        uint8_t *at = r->at + move;
+        uint64_t pointer = 0;
+        switch (r->kind) {
+        case RELOC_CODE:
+            x_fix(at, (const uint8_t *)(uintptr_t)r->to - h->j->cache.exec);
+            continue;
+        case RELOC_SITE:
+            pointer = (uintptr_t)&u->sites[r->to];
+            break;
+        case RELOC_EXIT:
+            pointer = (uintptr_t)&u->exits[r->to];
+            break;
+        }
+        memcpy(at, &pointer, sizeof pointer);
+    }
+}
+
+static Unit *unit_new(JitHost *h)
+{
+    size_t n = h->exits.n;
+    Unit *u = x_alloc(sizeof *u + h->sites.n * sizeof(Site) + n * sizeof(JExit) + h->entries.n * sizeof(Entry));
+    u->sites = (Site *)(u + 1);
+    u->exits = (JExit *)(u->sites + h->sites.n);
+    u->entries = (Entry *)(u->exits + n);
+    u->nsites = (uint32_t)h->sites.n;
+    u->nexits = (uint32_t)n;
+    u->nentries = (uint32_t)h->entries.n;
+    if (u->nentries) {
+        memcpy(u->entries, h->entries.items, u->nentries * sizeof(Entry));
+    }
+    for (size_t i = 0; i < u->nsites; i++) {
+        u->sites[i] = h->sites.items[i];
+        u->sites[i].entry = u->entries + h->first.items[i];
+    }
+    return u;
+}
+
+Unit *host_emit(JitHost *h, Maker *m)
+{
+    h->m = m;
+    h->a = (Asm){.p = h->buffer + HOST_ENTRY, .end = h->buffer + HOST_BUFFER_BYTES};
+    if (!unit_emit(h)) {
+        return NULL;
+    }
+    size_t size = (size_t)(h->a.p - h->buffer);
+    uint8_t *code = cache_get(&h->j->cache, size);
+    if (!code) {
+        return NULL;
+    }
+    Unit *u = unit_new(h);
+    u->code = code;
+    u->code_bytes = (uint32_t)size;
+    memcpy(h->buffer + HOST_ENTRY - sizeof(JBlock *), &m->bb[0].b, sizeof(JBlock *));
+    memcpy(code, h->buffer, size);
+    relocate(h, u);
+    int64_t move = code - h->buffer, exec = h->j->cache.exec;
+    for (size_t i = 0; i < u->nexits; i++) {
+        const ExitAt *from = &h->exits.items[i];
+        u->exits[i] = (JExit){.from = from->from,
+                              .number = from->number,
+                              .pc = from->pc,
+                              .jump = from->jump + move,
+                              .leave = from->leave + move + exec,
+                              .far = from->far ? from->far + move + exec : NULL};
+    }
+    return u;
+}
+
+void host_patch(const Jit *j, const JExit *e, const void *to)
+{
+    const uint8_t *at = to == LINK_BY_JUMP_CACHE && e->far ? e->far : !to || to == LINK_BY_JUMP_CACHE ? e->leave : to;
+    int32_t displacement = (int32_t)(at - (e->jump + j->cache.exec + 4));
+    /* The displacement is aligned: who runs here sees the old one or the new one. */
+    atomic_store_explicit((_Atomic int32_t *)(void *)e->jump, displacement, memory_order_release);
+}

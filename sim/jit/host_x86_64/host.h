@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), emit.c (blocks, slots, exits), pure.c,
+ * memory.c. Not for others.
+ *
+ * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
+ * JitStack. r15: the TLB for loads, with that for stores behind it. The others, and xmm from 2 on, are homes of slots: pins
+ * always, the rest as each unit likes. Between units only pins are in registers. */
+#ifndef SIM_JIT_HOST_X86_64_HOST_H
+#define SIM_JIT_HOST_X86_64_HOST_H
+
+#include "sim/jit/host_x86_64/x64.h"
+#include "sim/jit/jit_int.h"
+
+enum { HOST_BUFFER_BYTES = 1 << 20 };
+#define HOST_BIAS      ((int32_t)sizeof(Frame) + 128)
+#define AT(field)      ((int32_t)offsetof(Frame, field) - HOST_BIAS)
+#define AT_SLOT(s)     ((int32_t)(s)-HOST_BIAS)
+#define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
+
+/* Where a slot's value is at some point of the code: the second half of what a side table says. */
+typedef enum {
+    V_HOME,
+    V_CONST,
+    V_COPY
+} ValKind; /* in its home; a constant not yet written; the same as that of id `of` */
+typedef struct {
+    uint8_t kind;
+    uint16_t of;
+    uint64_t c;
+} Val;
+typedef enum { O_REG, O_XMM, O_MEM, O_IMM } OpndKind;
+typedef struct {
+    OpndKind kind;
+    unsigned reg;
+    int32_t disp;
+    uint64_t imm;
+} Opnd;
+typedef enum { STUB_SLOW, STUB_EXIT, STUB_BUDGET } StubKind;
+typedef struct { /* code that is rarely run: behind the rest */
+    StubKind kind;
+    bool is_store;
+    uint8_t reg;         /* STUB_SLOW of a load: where its value is wanted */
+    uint8_t *fix, *back; /* comes from, goes back to */
+    uint32_t site, number;
+    unsigned k, give;
+    uint64_t pc;
+    Set dirty;
+    Opnd value; /* STUB_SLOW of a store */
+} Stub;
+typedef enum { RELOC_CODE, RELOC_SITE, RELOC_EXIT } RelocKind;
+typedef struct { /* what is known when the unit has its place */
+    RelocKind kind;
+    uint8_t *at;
+    uint64_t to;
+} Reloc;
+typedef struct {
+    JBlock *from;
+    uint32_t number;
+    uint64_t pc;
+    uint8_t *jump, *leave, *far;
+} ExitAt;
+
+typedef struct JitHost {
+    Jit *j;
+    Maker *m;
+    Asm a;
+    uint8_t *buffer;
+    LeftBy (*enter)(Frame *f, void *code, Jit *j);
+    const uint8_t *slow[2]; /* [1]: xmm registers are in use */
+    const uint8_t *exit, *left, *indirect, *term, *budget;
+    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt;
+    /* of the unit */
+    VEC(Site) sites;
+    VEC(uint32_t) first; /* of each site: its first entry */
+    VEC(Entry) entries;
+    VEC(ExitAt) exits;
+    VEC(Reloc) relocs;
+    VEC(Stub) stubs;
+    /* of the point being emitted */
+    Val val[JIT_IDS];
+    Set away, dirty; /* away: val is not V_HOME */
+    unsigned k;      /* block */
+    uint32_t q;      /* op */
+} JitHost;
+
+static inline bool is_s32(uint64_t v)
+{
+    return (int64_t)v == (int32_t)v;
+}
+
+/* emit.c: values of slots */
+Opnd opnd(const JitHost *h, Slot s);
+void opnd_to(JitHost *h, unsigned r, Opnd o);
+void gpr_to(JitHost *h, unsigned r, Slot s);
+unsigned gpr(JitHost *h, Slot s, unsigned scratch); /* a register that holds it: its home, or scratch */
+void alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s); /* r = r op s; rcx may be lost */
+void host_kill(JitHost *h, Slot d);                                     /* before d changes. rax may be lost */
+unsigned dst(const JitHost *h, Slot d);   /* where its value is best made: its home, or rax */
+void fin(JitHost *h, Slot d, unsigned r); /* d = r */
+void wrote(JitHost *h, Slot d);           /* its home has been written */
+void set_const(JitHost *h, Slot d, uint64_t c);
+void set_copy(JitHost *h, Slot d, Slot s);
+uint32_t site_new(JitHost *h, uint32_t op);
+Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix);
+void jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
+void site_to_rcx(JitHost *h, uint32_t site);
+void emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
+/* pure.c */
+void emit_pure(JitHost *h, const IrOp *o);
+/* memory.c */
+void emit_load(JitHost *h, const IrOp *o);
+void emit_store(JitHost *h, const IrOp *o);
+void emit_fence(JitHost *h, const IrOp *o);
+void emit_slow(JitHost *h, const Stub *s);
+/* emit.c */
+bool unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * jit.c - the engine: blocks and their links, and what runs when code calls C or is left. */
+#include "sim/jit/jit_int.h"
+#include "sim/softmmu/softmmu.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- run time: write-back by side tables ---- */
+static uint64_t *slot(Frame *f, Slot s)
+{
+    return (uint64_t *)(void *)((char *)f + s);
+}
+
+static void site_apply(const JitStack *s, const Site *site)
+{
+    Frame *f = s->f;
+    for (unsigned p = 0; p < s->j->npins; p++) {
+        *slot(f, s->j->pin[p]) = s->gpr[host_gprs[p]];
+    }
+    for (const Entry *e = site->entry, *end = e + site->nentries; e < end; e++) {
+        uint64_t *to = slot(f, e->slot);
+        switch ((EntryKind)e->kind) {
+        case ENTRY_GPR:
+            *to = s->gpr[e->reg];
+            break;
+        case ENTRY_FPR:
+            *to = s->fpr[e->reg];
+            break;
+        case ENTRY_CONST:
+            memcpy(to, e + 1, sizeof *to);
+            e += sizeof *to / sizeof *e;
+            break;
+        case ENTRY_SLOT:
+            *to = *slot(f, (++e)->slot);
+            break;
+        }
+    }
+}
+
+/* Instructions of the block from the site's on, which the budget has paid. */
+static int64_t rest(const Site *site)
+{
+    return (int64_t)site->b->ninsns - (site->op < site->b->nops ? site->b->op[site->op].insn : 0);
+}
+
+static void site_show(const JitStack *s, const Site *site)
+{
+    const JBlock *b = site->b;
+    site_apply(s, site);
+    s->f->pc = b->gva + (site->op < b->nops ? b->insn_at[b->op[site->op].insn] : 0);
+    s->f->left_block = b->tag;
+}
+
+static uint64_t slow_fp(const JitStack *s, const IrOp *o)
+{
+    const IrGuest *g = s->j->guest;
+    uint32_t flags = (uint32_t)*slot(s->f, g->fp_flags);
+    unsigned rm = FP_RM(o->aux) == RM_DYN ? (unsigned)*slot(s->f, g->fp_rm) : FP_RM(o->aux);
+    uint64_t value = ir_eval_fp(o, s->arg[0], s->arg[1], s->arg[2], rm, g->fp_mode, &flags);
+    *slot(s->f, g->fp_flags) = flags;
+    return value;
+}
+
+static uint64_t slow_call(const JitStack *s, const IrOp *o, const Site *site)
+{
+    const Helper *help = &s->j->guest->helpers[o->aux];
+    if (help->effects & (EFF_READS_FRAME | EFF_WRITES_FRAME)) {
+        site_apply(s, site);
+    }
+    return help->fn(s->f, s->arg[0], s->arg[1], s->arg[2], o->imm);
+}
+
+uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
+{
+    const IrOp *o = &site->b->op[site->op];
+    Frame *f = s->f;
+    f->budget += rest(site);
+    switch (ir_op_info[o->op].cls) {
+    case CLASS_LOAD:
+        value = mmu_load(f, gva, o->aux);
+        break;
+    case CLASS_STORE:
+        mmu_store(f, gva, value, o->aux);
+        break;
+    case CLASS_ATOMIC:
+        value = mmu_atomic(f, (IrOpcode)o->op, s->arg[0] + (uint64_t)o->imm, s->arg[1], s->arg[2], o->aux);
+        break;
+    case CLASS_CALL:
+        value = slow_call(s, o, site);
+        break;
+    case CLASS_PURE:
+        value = ir_eval((IrOpcode)o->op, s->arg[0], s->arg[1], s->arg[2], o->imm);
+        break;
+    case CLASS_FP:
+        value = slow_fp(s, o);
+        break;
+    case CLASS_FENCE:
+    case CLASS_SIDE_EXIT:
+    case CLASS_TERM:
+        break;
+    }
+    if (f->event) {
+        site_show(s, site);
+    } else {
+        f->budget -= rest(site);
+    }
+    return value;
+}
+
+Left jit_leave(JitStack *s, const Site *site)
+{
+    const IrOp *o = &site->b->op[site->op];
+    Frame *f = s->f;
+    site_show(s, site);
+    if (o->op == IR_trap) {
+        f->trap = (Trap){.cause = (uint64_t)o->imm, .value = s->arg[0]};
+        f->event = EVENT_TRAP;
+        f->budget += rest(site);
+        return LEFT_EVENT;
+    }
+    assert(o->op == IR_stop);
+    f->stop_reason = o->aux;
+    f->stop_imm = (uint64_t)o->imm;
+    f->pc = s->arg[0];
+    return LEFT_STOP;
+}
+
+Left jit_out_of_budget(JitStack *s, const Site *site)
+{
+    site_show(s, site);
+    s->f->budget += rest(site);
+    return LEFT_BUDGET;
+}
+
+/* ---- life ---- */
+static void *engine_create(const IrGuest *g)
+{
+    Jit *j = x_alloc(sizeof *j);
+    j->guest = g;
+    cache_open(&j->cache);
+    j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
+    for (size_t p = 0; p < j->npins; p++) {
+        j->pin[p] = g->hot[p];
+    }
+    j->maker = x_alloc(sizeof *j->maker);
+    j->maker->j = j;
+    j->maker->guest = g;
+    j->host = host_open(j);
+    return j;
+}
+
+static void engine_destroy(void *engine)
+{
+    Jit *j = engine;
+    host_close(j->host);
+    cache_close(&j->cache);
+    mem_free(j->maker);
+    mem_free(j);
+}
+
+/* ---- blocks ---- */
+static JBlock *jblock_new(const IrBlock *from, void *tag)
+{
+    JBlock *b = x_alloc(sizeof *b + from->nops * sizeof *from->op + from->ninsns * sizeof from->insn_at[0]);
+    b->tag = tag;
+    b->gva = from->gva;
+    b->nops = from->nops;
+    b->ninsns = from->ninsns;
+    b->nbytes = from->nbytes;
+    memcpy(b->op, from->op, from->nops * sizeof *from->op);
+    b->insn_at = (uint16_t *)(b->op + b->nops);
+    memcpy(b->insn_at, from->insn_at, from->ninsns * sizeof from->insn_at[0]);
+    return b;
+}
+
+static void unit_connect(Unit *u)
+{
+    for (uint32_t i = 0; i < u->nexits; i++) {
+        JExit *e = &u->exits[i];
+        e->next = e->from->exits[e->number];
+        e->from->exits[e->number] = e;
+    }
+}
+
+static void unit_free(Jit *j, Unit *u)
+{
+    cache_put(&j->cache, u->code, u->code_bytes);
+    mem_free(u);
+}
+
+static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
+{
+    Jit *j = engine;
+    JBlock *b = jblock_new(from, tag);
+    unit_begin(j->maker);
+    unit_add(j->maker, b);
+    unit_plan(j->maker);
+    b->unit = host_emit(j->host, j->maker);
+    if (!b->unit) {
+        mem_free(b);
+        return NULL;
+    }
+    unit_connect(b->unit);
+    j->nblocks++;
+    return b->unit->code + HOST_ENTRY + j->cache.exec;
+}
+
+static Left engine_enter(void *engine, void *code, Frame *f)
+{
+    Jit *j = engine;
+    f->event = 0;
+    LeftBy by = host_enter(j->host, code, f);
+    if (!by.is_exit) {
+        return (Left)by.what;
+    }
+    const JExit *e = (const JExit *)(uintptr_t)by.what;
+    f->left_block = e->from->tag;
+    f->left_exit = e->number;
+    f->pc = e->pc;
+    return LEFT_EXIT;
+}
+
+static void engine_link(void *engine, void *from, unsigned exit, void *to)
+{
+    for (const JExit *e = jblock_of(from)->exits[exit]; e; e = e->next) {
+        host_patch(engine, e, to);
+    }
+}
+
+static void engine_release(void *engine, void *code)
+{
+    Jit *j = engine;
+    JBlock *b = jblock_of(code);
+    unit_free(j, b->unit);
+    mem_free(b);
+    if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
+        cache_reset(&j->cache);
+    }
+}
+
+const Engine engine_jit = {
+    .name = "jit",
+    .create = engine_create,
+    .destroy = engine_destroy,
+    .prepare = engine_prepare,
+    .enter = engine_enter,
+    .link = engine_link,
+    .release = engine_release,
+};

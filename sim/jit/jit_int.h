@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * jit_int.h - what the parts of the JIT share: jit.c (blocks, links, run time), cache.c (memory for code), unit.c (which slots
+ * live in registers, what may be dirty), host_x86_64/ (code). Not for others. */
+#ifndef SIM_JIT_JIT_INT_H
+#define SIM_JIT_JIT_INT_H
+
+#include "sim/base/mem.h"
+#include "sim/ir/ir.h"
+#include "sim/jit/jit.h"
+
+enum {
+    JIT_IDS = 256,        /* slots of a unit that are more than bytes in the frame; the others stay there */
+    JIT_MAX_SLOTS = 8192, /* of a frame of 64 KiB */
+    JIT_MAX_PINS = 5,
+    JIT_MAX_BBS = 64, /* blocks of a unit */
+    JIT_HOST_REGS = 16,
+};
+
+/* ---- side tables: how a place that may be left is shown (ir.h P2) ---- */
+typedef enum {
+    ENTRY_GPR,   /* slot = host register reg */
+    ENTRY_FPR,   /* likewise, of the other file */
+    ENTRY_CONST, /* slot = the 8 bytes that follow */
+    ENTRY_SLOT,  /* slot = the slot that the next entry names */
+} EntryKind;
+typedef struct {
+    Slot slot;
+    uint8_t kind, reg;
+} Entry;
+typedef struct JBlock JBlock;
+typedef struct {
+    const JBlock *b;
+    const Entry *entry;
+    uint16_t nentries, op; /* op == nops: the block's head */
+} Site;
+
+/* ---- code ---- */
+/* One place where code goes to another block, or back to the dispatcher. */
+typedef struct JExit {
+    JBlock *from;
+    uint32_t number; /* of from */
+    uint64_t pc;
+    uint8_t *jump;              /* displacement to patch; NULL: never linked */
+    const uint8_t *leave, *far; /* where it goes if there is no link; by way of the jump cache; NULL: leave */
+    struct JExit *next;         /* of the same exit */
+} JExit;
+/* A piece of code with what belongs to it. */
+typedef struct Unit {
+    uint8_t *code; /* writable side */
+    uint32_t code_bytes;
+    uint32_t nsites, nexits, nentries;
+    Site *sites;
+    JExit *exits;
+    Entry *entries;
+} Unit;
+/* A block as it was prepared. */
+struct JBlock {
+    void *tag;
+    uint64_t gva;
+    uint32_t nops, ninsns, nbytes;
+    Unit *unit;
+    JExit *exits[IR_MAX_EXITS];
+    uint16_t *insn_at; /* behind the ops */
+    IrOp op[];
+};
+/* The block whose code begins here: noted in the 8 bytes before. */
+static inline JBlock *jblock_of(const void *code)
+{
+    JBlock *b;
+    __builtin_memcpy(&b, (const uint8_t *)code - sizeof b, sizeof b);
+    return b;
+}
+
+/* ---- memory for code: cache.c ---- */
+enum { CACHE_BYTES = 32 << 20, CACHE_GRAIN = 64, CACHE_SIZES = 1024 };
+typedef struct CachePiece {
+    struct CachePiece *next;
+} CachePiece;
+typedef struct {
+    uint8_t *code;      /* writable side; CACHE_BYTES, touched as it is used */
+    int64_t exec;       /* from there to where it runs */
+    size_t fixed, used; /* the first bytes are never released */
+    CachePiece *released[CACHE_SIZES];
+} CodeCache;
+void cache_open(CodeCache *c);
+void cache_close(CodeCache *c);
+uint8_t *cache_get(CodeCache *c, size_t size_bytes); /* aligned to CACHE_GRAIN; NULL: full */
+void cache_put(CodeCache *c, uint8_t *p, size_t size_bytes);
+void cache_reset(CodeCache *c); /* everything but what is fixed */
+
+/* ---- a unit being made ---- */
+typedef struct {
+    uint64_t w[JIT_IDS / 64];
+} Set;
+static inline bool set_has(const Set *s, unsigned i)
+{
+    return s->w[i / 64] >> i % 64 & 1;
+}
+static inline void set_add(Set *s, unsigned i)
+{
+    s->w[i / 64] |= 1ull << i % 64;
+}
+static inline void set_del(Set *s, unsigned i)
+{
+    s->w[i / 64] &= ~(1ull << i % 64);
+}
+/* for each i in s, which must not change meanwhile */
+#define SET_EACH(i, s)                                                                                                 \
+    for (unsigned i##_w = 0, i = 0; i##_w < JIT_IDS / 64; i##_w++)                                                     \
+        for (uint64_t i##_m = (s)->w[i##_w];                                                                           \
+             i##_m && ((void)(i = i##_w * 64 + (unsigned)__builtin_ctzll(i##_m)), true); i##_m &= i##_m - 1)
+
+/* The home of a slot: host register, FPR_HOME + register of the other file, or HOME_FRAME. */
+enum { HOME_FRAME = -1, FPR_HOME = JIT_HOST_REGS };
+typedef struct Bb {
+    JBlock *b;
+    Set dirty_in, def, use, live;
+    uint8_t *label;
+} Bb;
+typedef struct Jit Jit;
+typedef struct Maker {
+    Jit *j;
+    const IrGuest *guest;
+    uint16_t id_of[JIT_MAX_SLOTS]; /* by slot / 8; 0: untracked, or IR_ZERO */
+    Slot slot_of[JIT_IDS];
+    unsigned nids;
+    Bb bb[JIT_MAX_BBS];
+    unsigned nbbs;
+    int8_t home[JIT_IDS];
+    bool is_pin[JIT_IDS], is_fpr[JIT_IDS], is_temp[JIT_IDS];
+    bool has_fpr; /* some home is of the other file */
+} Maker;
+struct Jit {
+    const IrGuest *guest;
+    CodeCache cache;
+    struct JitHost *host; /* host_x86_64/ */
+    Maker *maker;
+    size_t nblocks, npins;
+    Slot pin[JIT_MAX_PINS];
+};
+
+/* unit.c */
+unsigned op_sources(const IrGuest *g, const IrOp *o, Slot out[3]);
+bool op_may_leave(const IrGuest *g, const IrOp *o); /* can the frame be looked at here? */
+void unit_begin(Maker *m);                          /* no blocks yet */
+void unit_add(Maker *m, JBlock *b);
+void unit_plan(Maker *m); /* homes, and what is live and dirty where */
+
+/* jit.c: what code calls, and what is done when it is left */
+typedef struct JitStack { /* where registers are when C looks at them */
+    uint64_t gpr[JIT_HOST_REGS], fpr[JIT_HOST_REGS];
+    uint64_t arg[3];
+    Jit *j;
+    Frame *f;
+    uint64_t unused;
+} JitStack;
+_Static_assert(sizeof(JitStack) % 16 == 0, "it keeps the host's stack aligned");
+uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site);
+Left jit_leave(JitStack *s, const Site *site);         /* a terminator */
+Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
+
+/* host_x86_64/ */
+enum { HOST_ENTRY = 16 }; /* where in a unit's code it is entered; before it, the block of jblock_of */
+typedef struct {
+    uint64_t what; /* JExit, or a Left */
+    uint64_t is_exit;
+} LeftBy;
+extern const uint8_t host_gprs[];
+extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
+struct JitHost *host_open(Jit *j); /* makes the code around units */
+void host_close(struct JitHost *h);
+LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
+/* Code of the planned unit. NULL: no room in the cache. */
+Unit *host_emit(struct JitHost *h, Maker *m);
+void host_patch(const Jit *j, const JExit *e, const void *to); /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
+#endif

@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Random blocks on the engine and by the evaluator: same registers, memory, exit, pc, budget and FP flags. One page is mapped;
+ * whatever touches another one traps. What blocks do together is tested in sim/exec with this engine. */
+#include "sim/base/mem.h"
+#include "sim/base/test.h"
+#include "sim/jit/jit.h"
+#include "sim/softmmu/softmmu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifdef JIT_HAS_HOST
+enum {
+    NREGS = 20, /* more than there are host registers */
+    PAGE = 0x10000,
+    BUDGET = 1000,
+    GVA = 0x4000,
+    TARGET = 0x9000,
+    INSN_BYTES = 4,
+    CAUSE = 13,
+    CAUSE_HELPER = 77,
+    MAX_INSNS = 24,
+};
+typedef struct {
+    Frame f;
+    uint64_t r[NREGS], fp_flags, fp_rm;
+} RigFrame;
+#define R(n) ((Slot)(offsetof(RigFrame, r) + 8u * (n)))
+#define S(n)                                                                                                           \
+    {                                                                                                                  \
+        "r" #n, R(n)                                                                                                   \
+    }
+static const IrSlotInfo slots[] = {S(0),
+                                   S(1),
+                                   S(2),
+                                   S(3),
+                                   S(4),
+                                   S(5),
+                                   S(6),
+                                   S(7),
+                                   S(8),
+                                   S(9),
+                                   S(10),
+                                   S(11),
+                                   S(12),
+                                   S(13),
+                                   S(14),
+                                   S(15),
+                                   S(16),
+                                   S(17),
+                                   S(18),
+                                   S(19),
+                                   {"fp_flags", offsetof(RigFrame, fp_flags)},
+                                   {"fp_rm", offsetof(RigFrame, fp_rm)}};
+static const Slot hot[] = {R(3), R(0), R(5), R(6), R(7), R(8)};
+
+enum { HELP_MIX, HELP_SUM, HELP_TURN, HELP_RAISE, HELP_COUNT };
+static uint64_t help_mix(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    (void)f;
+    return (a ^ b << 7) + c * 3 + (uint64_t)imm;
+}
+static uint64_t help_sum(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    const RigFrame *rig = (const RigFrame *)f;
+    uint64_t sum = a + b + c + (uint64_t)imm;
+    for (unsigned i = 0; i < NREGS; i++) {
+        sum = sum * 31 + rig->r[i];
+    }
+    return sum;
+}
+static uint64_t help_turn(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    RigFrame *rig = (RigFrame *)f;
+    uint64_t first = rig->r[0];
+    memmove(rig->r, rig->r + 1, sizeof rig->r - sizeof rig->r[0]);
+    rig->r[NREGS - 1] = first;
+    return help_mix(f, a, b, c, imm);
+}
+static uint64_t help_raise(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+{
+    if (a & 1) {
+        frame_raise(f, CAUSE_HELPER, a);
+    }
+    return help_mix(f, a, b, c, imm);
+}
+static const Helper helpers[HELP_COUNT] = {
+    [HELP_MIX] = {"mix", help_mix, 0, 3},
+    [HELP_SUM] = {"sum", help_sum, EFF_READS_FRAME, 2},
+    [HELP_TURN] = {"turn", help_turn, EFF_READS_FRAME | EFF_WRITES_FRAME, 1},
+    [HELP_RAISE] = {"raise", help_raise, EFF_EVENT, 2},
+};
+static const IrGuest guest = {.name = "rig",
+                              .frame_bytes = sizeof(RigFrame),
+                              .slots = slots,
+                              .nslots = ARRAY_LEN(slots),
+                              .helpers = helpers,
+                              .nhelpers = HELP_COUNT,
+                              .fp_flags = offsetof(RigFrame, fp_flags),
+                              .fp_rm = offsetof(RigFrame, fp_rm),
+                              .fp_mode = FP_MODE_RISCV,
+                              .hot = hot,
+                              .nhot = ARRAY_LEN(hot)};
+
+typedef struct {
+    RigFrame *f, *oracle;
+    Space *space;
+    Mmu *mmu;
+    void *engine;
+    uint64_t random;
+    uint8_t memory[SPACE_PAGE_BYTES], oracle_memory[SPACE_PAGE_BYTES];
+    JumpEntry jump[1 << JUMP_BITS];
+    IrOp ops[IR_BLOCK_MAX_OPS];
+    IrBlock block;
+    IrBuild build;
+    Slot temp[4]; /* of the instruction being made */
+    unsigned ntemps;
+} Rig;
+
+static uint64_t rnd(Rig *g, uint64_t below)
+{
+    g->random = g->random * 6364136223846793005ull + 1442695040888963407ull;
+    return (g->random >> 33) % below;
+}
+
+static bool walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap)
+{
+    (void)f, (void)acc, (void)regime, (void)io, (void)out;
+    *trap = (Trap){.cause = CAUSE, .value = gva};
+    return false;
+}
+static void align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Trap *trap)
+{
+    (void)walk(f, gva, acc, regime, NULL, NULL, trap);
+}
+
+static Rig *rig_open(uint64_t seed)
+{
+    static const MmuGuest mmu_guest = {.nregimes = 1, .walk = walk, .align_fault = align_fault};
+    Rig *g = x_alloc(sizeof *g);
+    *g = (Rig){.f = x_alloc(sizeof *g->f),
+               .oracle = x_alloc(sizeof *g->f),
+               .space = space_new(),
+               .engine = engine_jit.create(&guest),
+               .random = seed};
+    g->mmu = mmu_new(&g->f->f, g->space, &mmu_guest, &(MmuHost){.ctx = g});
+    g->f->f.jump = g->jump;
+    g->jump[0] = JUMP_FREE(0);
+    TlbEntry e = {.tag = PAGE | g->f->f.tlb_key, .addend = (uint64_t)(uintptr_t)g->memory - PAGE};
+    g->f->f.tlb_read[TLB_INDEX(PAGE)] = g->f->f.tlb_write[TLB_INDEX(PAGE)] = e;
+    for (size_t i = 0; i < sizeof g->memory; i++) {
+        g->memory[i] = (uint8_t)rnd(g, 256);
+    }
+    return g;
+}
+
+static void rig_close(Rig *g)
+{
+    engine_jit.destroy(g->engine);
+    mmu_free(g->mmu);
+    space_free(g->space);
+    mem_free(g->f);
+    mem_free(g->oracle);
+    mem_free(g);
+}
+
+/* ---- the oracle: an op after the other, all in the frame ---- */
+static uint64_t get(const Rig *g, Slot s)
+{
+    return *(const uint64_t *)(const void *)((const char *)g->oracle + s);
+}
+
+static void put(Rig *g, Slot s, uint64_t value)
+{
+    if (s != IR_ZERO) {
+        *(uint64_t *)(void *)((char *)g->oracle + s) = value;
+    }
+}
+
+static bool access_do(Rig *g, const IrOp *op)
+{
+    uint64_t at = get(g, op->a) + (uint64_t)op->imm, value = 0;
+    unsigned size = MEM_SIZE(op->aux), unused = 64 - 8 * size;
+    if (at - PAGE > SPACE_PAGE_BYTES - size) {
+        g->oracle->f.trap = (Trap){.cause = CAUSE, .value = at};
+        g->oracle->f.event = EVENT_TRAP;
+        return false;
+    }
+    if (op->op == IR_st) {
+        value = get(g, op->b);
+        memcpy(g->oracle_memory + (at - PAGE), &value, size);
+        return true;
+    }
+    memcpy(&value, g->oracle_memory + (at - PAGE), size);
+    put(g, op->d, op->aux & MEM_SIGNED ? (uint64_t)((int64_t)(value << unused) >> unused) : value);
+    return true;
+}
+
+static Left event_at(Rig *g, const IrOp *op)
+{
+    Frame *f = &g->oracle->f;
+    f->budget = BUDGET - (int64_t)op->insn;
+    f->pc = GVA + INSN_BYTES * op->insn;
+    return LEFT_EVENT;
+}
+
+enum { GO_ON = -1 };
+static int value_do(Rig *g, const IrOp *op)
+{
+    uint64_t a = get(g, op->a), b = get(g, op->b), c = get(g, op->c);
+    if (ir_op_info[op->op].cls == CLASS_PURE) {
+        put(g, op->d, ir_eval((IrOpcode)op->op, a, b, c, op->imm));
+    } else if (op->op == IR_call) {
+        uint64_t value = helpers[op->aux].fn(&g->oracle->f, a, b, c, op->imm);
+        if (g->oracle->f.event) {
+            return (int)event_at(g, op);
+        }
+        put(g, op->d, value);
+    } else {
+        uint32_t flags = (uint32_t)g->oracle->fp_flags;
+        put(g, op->d, ir_eval_fp(op, a, b, c, (unsigned)g->oracle->fp_rm, guest.fp_mode, &flags));
+        g->oracle->fp_flags = flags;
+    }
+    return GO_ON;
+}
+
+static int exit_do(Rig *g, const IrOp *op)
+{
+    Frame *f = &g->oracle->f;
+    uint64_t target = get(g, op->a) + (uint64_t)op->imm;
+    f->budget = BUDGET - (int64_t)op->insn - 1;
+    switch (op->op) {
+    case IR_brcond:
+        f->pc = (uint64_t)op->imm;
+        return ir_cond((IrCond)op->aux, get(g, op->a), get(g, op->b)) ? (int)LEFT_EXIT : GO_ON;
+    case IR_jmpr:
+        f->pc = op->aux & JMP_EVEN ? target & ~1ull : target;
+        return LEFT_INDIRECT;
+    case IR_trap:
+        f->trap = (Trap){.cause = (uint64_t)op->imm, .value = get(g, op->a)};
+        f->event = EVENT_TRAP;
+        return event_at(g, op);
+    case IR_stop:
+        f->stop_reason = op->aux;
+        f->stop_imm = (uint64_t)op->imm;
+        f->pc = get(g, op->a);
+        return LEFT_STOP;
+    case IR_sync:
+        f->pc = (uint64_t)op->imm;
+        return LEFT_SYNC;
+    case IR_syncr:
+        f->pc = target;
+        return LEFT_SYNC;
+    default:
+        f->pc = (uint64_t)op->imm;
+        return LEFT_EXIT;
+    }
+}
+
+static int op_do(Rig *g, const IrOp *op)
+{
+    switch (ir_op_info[op->op].cls) {
+    case CLASS_LOAD:
+    case CLASS_STORE:
+        return access_do(g, op) ? GO_ON : (int)event_at(g, op);
+    case CLASS_PURE:
+    case CLASS_FP:
+    case CLASS_CALL:
+        return value_do(g, op);
+    case CLASS_SIDE_EXIT:
+    case CLASS_TERM:
+        return exit_do(g, op);
+    case CLASS_FENCE:
+    case CLASS_ATOMIC:
+        break;
+    }
+    return GO_ON;
+}
+
+/* ---- blocks ---- */
+static const uint64_t corners[] = {0,
+                                   1,
+                                   2,
+                                   63,
+                                   64,
+                                   31,
+                                   32,
+                                   0x7f,
+                                   0x80,
+                                   0xff,
+                                   0x7fffffff,
+                                   0x80000000,
+                                   0xffffffff,
+                                   1ull << 32,
+                                   1ull << 63,
+                                   ~0ull,
+                                   INT64_MAX,
+                                   0xffffffff80000000,
+                                   0xffffffff00000000};
+
+static int64_t constant(Rig *g)
+{
+    switch (rnd(g, 4)) {
+    case 0:
+        return (int64_t)corners[rnd(g, ARRAY_LEN(corners))];
+    case 1:
+        return (int64_t)(rnd(g, UINT64_MAX) * 0x9e3779b97f4a7c15ull);
+    default:
+        return (int64_t)rnd(g, 4096) - 2048;
+    }
+}
+
+static Slot source(Rig *g)
+{
+    if (g->ntemps && rnd(g, 2)) {
+        return g->temp[rnd(g, g->ntemps)];
+    }
+    return rnd(g, 12) ? R(rnd(g, NREGS)) : IR_ZERO;
+}
+
+static void operands(Rig *g, IrOp *op, unsigned nsrc)
+{
+    op->a = nsrc > 0 ? source(g) : IR_ZERO;
+    op->b = nsrc > 1 ? source(g) : IR_ZERO;
+    op->c = nsrc > 2 ? source(g) : IR_ZERO;
+}
+
+static IrOp pure_op(Rig *g, Slot d)
+{
+    IrOp op = {.d = d};
+    do {
+        op.op = (uint16_t)rnd(g, IR_COUNT);
+    } while (ir_op_info[op.op].cls != CLASS_PURE);
+    if (!rnd(g, 3)) {
+        op.op = rnd(g, 2) ? IR_mov : IR_movi;
+    }
+    operands(g, &op, ir_op_info[op.op].nsrc);
+    op.imm = ir_op_info[op.op].has_imm ? constant(g) : 0;
+    return op;
+}
+
+static IrOp fp_op(Rig *g)
+{
+    IrOp op = {.d = R(rnd(g, NREGS))};
+    do {
+        op.op = (uint16_t)rnd(g, IR_COUNT);
+    } while (ir_op_info[op.op].cls != CLASS_FP);
+    operands(g, &op, ir_op_info[op.op].nsrc);
+    uint64_t rm = op.op >= IR_fmin && op.op <= IR_fclass ? RM_RNE : rnd(g, 6) == 5 ? RM_DYN : rnd(g, 5);
+    uint64_t other = ir_op_info[op.op].shape >= FP_SHAPE_CONVERT ? rnd(g, 4) : 0;
+    op.aux = (uint16_t)(FP_AUX3(rnd(g, 3) ? rnd(g, 2) ? FMT_F64 : FMT_F32 : rnd(g, 4), rm, other) |
+                        (rnd(g, 2) ? FP_BOXED : 0));
+    return op;
+}
+
+/* An instruction: pure ops into temporaries, then one op that writes a register, or may raise an event. */
+static void insn(Rig *g)
+{
+    ir_insn(&g->build, INSN_BYTES, 0);
+    g->ntemps = 0;
+    for (uint64_t n = rnd(g, 3); n; n--) {
+        IrOp op = pure_op(g, ir_temp(&g->build));
+        ir_emit(&g->build, &op);
+        g->temp[g->ntemps++] = op.d;
+    }
+    IrOp op = {0};
+    switch (rnd(g, 10)) {
+    case 0:
+    case 1:
+        op = (IrOp){.op = IR_ld, .aux = (uint16_t)(rnd(g, 4) | (rnd(g, 2) ? MEM_SIGNED : 0)), .d = R(rnd(g, NREGS))};
+        operands(g, &op, 1);
+        op.imm = rnd(g, 8) ? (int64_t)rnd(g, 64) - 32 : constant(g);
+        break;
+    case 2:
+        op = (IrOp){.op = IR_st, .aux = (uint16_t)rnd(g, 4)};
+        operands(g, &op, 2);
+        op.imm = rnd(g, 8) ? (int64_t)rnd(g, 64) - 32 : constant(g);
+        break;
+    case 3:
+        op = fp_op(g);
+        break;
+    case 4:
+        op = (IrOp){.op = IR_call, .aux = (uint16_t)rnd(g, HELP_COUNT), .imm = constant(g)};
+        op.d = op.aux == HELP_MIX || rnd(g, 2) ? R(rnd(g, NREGS)) : IR_ZERO;
+        operands(g, &op, helpers[op.aux].nsrc);
+        break;
+    case 5:
+        op = (IrOp){.op = IR_brcond, .aux = (uint16_t)rnd(g, COND_COUNT), .imm = TARGET + (int64_t)rnd(g, 64) * 4};
+        operands(g, &op, 2);
+        break;
+    case 6:
+        op = (IrOp){.op = IR_fence, .aux = (uint16_t)rnd(g, ORD_SEQ_CST + 1)};
+        break;
+    default:
+        op = pure_op(g, R(rnd(g, NREGS)));
+        break;
+    }
+    ir_emit(&g->build, &op);
+}
+
+static void terminator(Rig *g)
+{
+    static const uint16_t ops[] = {IR_jmp, IR_jmpr, IR_trap, IR_stop, IR_sync, IR_syncr};
+    IrOp op = {.op = ops[rnd(g, ARRAY_LEN(ops))], .imm = constant(g)};
+    op.aux = op.op == IR_jmpr ? JMP_EVEN : 0;
+    operands(g, &op, ir_op_info[op.op].nsrc);
+    ir_emit(&g->build, &op);
+}
+
+static void block_make(Rig *g)
+{
+    ir_begin(&g->build, &g->block, g->ops, GVA, 0);
+    for (uint64_t n = 1 + rnd(g, MAX_INSNS - 1); n && !g->build.is_full; n--) {
+        insn(g);
+    }
+    if (g->build.is_full) {
+        ir_drop_insn(&g->build);
+    }
+    ir_insn(&g->build, INSN_BYTES, 0);
+    g->ntemps = 0;
+    terminator(g);
+}
+
+static void fill(Rig *g)
+{
+    g->f->fp_flags = rnd(g, 2) ? FP_NX : 0;
+    g->f->fp_rm = rnd(g, 5);
+    for (unsigned i = 0; i < NREGS; i++) {
+        g->f->r[i] = rnd(g, 2) ? PAGE + rnd(g, SPACE_PAGE_BYTES) : (uint64_t)constant(g);
+    }
+}
+
+/* What the engine must leave; temporaries, and what is the engine's own, count for nothing. */
+static bool is_same(const Rig *g, int left, int want)
+{
+    const Frame *f = &g->f->f, *o = &g->oracle->f;
+    bool is_trap = want == LEFT_EVENT, is_stop = want == LEFT_STOP;
+    return left == want && f->pc == o->pc && f->budget == o->budget && f->event == o->event && !f->zero &&
+           !memcmp(g->f->r, g->oracle->r, sizeof g->f->r) && g->f->fp_flags == g->oracle->fp_flags &&
+           !memcmp(g->memory, g->oracle_memory, sizeof g->memory) &&
+           (!is_trap || (f->trap.cause == o->trap.cause && f->trap.value == o->trap.value)) &&
+           (!is_stop || (f->stop_reason == o->stop_reason && f->stop_imm == o->stop_imm)) &&
+           (want != LEFT_EXIT || f->left_block == g);
+}
+
+static void show(const Rig *g, int left, int want)
+{
+    printf("left %d, expected %d; pc 0x%llx, 0x%llx; budget %lld, %lld\n", left, want, (unsigned long long)g->f->f.pc,
+           (unsigned long long)g->oracle->f.pc, (long long)g->f->f.budget, (long long)g->oracle->f.budget);
+    for (unsigned i = 0; i < NREGS; i++) {
+        printf("%c r%u 0x%llx, 0x%llx\n", g->f->r[i] == g->oracle->r[i] ? ' ' : '!', i, (unsigned long long)g->f->r[i],
+               (unsigned long long)g->oracle->r[i]);
+    }
+    Buf text = {0};
+    ir_print(&g->block, &guest, &text);
+    printf("%s", text.data);
+    buf_free(&text);
+}
+
+static bool block_agrees(Rig *g)
+{
+    Err err = {0};
+    if (ir_verify(&g->block, &guest, &err)) {
+        printf("%s\n", err.text);
+        return false;
+    }
+    Frame *f = &g->f->f;
+    f->budget = BUDGET;
+    f->event = 0;
+    memcpy(g->oracle, g->f, sizeof *g->f);
+    memcpy(g->oracle_memory, g->memory, sizeof g->memory);
+    int want = GO_ON;
+    for (uint32_t i = 0; want == GO_ON; i++) {
+        want = op_do(g, &g->ops[i]);
+    }
+    void *code = engine_jit.prepare(g->engine, &g->block, g);
+    int left = engine_jit.enter(g->engine, code, f);
+    engine_jit.release(g->engine, code);
+    if (!is_same(g, left, want)) {
+        show(g, left, want);
+        return false;
+    }
+    return true;
+}
+
+TEST(jit, random_blocks_do_what_their_ops_do)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        Rig *g = rig_open(seed);
+        for (int i = 0; i < 10000; i++) {
+            fill(g);
+            block_make(g);
+            if (!CHECK(block_agrees(g))) {
+                printf("seed %d, block %d\n", (int)seed, i);
+                break;
+            }
+        }
+        rig_close(g);
+    }
+}
+
+TEST(jit, every_op_does_what_its_expression_says)
+{
+    Rig *g = rig_open(4);
+    for (uint16_t op = 0; op < IR_COUNT; op++) {
+        const IrOpInfo *info = &ir_op_info[op];
+        for (int i = 0; i < 400 && info->cls == CLASS_PURE; i++) {
+            fill(g);
+            ir_begin(&g->build, &g->block, g->ops, GVA, 0);
+            ir_insn(&g->build, INSN_BYTES, 0);
+            IrOp o = {.op = op, .d = R(rnd(g, NREGS)), .imm = info->has_imm ? constant(g) : 0};
+            operands(g, &o, info->nsrc);
+            for (unsigned k = 0; k < NREGS; k++) { /* one of few, so that operands are often equal */
+                g->f->r[k] = rnd(g, 3) ? corners[rnd(g, ARRAY_LEN(corners))] : (uint64_t)constant(g);
+            }
+            ir_emit(&g->build, &o);
+            ir_jmp(&g->build, TARGET);
+            if (!CHECK(block_agrees(g))) {
+                break;
+            }
+        }
+    }
+    rig_close(g);
+}
+
+TEST(jit, a_budget_that_is_too_small_leaves_before_the_block)
+{
+    Rig *g = rig_open(5);
+    for (int i = 0; i < 1000; i++) {
+        fill(g);
+        block_make(g);
+        memcpy(g->oracle, g->f, sizeof *g->f);
+        int64_t budget = (int64_t)rnd(g, g->block.ninsns);
+        g->f->f.budget = budget;
+        void *code = engine_jit.prepare(g->engine, &g->block, g);
+        CHECK_INT(engine_jit.enter(g->engine, code, &g->f->f), LEFT_BUDGET);
+        CHECK_INT(g->f->f.budget, budget);
+        CHECK_INT(g->f->f.pc, GVA);
+        CHECK(!memcmp(g->f->r, g->oracle->r, sizeof g->f->r));
+        engine_jit.release(g->engine, code);
+    }
+    rig_close(g);
+}
+
+TEST(jit, exits_go_where_they_are_linked_to)
+{
+    Rig *g = rig_open(6);
+    g->f->r[1] = 0;
+    void *code[2];
+    for (int i = 0; i < 2; i++) { /* r1 += 1 + i; go to the other */
+        ir_begin(&g->build, &g->block, g->ops, GVA + (uint64_t)i * INSN_BYTES, 0);
+        ir_insn(&g->build, INSN_BYTES, 0);
+        ir_opi(&g->build, IR_add_i, R(1), R(1), 1 + i);
+        ir_jmp(&g->build, GVA + (uint64_t)!i * INSN_BYTES);
+        code[i] = engine_jit.prepare(g->engine, &g->block, &code[i]);
+    }
+    engine_jit.link(g->engine, code[0], 0, code[1]);
+    g->f->f.budget = 10;
+    CHECK_INT(engine_jit.enter(g->engine, code[0], &g->f->f), LEFT_EXIT);
+    CHECK(g->f->f.left_block == &code[1]);
+    CHECK_INT(g->f->r[1], 3);
+    engine_jit.link(g->engine, code[1], 0, code[0]);
+    CHECK_INT(engine_jit.enter(g->engine, code[0], &g->f->f), LEFT_BUDGET);
+    CHECK_INT(g->f->r[1], 15);
+    engine_jit.link(g->engine, code[1], 0, NULL);
+    g->f->f.budget = 10;
+    CHECK_INT(engine_jit.enter(g->engine, code[1], &g->f->f), LEFT_EXIT);
+    CHECK_INT(g->f->f.budget, 9);
+    for (int i = 0; i < 2; i++) {
+        engine_jit.release(g->engine, code[i]);
+    }
+    rig_close(g);
+}
+
+TEST(jit, code_that_is_made_again_and_again_needs_no_more_memory)
+{
+    Rig *g = rig_open(7);
+    void *kept = NULL, *first = NULL;
+    block_make(g);
+    for (int i = 0; i < 100000; i++) { /* else more than there is */
+        void *code = engine_jit.prepare(g->engine, &g->block, g);
+        CHECK(code && (!first || code == first));
+        if (!kept) {
+            kept = code; /* so that all is never free */
+        } else {
+            first = code;
+            engine_jit.release(g->engine, code);
+        }
+    }
+    engine_jit.release(g->engine, kept);
+    rig_close(g);
+}
+#endif
