@@ -101,7 +101,8 @@ typedef struct VmExit {
     uint8_t vcpu, insn_len, size_bytes, reg_size_bytes;
     bool is_signed, is_completed; /* completed: vm.c or the board answered it; trace only */
     uint16_t piece, npieces;      /* W4; npieces 0 = unknown */
-    uint64_t seq, insns;          /* seq is set above, from 1; insns = instructions retired so far (HAS_insns) */
+    uint64_t seq,
+        insns; /* seq is set above, from 1, of what the observer sees; insns = instructions retired so far (HAS_insns) */
     uint64_t pc_before, pc_after;
     struct {
         uint64_t code, qual[2];
@@ -198,6 +199,10 @@ typedef struct {
     bool serve_board;     /* claimed accesses are served within run (board_inside) */
     bool irq_window;      /* return EXIT_irq_window once an interrupt could be taken */
     uint32_t want;        /* HAS_x that the caller will read; what is not wanted must cost nothing */
+    /* With serve_board, of a backend that has_board; NULL = nobody hears of it. Each exit that was served inside and is to
+     * be traced, in order, on the thread that runs, before run() returns. */
+    void (*served)(void *ctx, const VmExit *e);
+    void *served_ctx;
 } RunArgs;
 #define RUN_FOREVER ((RunArgs){.insns = UINT64_MAX, .deadline_ns = UINT64_MAX})
 typedef enum { EV_VECTOR = 1, EV_NMI, EV_LINE, EV_EXCEPTION, EV_SHUTDOWN_REQ } EventKind;
@@ -247,6 +252,11 @@ typedef struct {
     int (*ctl)(BeVm *vm, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err);
     int (*power)(BeVm *vm, int what, Err *err); /* req where CAP_vcpu is NONE (VZ): start, pause, resume, stop */
     int (*settle)(BeVm *vm, Err *err);          /* opt: see vm_settle(). NULL = nothing is ever put off */
+    /* opt board_inside, both or none. Was the board of VmConfig built where the backend is, from its spec? Then run() with
+     * serve_board serves it and its firmware as vcpu_serve does, the other one is left alone but for Board.printed, and
+     * what is typed goes to `type` (ANY THREAD, also while vcpus run). */
+    bool (*has_board)(const BeVm *vm);
+    int (*type)(BeVm *vm, const void *bytes, size_t n, size_t *ntaken, Err *err);
 } VmOps;
 typedef struct {
     uint32_t size_bytes;
@@ -382,6 +392,11 @@ typedef struct Board {
     void (*started)(void *ctx, uint8_t vcpu);        /* opt; a vcpu was created that waits for no start */
     void (*save)(void *ctx, Buf *out);               /* by vm_save, appends; both or none */
     int (*restore)(void *ctx, Cursor *in, Err *err); /* by vm_restore, all or nothing; after the vcpus */
+    /* opt, with spec. The board is built anew, from spec, where the backend is (VmOps.has_board), and this one stands for it:
+     * what is typed here goes to vm_type(), what was printed there comes here, on the thread of the vcpu that printed. vm
+     * NULL: by vm_close. */
+    void (*is_elsewhere)(void *ctx, Vm *vm);
+    void (*printed)(void *ctx, const void *bytes, size_t n);
 } Board;
 
 /* A Vm and its Vcpus. Every function that takes an Err accepts NULL. Functions marked THREAD-SAFE may be called from any
@@ -392,6 +407,8 @@ MUST_USE int vm_open(const Backend *b, const VmConfig *cfg, const LifeModel *m, 
  * first that failed is told here, or by the next operation that has an answer; those after it were not tried. */
 MUST_USE int vm_settle(Vm *vm, Err *err);
 void vm_close(Vm *vm); /* THREAD-SAFE: kicks, waits for run() to return, destroys; NULL is fine */
+/* For a Board that is elsewhere: types at its console. How many bytes were taken; 0 also if the backend is gone. THREAD-SAFE. */
+size_t vm_type(Vm *vm, const void *bytes, size_t n);
 const Caps *vm_caps(const Vm *vm);
 const LifeModel *vm_model(const Vm *vm);
 GuestId vm_guest(const Vm *vm);

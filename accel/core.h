@@ -86,7 +86,8 @@ struct Vm {
     const Backend *backend;
     uint64_t opened_ns; /* of the host */
     BeVm *be;
-    VmConfig cfg;
+    VmConfig cfg;        /* board NULL: none, or it is elsewhere */
+    const Board *stands; /* for the board that the backend has at its side; NULL = it has none */
     Caps caps;
     const LifeModel *model;
     Observer observer;

@@ -409,6 +409,11 @@ int vcpu_serve(Vcpu *v, const RunArgs *args, VmExit *exit, Err *err)
 {
     *exit = (VmExit){0};
     Loop l = {.vm = v->vm, .until = args, .waits = true, .left = args->insns, .exit = exit, .err = err};
+    if (v->vm->stands) { /* all of this is done where the board is */
+        RunArgs inside = *args;
+        inside.serve_board = true;
+        return vcpu_run(v, &inside, exit, err);
+    }
     int rc = vm_enter(v->vm, err);
     if (rc) {
         return rc;

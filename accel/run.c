@@ -24,6 +24,7 @@ typedef struct {
     bool is_window_ours;
     unsigned nstale;
     uint64_t nentries;
+    Vcpu *v;
 } Run;
 
 static int need_cap(const Vcpu *v, Cap cap, Err *err)
@@ -172,6 +173,35 @@ static bool is_swallowed(Vcpu *v, Run *r, const VmExit *e)
     return ++r->nstale <= MAX_STALE;
 }
 
+static void exit_normalise(const Vcpu *v, VmExit *e)
+{
+    if ((unsigned)e->kind >= EXIT_COUNT) {
+        e->kind = EXIT_unknown;
+    }
+    e->reply = exit_reply_kind(e->kind);
+    e->vcpu = v->cfg.id;
+    e->is_completed = false;
+}
+
+/* RunArgs.served: numbered and shown as if it had been completed here. */
+static void on_served(void *ctx, const VmExit *e)
+{
+    Run *r = ctx;
+    Vcpu *v = r->v;
+    const Observer *obs = &v->vm->observer;
+    VmExit shown = *e;
+    r->nstale = 0;
+    exit_normalise(v, &shown);
+    shown.is_completed = true;
+    pthread_mutex_lock(&v->lock);
+    shown.seq = ++v->seq;
+    v->stats.exits[shown.kind]++;
+    if (obs->on_exit) {
+        obs->on_exit(obs->ctx, &shown);
+    }
+    pthread_mutex_unlock(&v->lock);
+}
+
 static LifeOutcome outcome_of(ExitKind kind)
 {
     switch (kind) {
@@ -211,16 +241,6 @@ static LifeOutcome outcome_of(ExitKind kind)
         return OUT_OK;
     }
     return OUT_FAULT;
-}
-
-static void exit_normalise(const Vcpu *v, VmExit *e)
-{
-    if ((unsigned)e->kind >= EXIT_COUNT) {
-        e->kind = EXIT_unknown;
-    }
-    e->reply = exit_reply_kind(e->kind);
-    e->vcpu = v->cfg.id;
-    e->is_completed = false;
 }
 
 static int run_loop(Vcpu *v, Run *r, VmExit *exit, LifeOutcome *out, Err *err)
@@ -312,13 +332,14 @@ static void run_end(Vcpu *v, const Run *r, LifeOutcome out, VmExit *exit, int rc
     pthread_mutex_lock(&v->lock);
     v->stats.entries += r->nentries;
     if (!rc) {
-        exit->seq = ++v->seq;
+        bool is_shown = !r->filter || r->filter(v->vm, exit);
+        v->seq += is_shown; /* others come as the host's timing has it, or are not seen where the board is elsewhere */
+        exit->seq = v->seq;
         v->stats.exits[exit->kind]++;
         if (exit->reply != REPLY_none) {
             v->due = *exit;
             atomic_store_explicit(&v->reply_due, true, memory_order_release);
         }
-        bool is_shown = !r->filter || r->filter(v->vm, exit);
         if (is_shown && obs->on_exit) {
             obs->on_exit(obs->ctx, exit);
         }
@@ -340,7 +361,11 @@ int vcpu_run_filtered(Vcpu *v, const RunArgs *args, VmExit *exit, ExitFilter fil
     if (rc) {
         return rc;
     }
-    Run r = {.args = *args, .wanted = args, .filter = filter};
+    Run r = {.args = *args, .wanted = args, .filter = filter, .v = v};
+    if (args->serve_board && v->vm->stands) {
+        r.args.served = on_served;
+        r.args.served_ctx = &r;
+    }
     if (args->insns != UINT64_MAX) {
         r.args.want |= HAS_insns;
     }

@@ -186,6 +186,11 @@ int vm_open(const Backend *b, const VmConfig *cfg, const LifeModel *m, const Obs
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->left, NULL);
     vm->opened_ns = os_now_ns();
+    if (cfg->board && b->vm->has_board && b->vm->has_board(be)) {
+        vm->stands = cfg->board;
+        vm->cfg.board = NULL;
+        vm->stands->is_elsewhere(vm->stands->ctx, vm);
+    }
     bus_attach(vm);
     *out = vm;
     return 0;
@@ -212,6 +217,9 @@ void vm_close(Vm *vm)
     if (vm->cfg.board && vm->cfg.board->attach) {
         vm->cfg.board->attach(vm->cfg.board->ctx, NULL);
     }
+    if (vm->stands) {
+        vm->stands->is_elsewhere(vm->stands->ctx, NULL);
+    }
     for (int i = 0; i < MAX_VCPUS; i++) {
         Vcpu *v = atomic_load(&vm->vcpus[i]);
         if (v) {
@@ -226,6 +234,17 @@ void vm_close(Vm *vm)
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->ops);
     mem_free(vm);
+}
+
+size_t vm_type(Vm *vm, const void *bytes, size_t n)
+{
+    size_t ntaken = 0;
+    if (!vm->stands || vm_enter(vm, NULL)) {
+        return 0;
+    }
+    int rc = vm->backend->vm->type(vm->be, bytes, n, &ntaken, NULL);
+    vm_leave(vm);
+    return rc ? 0 : ntaken;
 }
 
 const Caps *vm_caps(const Vm *vm)

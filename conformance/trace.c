@@ -150,9 +150,10 @@ void story_on_op(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, i
         return;
     }
     sv->nruns += op == LIFE_run && rc == 0;
+    /* How often the loop that serves a board enters and wakes is a matter of the host's timing, and not even seen where the
+     * board is with the backend: no part of the result. */
+    bool is_served = s->board && !s->c->lifecycle && op != LIFE_setup && op != LIFE_destroy;
     if (from != to) {
-        /* How often the loop that serves a board enters and wakes is a matter of the host's timing: no part of the result. */
-        bool is_served = s->board && !s->c->lifecycle && op != LIFE_setup && op != LIFE_destroy;
         s->r->ntransitions += !is_served;
         sv->nstates++;
         sv->nentered += op == LIFE_run && strcmp(s->model->states[to], "Running") == 0;
@@ -166,7 +167,7 @@ void story_on_op(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, i
         }
     }
     /* entries and looks at registers are noise where the runner does them */
-    if ((from != to || rc) && (s->c->lifecycle || rc || (op != LIFE_run && op != LIFE_setup))) {
+    if ((from != to || rc) && (s->c->lifecycle || rc || (!is_served && op != LIFE_run && op != LIFE_setup))) {
         trace_add(
             &s->trace,
             &(TraceEntry){.kind = TRACE_OP, .vcpu = (uint8_t)sv->index, .op = op, .from = from, .to = to, .rc = rc},

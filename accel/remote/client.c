@@ -12,6 +12,7 @@ struct BeVm {
     uint32_t handle, page_bytes;
     atomic_uint ncreated; /* vcpus, also those that are gone; several threads may create one */
     atomic_uint nrams;
+    const Board *board;  /* stands for the one that the peer has; NULL = it has none */
     atomic_bool is_lazy; /* until it settles: what has no answer but "done" is put off */
 };
 struct BeVcpu {
@@ -123,8 +124,6 @@ static void caps_here(Caps *caps)
 {
     caps->level[CAP_rebind] = CAP_FULL;
     caps->why[CAP_rebind] = NULL;
-    caps->level[CAP_board_inside] = CAP_NONE;
-    caps->why[CAP_board_inside] = "the board stays on this side of the link";
 }
 
 static bool get_caps(RemoteLink *l, Cursor *c, Caps *caps)
@@ -218,12 +217,19 @@ static int far_vm_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err 
     BeVm *vm = x_alloc(sizeof *vm);
     *vm = (BeVm){.link = l, .handle = handle_new(l), .page_bytes = caps.page_bytes};
     atomic_init(&vm->is_lazy, cfg->is_lazy);
-    Request r = request(WIRE_VM_CREATE, vm->handle);
+    const Board *board = cfg->board;
+    bool is_there =
+        board && board->spec && board->is_elsewhere && l->vm.has_board && caps.level[CAP_board_inside] >= CAP_PARTIAL;
+    vm->board = is_there ? board : NULL;
+    Request r = request(is_there ? WIRE_VM_WITH_BOARD : WIRE_VM_CREATE, vm->handle);
     const uint8_t small[] = {(uint8_t)cfg->guest, (uint8_t)cfg->env, (uint8_t)cfg->irqchip, (uint8_t)cfg->firmware};
     buf_bytes(&r.payload, small, sizeof small);
     PUT_WORDS(&r.payload, cfg->max_vcpus, cfg->max_ram_bytes);
     wire_put_str(&r.payload, cfg->cpu);
     wire_put_str(&r.payload, cfg->options);
+    if (is_there) {
+        wire_put_str(&r.payload, board->spec);
+    }
     rc = late_call(vm, &r, NULL, err);
     if (rc) {
         mem_free(vm);
@@ -386,6 +392,25 @@ static int far_vm_power(BeVm *vm, int what, Err *err)
     return plain_call(vm->link, &r, NULL, err);
 }
 
+static bool far_vm_has_board(const BeVm *vm)
+{
+    return vm->board != NULL;
+}
+
+static int far_vm_type(BeVm *vm, const void *bytes, size_t n, size_t *ntaken, Err *err)
+{
+    uint64_t taken = 0;
+    int rc = bulk_limit("type", n, err);
+    if (rc) {
+        return rc;
+    }
+    Request r = request(WIRE_TYPE, vm->handle);
+    wire_put_bulk(&r.payload, bytes, n);
+    rc = number_call(vm->link, &r, 4, &taken, err);
+    *ntaken = taken < n ? (size_t)taken : n;
+    return rc;
+}
+
 /* ---- VcpuOps ---- */
 static int far_vcpu_create(BeVm *vm, const VcpuConfig *cfg, BeVcpu **out, Err *err)
 {
@@ -447,6 +472,28 @@ static int far_vcpu_unbind(BeVcpu *v, Err *err)
     return plain_call(v->link, &r, NULL, err);
 }
 
+/* The rest of an answer to SERVE. The caller hears of all of it or, where it does not parse, of none. */
+static bool take_served(const BeVcpu *v, const RunArgs *args, Cursor *c)
+{
+    size_t n = (size_t)cursor_le(c, 4);
+    Cursor exits = *c;
+    WireBulk printed = {0};
+    VmExit e;
+    for (size_t i = 0; i < n && cursor_ok(c); i++) {
+        wire_get_exit(c, &e);
+    }
+    bool ok = cursor_ok(c) && !wire_get_bulk(c, WIRE_BULK_MAX, &printed) && wire_done(c);
+    for (size_t i = 0; ok && args->served && i < n; i++) {
+        wire_get_exit(&exits, &e);
+        args->served(args->served_ctx, &e);
+    }
+    if (ok && printed.n) {
+        v->vm->board->printed(v->vm->board->ctx, printed.bytes, printed.n);
+    }
+    mem_free(printed.made);
+    return ok;
+}
+
 static int far_vcpu_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
 {
     /* The two ends need not share a clock: what travels is the time that is left. */
@@ -454,7 +501,8 @@ static int far_vcpu_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
     if (args->deadline_ns != UINT64_MAX) {
         left = args->deadline_ns > now ? args->deadline_ns - now : 0;
     }
-    Request r = request(WIRE_RUN, v->handle);
+    bool is_served = args->serve_board && v->vm->board;
+    Request r = request(is_served ? WIRE_SERVE : WIRE_RUN, v->handle);
     PUT_WORDS(&r.payload, args->insns, left);
     buf_le(&r.payload, (args->is_step ? 1u : 0) | (args->irq_window ? 2u : 0), 1);
     buf_le(&r.payload, args->want, 4);
@@ -464,7 +512,7 @@ static int far_vcpu_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
         Cursor c = cursor_of(m.payload, m.n);
         VmExit e;
         wire_get_exit(&c, &e);
-        if (wire_done(&c)) {
+        if (is_served ? take_served(v, args, &c) : wire_done(&c)) {
             *exit = e;
         } else {
             rc = link_bad_reply(v->link, &m, err);
@@ -615,6 +663,8 @@ static const VmOps vm_ops = {
     .ctl = far_vm_ctl,
     .power = far_vm_power,
     .settle = far_vm_settle,
+    .has_board = far_vm_has_board,
+    .type = far_vm_type,
 };
 static const VcpuOps vcpu_ops = {
     .size_bytes = sizeof(VcpuOps),
@@ -656,6 +706,8 @@ static void fill_tables(RemoteLink *l, uint64_t has)
     KEEP(vm, restore, RESTORE)
     KEEP(vm, ctl, CTL)
     KEEP(vm, power, POWER)
+    KEEP(vm, has_board, VM_WITH_BOARD)
+    KEEP(vm, type, TYPE)
     KEEP(vcpu, bind, BIND)
     KEEP(vcpu, unbind, UNBIND)
     KEEP(vcpu, breaks, BREAKS)

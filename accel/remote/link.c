@@ -552,7 +552,7 @@ void link_post(RemoteLink *l, Request *r, bool is_more)
 int link_call(RemoteLink *l, Request *r, WireMsg *reply, uint32_t *bad, Err *err)
 {
     Call c = {.type = (uint16_t)r->type};
-    uint64_t limit = atomic_load(r->type == WIRE_RUN ? &l->run_limit_ns : &l->limit_ns);
+    uint64_t limit = atomic_load(wire_runs(r->type) ? &l->run_limit_ns : &l->limit_ns);
     uint64_t deadline_ns = after(limit);
     *reply = (WireMsg){0};
     int late = link_settle(l, err);

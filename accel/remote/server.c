@@ -37,7 +37,7 @@ static void end_locked(Server *s, int rc, const Err *why)
     }
     for (VcpuSlot *v = s->vcpus; v; v = v->next) {
         if (v->be) {
-            s->backend->vcpu->kick(v->be);
+            v->vm->vcpu_ops->kick(v->be);
         }
     }
     if (s->args.on_end) {
@@ -227,7 +227,7 @@ static void execute_vcpu(Thread *t, WireMsg *m)
     Err e = {0};
     int rc = execute(&x, m, &e);
     pthread_mutex_lock(&s->lock);
-    s->nrunning -= m->head.type == WIRE_RUN;
+    s->nrunning -= wire_runs(m->head.type);
     v->is_busy = false;
     if (!v->be) {
         vcpu_slot_free(s, v);
@@ -392,9 +392,9 @@ static void route_vcpu(Server *s, Thread *t, WireMsg *m, VcpuSlot *v)
         reply_error(s, m, err_set(&e, ERR_BUSY, "one request per vcpu at a time"), &e);
         return;
     }
-    bool is_run = m->head.type == WIRE_RUN;
+    bool is_run = wire_runs(m->head.type);
     bool is_mine = v->owner == t;
-    const VcpuOps *ops = s->backend->vcpu;
+    const VcpuOps *ops = v->vm->vcpu_ops;
     bool is_long = is_run && is_mine && !(ops->is_brief && v->be && ops->is_brief(v->be));
     int rc = is_long ? watcher_start(s, &e) : 0;
     if (rc) {
@@ -473,7 +473,7 @@ static void route_kick(Server *s, WireMsg *m)
 {
     VcpuSlot *v = vcpu_of(s, m->head.object);
     if (v && v->be) { /* else it was destroyed meanwhile */
-        s->backend->vcpu->kick(v->be);
+        v->vm->vcpu_ops->kick(v->be);
     }
 }
 
@@ -481,7 +481,7 @@ static void route_kick(Server *s, WireMsg *m)
 static bool is_request(const Server *s, const WireMsg *m)
 {
     WireType type = (WireType)m->head.type;
-    bool may_chain = type != WIRE_HELLO && type != WIRE_RUN && m->head.seq;
+    bool may_chain = type != WIRE_HELLO && !wire_runs(type) && m->head.seq;
     return !(m->head.flags & ~(unsigned)(may_chain ? WIRE_CHAIN : 0)) && type != WIRE_ABORT &&
            (s->backend || type == WIRE_HELLO);
 }
@@ -523,10 +523,11 @@ static void route(Server *s, Thread *t, WireMsg *m)
         reply_error(s, m, err_set(&e, ERR_STATE, "not tried: a request before it failed"), &e);
         return;
     }
+    bool makes_vm = m->head.type == WIRE_VM_WITH_BOARD || m->head.type == WIRE_VM_CREATE;
     bool is_vcpu_op = m->head.type > WIRE_VCPU_CREATE;
     VcpuSlot *v = vcpu_of(s, m->head.object);
     VmSlot *vm = vm_of(s, m->head.object);
-    if (m->head.type <= WIRE_VM_CREATE) {
+    if (makes_vm || m->head.type < WIRE_VM_CREATE) {
         route_vm(s, m, NULL);
     } else if (v && (is_vcpu_op || m->head.type == WIRE_CTL)) {
         route_vcpu(s, t, m, v);
@@ -679,7 +680,7 @@ static void server_close(Server *s)
     while (s->vms) {
         VmSlot *vm = s->vms;
         s->vms = vm->next;
-        s->backend->vm->destroy(vm->be);
+        vm->ops->destroy(vm->be);
         pthread_mutex_destroy(&vm->lock);
         VEC_FREE(&vm->rams);
         mem_free(vm);

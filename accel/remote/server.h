@@ -46,7 +46,9 @@ typedef struct VmSlot {
     uint32_t handle;
     VEC(RamSlot) rams; /* under lock */
     GuestId guest;
-    unsigned nvcpus; /* under Server.lock */
+    unsigned nvcpus;  /* under Server.lock */
+    const VmOps *ops; /* of the backend, or of house.c */
+    const VcpuOps *vcpu_ops;
     BeVm *be;
     pthread_mutex_t lock; /* VmOps are serialised (W2), whatever a peer sends */
 } VmSlot;
@@ -108,6 +110,13 @@ typedef struct {
     bool is_torn; /* the payload does not parse: ends the link */
 } Ctx;
 int server_do(Ctx *x, WireType type, Err *err);
+/* house.c: a VM whose board, made from the text, is here too; for the operations beside. */
+int house_open(const Backend *b, const VmConfig *cfg, const char *spec, BeVm **out, Err *err);
+extern const VmOps house_vm_ops;
+extern const VcpuOps house_vcpu_ops;
+/* What a run with serve_board left for its answer, and forgets it: u32 n, the exits that were served, a bulk of what was
+ * printed. */
+void house_served(BeVcpu *v, Buf *out);
 /* With the lock: a VM or vcpu of the client has that number already, or it is none. */
 bool server_has(const Server *s, uint32_t handle);
 /* On its owner: destroys the vcpu; the slot stays, empty. */

@@ -2,6 +2,7 @@
  * What each message asks for: unpack, check, call the backend, pack. Every payload is read to its
  * end before anything is done with it. Values are checked against their enums here, so that a
  * backend may rely on accel.h whoever the peer is. */
+#include "accel/board.h"
 #include "accel/remote/server.h"
 
 #include "sim/base/os.h"
@@ -69,6 +70,7 @@ static uint64_t ops_of(const Backend *b)
         HAS(vcpu, reg_list, REG_LIST)
         HAS(vcpu, inject, INJECT)
         HAS(vcpu, breaks, BREAKS)
+        has |= 1ull << WIRE_VM_WITH_BOARD | 1ull << WIRE_SERVE | 1ull << WIRE_TYPE;
     }
 #undef HAS
     return has;
@@ -130,6 +132,10 @@ static int do_open(Ctx *x, Err *err)
     if (rc) {
         return rc;
     }
+    bool has_board =
+        s->backend->vcpu && (machine_board_exists(guest, ENV_VIRT) || machine_board_exists(guest, ENV_MACHINE));
+    caps.level[CAP_board_inside] = has_board ? CAP_FULL : CAP_NONE;
+    caps.why[CAP_board_inside] = has_board ? NULL : "there is no board for this guest";
     s->page_bytes[guest] = caps.page_bytes ? caps.page_bytes : 4096;
     const uint32_t numbers[] = {s->page_bytes[guest], caps.max_vcpus, caps.max_regions, caps.vec_bytes};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -152,7 +158,7 @@ static int do_open(Ctx *x, Err *err)
 }
 
 /* ---- VmOps ---- */
-static int vm_slot_new(Ctx *x, const VmConfig *cfg, Err *err)
+static int vm_slot_new(Ctx *x, const VmConfig *cfg, const char *board, Err *err)
 {
     Server *s = x->s;
     if (cfg->guest < 1 || cfg->guest >= GUEST_COUNT || !s->page_bytes[cfg->guest]) {
@@ -168,13 +174,15 @@ static int vm_slot_new(Ctx *x, const VmConfig *cfg, Err *err)
         return err_set(err, ERR_LIMIT, "no more than %d VMs over one link", WIRE_VMS_MAX);
     }
     BeVm *be = NULL;
-    int rc = s->backend->vm->create(s->backend, cfg, &be, err);
+    int rc = board ? house_open(s->backend, cfg, board, &be, err) : s->backend->vm->create(s->backend, cfg, &be, err);
     if (rc) {
         return rc;
     }
     VmSlot *vm = x_alloc(sizeof *vm);
     pthread_mutex_init(&vm->lock, NULL);
     vm->guest = cfg->guest;
+    vm->ops = board ? &house_vm_ops : s->backend->vm;
+    vm->vcpu_ops = board ? &house_vcpu_ops : s->backend->vcpu;
     vm->be = be;
     pthread_mutex_lock(&s->lock);
     vm->handle = x->object;
@@ -185,7 +193,7 @@ static int vm_slot_new(Ctx *x, const VmConfig *cfg, Err *err)
     return 0;
 }
 
-static int do_vm_create(Ctx *x, Err *err)
+static int vm_create(Ctx *x, bool has_board, Err *err)
 {
     VmConfig cfg = {.guest = (GuestId)cursor_le(&x->in, 1)};
     cfg.env = (Env)wire_get_max(&x->in, 1, ENV_MACHINE);
@@ -195,12 +203,24 @@ static int do_vm_create(Ctx *x, Err *err)
     cfg.max_ram_bytes = cursor_le(&x->in, 8);
     char *cpu = wire_get_str(&x->in, WIRE_TEXT_MAX);
     char *options = wire_get_str(&x->in, WIRE_TEXT_MAX);
+    char *board = has_board ? wire_get_str(&x->in, WIRE_TEXT_MAX) : NULL;
     cfg.cpu = cpu;
     cfg.options = options;
-    int rc = wire_done(&x->in) ? vm_slot_new(x, &cfg, err) : torn(x);
+    int rc = wire_done(&x->in) && (board || !has_board) ? vm_slot_new(x, &cfg, board, err) : torn(x);
     mem_free(cpu);
     mem_free(options);
+    mem_free(board);
     return rc;
+}
+
+static int do_vm_create(Ctx *x, Err *err)
+{
+    return vm_create(x, false, err);
+}
+
+static int do_vm_with_board(Ctx *x, Err *err)
+{
+    return vm_create(x, true, err);
 }
 
 /* On the reader; no other thread has this VM, as it has no vcpu. */
@@ -224,7 +244,7 @@ static int do_vm_destroy(Ctx *x, Err *err)
     if (nvcpus) {
         return err_set(err, ERR_BUSY, "the VM still has %u vcpus", nvcpus);
     }
-    s->backend->vm->destroy(x->vm->be);
+    x->vm->ops->destroy(x->vm->be);
     pthread_mutex_unlock(&x->vm->lock); /* taken by server_do */
     pthread_mutex_destroy(&x->vm->lock);
     VEC_FREE(&x->vm->rams);
@@ -255,7 +275,7 @@ static int do_ram_create(Ctx *x, Err *err)
     if (x->vm->rams.n >= WIRE_RAMS_MAX) {
         return err_set(err, ERR_LIMIT, "no more than %d rams of a VM over a link", WIRE_RAMS_MAX);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     int rc = ops->ram_create ? ops->ram_create(x->vm->be, size, &ram.id, err) : lacks(x, "ram_create", err);
     if (!rc) {
         VEC_PUSH(&x->vm->rams, ram);
@@ -276,7 +296,7 @@ static int do_map(Ctx *x, Err *err)
     if (!ram) {
         return err_set(err, ERR_NOENT, "MAP: the VM has no ram %u", handle);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     return ops->map ? ops->map(x->vm->be, at, size, ram->id, offset, flags, err) : lacks(x, "map", err);
 }
 
@@ -287,7 +307,7 @@ static int do_unmap(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     return ops->unmap ? ops->unmap(x->vm->be, at, size, err) : lacks(x, "unmap", err);
 }
 
@@ -298,7 +318,7 @@ static int do_mem_read(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     if (!ops->mem_read) {
         return lacks(x, "mem_read", err);
     }
@@ -322,7 +342,7 @@ static int do_mem_write(Ctx *x, Err *err)
     if (rc) {
         return rc;
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     rc = ops->mem_write ? ops->mem_write(x->vm->be, at, b.bytes, b.n, err) : lacks(x, "mem_write", err);
     mem_free(b.made);
     return rc;
@@ -336,7 +356,7 @@ static int do_dirty_get(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     uint32_t page = x->s->page_bytes[x->vm->guest];
     uint64_t npages = size / page + (size % page != 0);
     uint64_t n = npages / 8 + (npages % 8 != 0);
@@ -362,7 +382,7 @@ static int do_irq_line(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     return ops->irq_line ? ops->irq_line(x->vm->be, gsi, level, err) : lacks(x, "irq_line", err);
 }
 
@@ -373,7 +393,7 @@ static int do_msi(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     return ops->msi ? ops->msi(x->vm->be, addr, data, err) : lacks(x, "msi", err);
 }
 
@@ -385,7 +405,7 @@ static int do_intercept(Ctx *x, Err *err)
     if (!wire_done(&x->in) || kind < IC_SYSREG) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     return ops->intercept ? ops->intercept(x->vm->be, kind, lo, hi, on, err) : lacks(x, "intercept", err);
 }
 
@@ -396,7 +416,7 @@ static int do_clock(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     int rc = ops->clock ? ops->clock(x->vm->be, set, &guest_ns, err) : lacks(x, "clock", err);
     if (!rc) {
         buf_le(&x->out, guest_ns, 8);
@@ -409,7 +429,7 @@ static int do_save(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     Buf blob = {0};
     int rc = ops->save ? ops->save(x->vm->be, &blob, err) : lacks(x, "save", err);
     if (!rc && blob.n > WIRE_BULK_MAX) {
@@ -429,7 +449,7 @@ static int do_restore(Ctx *x, Err *err)
     if (rc) {
         return rc;
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     rc = ops->restore ? ops->restore(x->vm->be, b.bytes, b.n, err) : lacks(x, "restore", err);
     mem_free(b.made);
     return rc;
@@ -448,7 +468,7 @@ static int do_ctl(Ctx *x, Err *err)
         mem_free(name);
         return rc;
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     Buf answer = {0};
     rc =
         ops->ctl ? ops->ctl(x->vm->be, x->v ? x->v->be : NULL, name, b.bytes, b.n, &answer, err) : lacks(x, "ctl", err);
@@ -464,13 +484,31 @@ static int do_ctl(Ctx *x, Err *err)
     return rc;
 }
 
+static int do_type(Ctx *x, Err *err)
+{
+    WireBulk b;
+    size_t ntaken = 0;
+    int rc = get_bulk(x, &b, err);
+    if (rc) {
+        return rc;
+    }
+    const VmOps *ops = x->vm->ops;
+    rc = ops->type ? ops->type(x->vm->be, b.bytes, b.n, &ntaken, err)
+                   : err_set(err, ERR_STATE, "the VM was made without a board");
+    if (!rc) {
+        buf_le(&x->out, ntaken, 4);
+    }
+    mem_free(b.made);
+    return rc;
+}
+
 static int do_power(Ctx *x, Err *err)
 {
     int what = (int)(uint32_t)cursor_le(&x->in, 4);
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VmOps *ops = x->s->backend->vm;
+    const VmOps *ops = x->vm->ops;
     return ops->power ? ops->power(x->vm->be, what, err) : lacks(x, "power", err);
 }
 
@@ -485,11 +523,11 @@ static int do_vcpu_create(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    if (!x->s->backend->vcpu) {
+    if (!x->vm->vcpu_ops) {
         return lacks(x, "vcpu", err);
     }
     BeVcpu *be = NULL;
-    int rc = x->s->backend->vcpu->create(x->vm->be, &cfg, &be, err);
+    int rc = x->vm->vcpu_ops->create(x->vm->be, &cfg, &be, err);
     if (rc) {
         return rc;
     }
@@ -505,7 +543,7 @@ void server_vcpu_drop(Server *s, VcpuSlot *v)
     BeVcpu *be = v->be;
     v->be = NULL; /* from here no kick reaches it */
     pthread_mutex_unlock(&s->lock);
-    s->backend->vcpu->destroy(be);
+    v->vm->vcpu_ops->destroy(be);
 }
 
 static int do_vcpu_destroy(Ctx *x, Err *err)
@@ -529,7 +567,7 @@ static int do_setup(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    int rc = x->s->backend->vcpu->setup(x->v->be, &setup, err);
+    int rc = x->vm->vcpu_ops->setup(x->v->be, &setup, err);
     if (!rc) {
         x->v->is_setup = true;
         x->v->due = REPLY_none; /* a reset abandons the access */
@@ -539,19 +577,19 @@ static int do_setup(Ctx *x, Err *err)
 
 static int do_bind(Ctx *x, Err *err)
 {
-    const VcpuOps *ops = x->s->backend->vcpu;
+    const VcpuOps *ops = x->vm->vcpu_ops;
     return !wire_done(&x->in) ? torn(x) : ops->bind ? ops->bind(x->v->be, err) : lacks(x, "bind", err);
 }
 
 static int do_unbind(Ctx *x, Err *err)
 {
-    const VcpuOps *ops = x->s->backend->vcpu;
+    const VcpuOps *ops = x->vm->vcpu_ops;
     return !wire_done(&x->in) ? torn(x) : ops->unbind ? ops->unbind(x->v->be, err) : lacks(x, "unbind", err);
 }
 
-static int do_run(Ctx *x, Err *err)
+static int run(Ctx *x, bool serves_board, VmExit *e, Err *err)
 {
-    RunArgs args = {.insns = cursor_le(&x->in, 8)};
+    RunArgs args = {.insns = cursor_le(&x->in, 8), .serve_board = serves_board};
     uint64_t left = cursor_le(&x->in, 8), now = os_now_ns();
     unsigned flags = (unsigned)wire_get_max(&x->in, 1, 3);
     args.want = (uint32_t)cursor_le(&x->in, 4);
@@ -561,17 +599,35 @@ static int do_run(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
+    if (serves_board && !x->vm->ops->has_board) {
+        return err_set(err, ERR_STATE, "the VM was made without a board");
+    }
     if (!x->v->is_setup) {
         return err_set(err, ERR_STATE, "run before setup");
     }
     if (x->v->due != REPLY_none) {
         return err_set(err, ERR_BUSY, "run while a reply is due");
     }
-    VmExit e = {0};
-    int rc = x->s->backend->vcpu->run(x->v->be, &args, &e, err);
+    int rc = x->vm->vcpu_ops->run(x->v->be, &args, e, err);
     if (!rc) {
-        x->v->due = e.reply;
-        wire_put_exit(&x->out, &e);
+        x->v->due = e->reply;
+        wire_put_exit(&x->out, e);
+    }
+    return rc;
+}
+
+static int do_run(Ctx *x, Err *err)
+{
+    VmExit e = {0};
+    return run(x, false, &e, err);
+}
+
+static int do_serve(Ctx *x, Err *err)
+{
+    VmExit e = {0};
+    int rc = run(x, true, &e, err);
+    if (!rc) {
+        house_served(x->v->be, &x->out);
     }
     return rc;
 }
@@ -589,7 +645,7 @@ static int do_reply(Ctx *x, Err *err)
     if (x->v->due == REPLY_none) {
         return err_set(err, ERR_STATE, "no reply is due");
     }
-    int rc = x->s->backend->vcpu->reply(x->v->be, &r, err);
+    int rc = x->vm->vcpu_ops->reply(x->v->be, &r, err);
     x->v->due = rc ? x->v->due : REPLY_none;
     return rc;
 }
@@ -653,7 +709,7 @@ static int do_get_regs(Ctx *x, Err *err)
     RegBatch b;
     size_t bad = SIZE_MAX;
     int rc = batch_get(x, false, &b, err);
-    rc = rc ? rc : x->s->backend->vcpu->get_regs(x->v->be, b.io, b.n, &bad, err);
+    rc = rc ? rc : x->vm->vcpu_ops->get_regs(x->v->be, b.io, b.n, &bad, err);
     if (!rc) {
         buf_bytes(&x->out, b.bytes, b.total);
     }
@@ -666,7 +722,7 @@ static int do_set_regs(Ctx *x, Err *err)
     RegBatch b;
     size_t bad = SIZE_MAX;
     int rc = batch_get(x, true, &b, err);
-    rc = rc ? rc : x->s->backend->vcpu->set_regs(x->v->be, b.io, b.n, &bad, err);
+    rc = rc ? rc : x->vm->vcpu_ops->set_regs(x->v->be, b.io, b.n, &bad, err);
     batch_end(x, &b, rc, bad);
     return rc;
 }
@@ -676,7 +732,7 @@ static int do_reg_list(Ctx *x, Err *err)
     if (!wire_done(&x->in)) {
         return torn(x);
     }
-    const VcpuOps *ops = x->s->backend->vcpu;
+    const VcpuOps *ops = x->vm->vcpu_ops;
     size_t n = 0;
     int rc = ops->reg_list(x->v->be, NULL, &n, err);
     if (rc) {
@@ -708,7 +764,7 @@ static int do_inject(Ctx *x, Err *err)
     if (!wire_done(&x->in) || e.kind < EV_VECTOR) {
         return torn(x);
     }
-    return x->s->backend->vcpu->inject(x->v->be, &e, err);
+    return x->vm->vcpu_ops->inject(x->v->be, &e, err);
 }
 
 static int do_breaks(Ctx *x, Err *err)
@@ -725,7 +781,7 @@ static int do_breaks(Ctx *x, Err *err)
         list[i].len = cursor_le(&x->in, 8);
         ok = ok && cursor_ok(&x->in) && list[i].kind >= BREAK_EXEC;
     }
-    const VcpuOps *ops = x->s->backend->vcpu;
+    const VcpuOps *ops = x->vm->vcpu_ops;
     int rc = !ok ? torn(x) : ops->breaks ? ops->breaks(x->v->be, list, n, err) : lacks(x, "breaks", err);
     mem_free(list);
     return rc;
@@ -764,6 +820,9 @@ static const Handler handlers[WIRE_TYPE_COUNT] = {
     [WIRE_REG_LIST] = do_reg_list,
     [WIRE_INJECT] = do_inject,
     [WIRE_BREAKS] = do_breaks,
+    [WIRE_TYPE] = do_type,
+    [WIRE_SERVE] = do_serve,
+    [WIRE_VM_WITH_BOARD] = do_vm_with_board,
 };
 
 /* VmOps, and what adds or removes a vcpu, are serialised per VM. */

@@ -42,12 +42,17 @@ enum {
     X(MEM_READ, 8) X(MEM_WRITE, 9) X(DIRTY_GET, 10) X(IRQ_LINE, 11) X(MSI, 12) X(INTERCEPT, 13)    \
     X(CLOCK, 14) X(SAVE, 15) X(RESTORE, 16) X(CTL, 17) X(POWER, 18) X(VCPU_CREATE, 20)             \
     X(VCPU_DESTROY, 21) X(SETUP, 22) X(BIND, 23) X(UNBIND, 24) X(RUN, 25) X(REPLY, 26) X(KICK, 27) \
-    X(GET_REGS, 28) X(SET_REGS, 29) X(REG_LIST, 30) X(INJECT, 31) X(BREAKS, 32) X(ABORT, 40)
+    X(GET_REGS, 28) X(SET_REGS, 29) X(REG_LIST, 30) X(INJECT, 31) X(BREAKS, 32) X(TYPE, 19)         \
+    X(SERVE, 33) X(VM_WITH_BOARD, 34) X(ABORT, 40)
 /* clang-format on */
 #define X(name, number) WIRE_##name = (number),
 typedef enum { WIRE_MAP(X) WIRE_TYPE_COUNT } WireType;
 #undef X
 const char *wire_name(unsigned type); /* "MEM_READ"; "?" if none */
+static inline bool wire_runs(unsigned type)
+{
+    return type == WIRE_RUN || type == WIRE_SERVE;
+}
 
 /* Flags of a frame. CHAIN, of a request: it comes after the one before it, and is not tried if that one, chained as well,
  * failed or was not tried. */

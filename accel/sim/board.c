@@ -20,7 +20,8 @@ typedef struct {
     GuestId guest;
     Env env;
     BoardConsole console;
-    BoardBus bus; /* vm NULL: not attached */
+    BoardBus bus;  /* vm NULL: not attached */
+    Vm *elsewhere; /* where its twin is; NULL: nowhere */
     char spec[64];
     pthread_mutex_t lock; /* of typed; before the board's own */
     Buf typed;            /* and not yet taken: a UART has room for a byte or 16 */
@@ -103,6 +104,11 @@ static bool mem_write(void *ctx, uint64_t gpa, const void *bytes, size_t n)
 static void be_attach(void *ctx, const BoardBus *bus)
 {
     ((MachineBoard *)ctx)->bus = bus ? *bus : (BoardBus){0};
+}
+
+static void be_is_elsewhere(void *ctx, Vm *vm)
+{
+    ((MachineBoard *)ctx)->elsewhere = vm;
 }
 
 static bool be_claims(void *ctx, ExitKind kind, uint64_t addr, bool *is_traced)
@@ -287,7 +293,9 @@ int machine_board_new(const char *spec, const BoardConsole *console, Board **out
                        .resumed = be_resumed,
                        .started = be_started,
                        .save = be_save,
-                       .restore = be_restore};
+                       .restore = be_restore,
+                       .is_elsewhere = be_is_elsewhere,
+                       .printed = on_output};
     if (m->env == ENV_VIRT) {
         m->board.takes = be_takes;
         m->board.call = be_call;
@@ -310,6 +318,9 @@ void machine_board_free(Board *b)
 size_t machine_board_input(Board *b, const void *bytes, size_t n)
 {
     MachineBoard *m = b->ctx;
+    if (m->elsewhere) {
+        return vm_type(m->elsewhere, bytes, n);
+    }
     pthread_mutex_lock(&m->lock);
     size_t room = MAX_TYPED - m->typed.n, taken = n < room ? n : room;
     buf_bytes(&m->typed, bytes, taken);

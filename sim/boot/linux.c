@@ -6,7 +6,9 @@
 #include "sim/base/mem.h"
 
 #include <string.h>
+#ifdef CONF_HAS_ZLIB
 #include <zlib.h>
+#endif
 
 enum { HEADER_BYTES = 64, TEXT_OFFSET_AT = 8, IMAGE_SIZE_AT = 16, FLAGS_AT = 24, MAGIC_AT = 0x38, MAGIC_BYTES = 4 };
 enum { FLAG_BIG_ENDIAN = 1 };
@@ -80,6 +82,7 @@ int packing_check(const char *name, const uint8_t *bytes, size_t n, Err *err)
     return 0;
 }
 
+#ifdef CONF_HAS_ZLIB
 int gzip_unpack(const char *name, const uint8_t *bytes, size_t n, size_t max_bytes, Buf *out, Err *err)
 {
     enum { GZIP_ONLY = 16 + MAX_WBITS };
@@ -108,3 +111,11 @@ int gzip_unpack(const char *name, const uint8_t *bytes, size_t n, size_t max_byt
                : err_set(err, ERR_INVAL, "%s: offset 0x%llx: is %s gzip data", name, (unsigned long long)at,
                          state == Z_BUF_ERROR ? "the end of cut" : "no sound");
 }
+#else
+int gzip_unpack(const char *name, const uint8_t *bytes, size_t n, size_t max_bytes, Buf *out, Err *err)
+{
+    (void)bytes, (void)n, (void)max_bytes, (void)out;
+    return err_set(err, ERR_UNSUPPORTED, "%s: is packed with gzip, expected a plain image: this program has no zlib",
+                   name);
+}
+#endif

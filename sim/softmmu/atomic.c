@@ -188,8 +188,20 @@ static void cas16(Pair *p, uint64_t old[2], const uint64_t now[2])
     } while (failed);
     old[0] = found[0];
     old[1] = found[1];
-#else
-#error "16 bytes at once: say how"
+#else /* riscv64 before Zacas has none: one after the other, and atomic only to those that come by here */
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    uint64_t found = old[0];
+    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
+    }
+    bool is_same = __atomic_load_n(&p->word[1], __ATOMIC_SEQ_CST) == old[1] &&
+                   __atomic_compare_exchange_n(&p->word[0], &found, now[0], false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    if (is_same) {
+        __atomic_store_n(&p->word[1], now[1], __ATOMIC_SEQ_CST);
+    } else {
+        old[0] = __atomic_load_n(&p->word[0], __ATOMIC_SEQ_CST);
+        old[1] = __atomic_load_n(&p->word[1], __ATOMIC_SEQ_CST);
+    }
+    atomic_flag_clear_explicit(&busy, memory_order_release);
 #endif
 }
 
