@@ -28,7 +28,7 @@ typedef struct {
 static void *serve_main(void *arg)
 {
     House *h = arg;
-    h->rc = server_run(&(ServeArgs){.find = backend_find, .fd_in = h->fd, .fd_out = h->fd}, NULL);
+    h->rc = server_run(&(ServeArgs){.find = remote_find_built_in, .fd_in = h->fd, .fd_out = h->fd}, NULL);
     return NULL;
 }
 
