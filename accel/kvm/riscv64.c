@@ -118,6 +118,44 @@ int kvm_arch_vm_init(BeVm *vm, Err *err)
     return 0;
 }
 
+int kvm_arch_vm_ready(BeVm *vm, Err *err)
+{
+    (void)vm;
+    (void)err;
+    return 0;
+}
+
+int kvm_arch_irq_line(BeVm *vm, uint32_t gsi, bool level, Err *err)
+{
+    (void)vm;
+    (void)gsi;
+    (void)level;
+    return err_unsupported(err, "kvm", "irq_line", "no interrupt controller in this backend for this architecture");
+}
+
+int kvm_arch_msi(BeVm *vm, uint64_t addr, uint32_t data, Err *err)
+{
+    (void)vm;
+    (void)addr;
+    (void)data;
+    return err_unsupported(err, "kvm", "msi", "no interrupt controller in this backend for this architecture");
+}
+
+int kvm_arch_save(BeVm *vm, Buf *out, Err *err)
+{
+    (void)vm;
+    (void)out;
+    (void)err;
+    return 0; /* without an in-kernel interrupt controller the registers are all there is */
+}
+
+int kvm_arch_restore(BeVm *vm, const void *bytes, size_t n, Err *err)
+{
+    (void)vm;
+    (void)bytes;
+    return n ? err_set(err, ERR_VERSION, "VM state of %zu bytes; this architecture has none", n) : 0;
+}
+
 int kvm_arch_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
 {
     (void)vm;
@@ -192,6 +230,19 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
         rc = kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp);
     }
     return rc < 0 ? kvm_err(err, rc, "kvm refuses the reset state") : 0;
+}
+
+bool kvm_arch_parks(const BeVm *vm)
+{
+    (void)vm;
+    return false; /* the kernel serves HSM */
+}
+
+int kvm_arch_unpark(BeVcpu *v, Err *err)
+{
+    (void)v;
+    (void)err;
+    return 0;
 }
 
 /* ---- exits ---- */
