@@ -359,6 +359,12 @@ int kvm_arch_exit(BeVcpu *v, const RunArgs *args, VmExit *exit)
     }
 }
 
+int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
+{
+    (void)r;
+    return kvm_arch_reply_fault(v, err);
+}
+
 /* ---- debug ---- */
 void kvm_arch_debug(BeVcpu *v, VmExit *exit)
 {

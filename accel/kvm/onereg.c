@@ -220,12 +220,6 @@ void kvm_arch_before_run(BeVcpu *v, const RunArgs *args)
     (void)args;
 }
 
-int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
-{
-    (void)r;
-    return kvm_arch_reply_fault(v, err);
-}
-
 int kvm_arch_reply_fault(BeVcpu *v, Err *err)
 {
     (void)v;
