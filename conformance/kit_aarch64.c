@@ -31,18 +31,6 @@ enum {
 };
 static const uint8_t done_bytes[] = {0x11, 0x20, 0x80, 0xd2, 0x3f, 0x02, 0x00, 0x39, 0xff, 0xff, 0xff, 0x17};
 
-static int tables(Kit *k, Err *err)
-{
-    (void)err;
-    k->tables_end = TABLES;
-    /* Level 1 blocks of 1 GiB, identity. A page that EL0 may write is never executable at EL1 (D8.4.1.1). */
-    uint64_t user = k->start == START_user ? DESC_USER : 0;
-    for (uint64_t i = 0; i < 512; i++) {
-        kit_put(k, ROOT + 8 * i, i << 30 | DESC_VALID | DESC_AF | DESC_SH | user, 8);
-    }
-    return 0;
-}
-
 static int next_table(Kit *k, uint64_t offset, unsigned level, uint64_t *table, Err *err)
 {
     uint64_t entry = kit_get64(k, offset);
@@ -88,6 +76,20 @@ static int map_page(Kit *k, KitPage *p, Err *err)
         p->pte = done ? p->pte : k->base + at;
     }
     return 0;
+}
+
+static int tables(Kit *k, Err *err)
+{
+    k->tables_end = TABLES;
+    /* Level 1 blocks of 1 GiB, identity. A page that EL0 may write is never executable at EL1 (D8.4.1.1):
+     * the vectors have one of their own. */
+    uint64_t user = k->start == START_user ? DESC_USER : 0;
+    for (uint64_t i = 0; i < 512; i++) {
+        kit_put(k, ROOT + 8 * i, i << 30 | DESC_VALID | DESC_AF | DESC_SH | user, 8);
+    }
+    KitPage vectors = {
+        .name = "vectors", .va = k->base, .to = k->base, .size_bytes = KIT_PAGE, .flags = MAP_R | MAP_W | MAP_X};
+    return user ? map_page(k, &vectors, err) : 0;
 }
 
 static int vectors(Kit *k, Err *err)

@@ -219,7 +219,8 @@ struct Step {
     uint32_t map_flags;
     Value map_at, map_size;
     const Check *check;
-    const Node *args; /* native: args */
+    const Node *args;   /* native: args */
+    const char *answer; /* native: as; or NULL */
 };
 
 /* ---- the world ---- */

@@ -211,6 +211,15 @@ static int native_call(StoryVcpu *sv, void *ctx, Err *err)
     Buf answer = {0};
     int rc =
         vm_ctl(sv->story->vm, n->step->vcpu < 0 ? NULL : sv->v, n->step->word, buf_text(n->in), n->in->n, &answer, err);
+    CapturedList got = {0};
+    Cursor c = cursor_of(answer.data, answer.n);
+    while (!rc && n->step->answer && cursor_left(&c) >= 8) {
+        VEC_PUSH(&got, (Captured){n->step->answer, cursor_le(&c, 8)});
+    }
+    STORY_LOCK(sv->story);
+    story_capture(sv->story, &got);
+    STORY_UNLOCK(sv->story);
+    VEC_FREE(&got);
     buf_free(&answer);
     return rc;
 }

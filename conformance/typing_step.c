@@ -309,6 +309,18 @@ static void type_restore(Typer *t, const Node *n, const Node *map, Step *s)
     }
 }
 
+/* What names a value must name one that is known. */
+static void type_native_args(Typer *t, const Node *n)
+{
+    Value ignored;
+    for (size_t i = 0; n && n->kind != NODE_SCALAR && i < n->n; i++) {
+        type_native_args(t, n->items[i]);
+    }
+    if (n && n->kind == NODE_SCALAR && n->is_plain && strchr(n->text, '$')) {
+        (void)type_int(t, n, 64, &ignored);
+    }
+}
+
 static void type_native(Typer *t, const Node *n, Step *s)
 {
     if (!keys_check(t->l, n, SCOPE_native)) {
@@ -321,6 +333,12 @@ static void type_native(Typer *t, const Node *n, Step *s)
     }
     s->word = type_word(t, call, "`call`");
     s->args = node_get(n, "args");
+    type_native_args(t, s->args);
+    const Node *as = node_get(n, "as");
+    s->answer = as ? type_word(t, as, "`as`") : NULL;
+    if (s->answer) {
+        VEC_PUSH(&t->captures, (Named){.name = s->answer, .pos = as->pos});
+    }
 }
 
 static void type_typed(Typer *t, const Node *n, Step *s)

@@ -3,7 +3,7 @@
  * EL1h with interrupts masked (pstate 0x3c5), MMU off, all general registers 0 but x0 = the boot
  * argument of VcpuConfig, pc = entry. */
 #if defined(__aarch64__)
-#include "accel/kvm/kvm.h"
+#include "accel/kvm/aarch64.h"
 
 #include <errno.h>
 #include <string.h>
@@ -92,30 +92,42 @@ static bool has_filter(int vm_fd)
     return kvm_ioctl(vm_fd, KVM_HAS_DEVICE_ATTR, &attr) == 0;
 }
 
-static bool host_has_filter(int sys_fd)
+/* Some questions are answered by a VM only. */
+static void ask_vm(int sys_fd, bool *has_hvc, VgicKind *vgic)
 {
     int vm = kvm_ioctl(sys_fd, KVM_CREATE_VM, (void *)kvm_arch_vm_type(sys_fd));
-    bool has = vm >= 0 && has_filter(vm);
+    *has_hvc = vm >= 0 && has_filter(vm);
+    *vgic = vm >= 0 ? vgic_kind(vm) : VGIC_NONE;
     if (vm >= 0) {
         close(vm);
     }
-    return has;
 }
 
 void kvm_arch_caps(int sys_fd, Caps *caps)
 {
-    bool has_hvc = host_has_filter(sys_fd);
+    bool has_hvc;
+    VgicKind vgic;
+    ask_vm(sys_fd, &has_hvc, &vgic);
+    if (vgic == VGIC_V3) {
+        kvm_cap_set(caps, CAP_irqchip, CAP_FULL, NULL);
+    } else {
+        kvm_cap_set(caps, CAP_irqchip, vgic == VGIC_V2 ? CAP_PARTIAL : CAP_NONE,
+                    vgic == VGIC_V2 ? "a GICv2, whose state is not saved" : "this host's KVM has no vGIC");
+    }
+    kvm_cap_set(caps, CAP_msi, CAP_NONE,
+                "an ITS wants a device id with each message, and there is none in a message here");
     kvm_cap_set(caps, CAP_hypercall_visible, has_hvc ? CAP_PARTIAL : CAP_NONE,
                 has_hvc ? "not the Arm architecture range of SMCCC functions" : "needs the SMCCC filter of Linux 6.4");
     kvm_cap_set(caps, CAP_firmware_visible, has_hvc ? CAP_FULL : CAP_NONE,
                 has_hvc ? NULL : "needs the SMCCC filter of Linux 6.4");
-    kvm_cap_set(caps, CAP_irq_line, CAP_PARTIAL, "IRQ and FIQ of a vcpu, by inject");
+    kvm_cap_set(caps, CAP_irq_line, CAP_PARTIAL, "SPIs with irqchip kernel; else IRQ and FIQ of a vcpu, by inject");
     kvm_cap_set(caps, CAP_pc_before, CAP_FULL, NULL);
     kvm_onereg_probe(caps);
     kvm_cap_set(caps, CAP_save, CAP_FULL, NULL);
     kvm_cap_set(caps, CAP_page_split, CAP_NONE,
                 "an access over two pages comes whole, or faults in the guest, as its memory type says");
-    kvm_cap_set(caps, CAP_parked, CAP_PARTIAL, "until the guest's own PSCI CPU_ON, served in the kernel");
+    kvm_cap_set(caps, CAP_parked, has_hvc ? CAP_FULL : CAP_PARTIAL,
+                has_hvc ? NULL : "until the guest's own PSCI CPU_ON, served in the kernel");
     if (kvm_check(sys_fd, KVM_CAP_SET_GUEST_DEBUG)) {
         kvm_cap_set(caps, CAP_step, CAP_FULL, NULL);
     }
@@ -160,18 +172,55 @@ static int filter_set(BeVm *vm, Err *err)
 
 int kvm_arch_vm_init(BeVm *vm, Err *err)
 {
-    if (vm->irqchip != IRQCHIP_NONE && vm->irqchip != IRQCHIP_BOARD) {
-        return err_unsupported(err, "kvm", "irqchip", "this backend has no in-kernel vGIC");
+    if (vm->irqchip == IRQCHIP_SPLIT) {
+        return err_unsupported(err, "kvm", "irqchip", "a vGIC is whole: irqchip kernel");
+    }
+    if (vm->irqchip == IRQCHIP_KERNEL && vgic_kind(vm->fd) == VGIC_NONE) {
+        return err_unsupported(err, "kvm", "irqchip", "this host's KVM has no vGIC");
     }
     (void)kvm_enable_cap(vm->fd, KVM_CAP_ARM_NISV_TO_USER, 0); /* else such an access is an error of KVM_RUN */
-    return has_filter(vm->fd) ? filter_set(vm, err) : 0;
+    vm->has_smccc_filter = has_filter(vm->fd);
+    int rc = vm->has_smccc_filter ? filter_set(vm, err) : 0;
+    return rc || vm->irqchip != IRQCHIP_KERNEL ? rc : vgic_create(vm, err);
+}
+
+int kvm_arch_vm_ready(BeVm *vm, Err *err)
+{
+    return vm->irqchip == IRQCHIP_KERNEL ? vgic_ready(vm, err) : 0;
+}
+
+int kvm_arch_irq_line(BeVm *vm, uint32_t gsi, bool level, Err *err)
+{
+    return vm->irqchip == IRQCHIP_KERNEL ? vgic_line(vm, gsi, level, err)
+                                         : err_unsupported(err, "kvm", "irq_line", "needs irqchip kernel");
+}
+
+int kvm_arch_msi(BeVm *vm, uint64_t addr, uint32_t data, Err *err)
+{
+    (void)vm;
+    (void)addr;
+    (void)data;
+    return err_unsupported(err, "kvm", "msi", "an ITS wants a device id with each message");
+}
+
+int kvm_arch_save(BeVm *vm, Buf *out, Err *err)
+{
+    return vm->irqchip == IRQCHIP_KERNEL ? vgic_save(vm, out, err) : 0; /* else the registers are all there is */
+}
+
+int kvm_arch_restore(BeVm *vm, const void *bytes, size_t n, Err *err)
+{
+    if (vm->irqchip == IRQCHIP_KERNEL) {
+        return vgic_restore(vm, bytes, n, err);
+    }
+    return n ? err_set(err, ERR_VERSION, "VM state of %zu bytes; a VM without a vGIC has none", n) : 0;
 }
 
 int kvm_arch_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
 {
     (void)lo;
     (void)hi;
-    if (k == IC_HYPERCALL && on && has_filter(vm->fd)) {
+    if (k == IC_HYPERCALL && on && vm->has_smccc_filter) {
         return 0; /* always */
     }
     return err_unsupported(err, "kvm", k == IC_HYPERCALL ? "hypercall_visible" : "intercept",
@@ -241,14 +290,52 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
     return rc < 0 ? kvm_err(err, rc, "KVM_SET_ONE_REG pc") : 0;
 }
 
+/* Where PSCI calls leave the guest, nobody in the kernel starts a vcpu. */
+bool kvm_arch_parks(const BeVm *vm)
+{
+    return vm->firmware != FW_KERNEL && vm->has_smccc_filter;
+}
+
+int kvm_arch_unpark(BeVcpu *v, Err *err)
+{
+    struct kvm_mp_state mp = {KVM_MP_STATE_RUNNABLE};
+    return kvm_get(v, KVM_SET_MP_STATE, &mp, "KVM_SET_MP_STATE", err);
+}
+
 /* ---- exits ---- */
+/* PSCI 1.1 (DEN 0022D.b, 5): the calls that start and stop vcpus and the machine have exits of their own. */
+static void decode_smccc(BeVcpu *v, VmExit *exit)
+{
+    static const struct {
+        uint32_t function;
+        ExitKind kind;
+    } psci[] = {{0x84000002, EXIT_cpu_down},    {0x84000003, EXIT_cpu_up},       {0xc4000003, EXIT_cpu_up},
+                {0x84000008, EXIT_system_down}, {0x84000009, EXIT_system_reset}, {0x84000012, EXIT_system_reset},
+                {0xc4000012, EXIT_system_reset}};
+    ExitKind kind = EXIT_hypercall;
+    for (size_t i = 0; i < ARRAY_LEN(psci); i++) {
+        kind = psci[i].function == v->run->hypercall.nr ? psci[i].kind : kind;
+    }
+    kvm_exit_start(v, exit, kind);
+    if (kind == EXIT_cpu_up) {
+        exit->addr = kvm_onereg_u64(v, gpr_id(1)) & 0xff00ffffff;
+        exit->arg[0] = kvm_onereg_u64(v, gpr_id(2));
+        exit->arg[1] = kvm_onereg_u64(v, gpr_id(3));
+    } else if (kind == EXIT_hypercall) {
+        exit->addr = v->run->hypercall.nr;
+        for (unsigned i = 0; i < ARRAY_LEN(exit->arg); i++) {
+            exit->arg[i] = kvm_onereg_u64(v, gpr_id(i + 1));
+        }
+    }
+}
+
 void kvm_arch_pc(BeVcpu *v, const RunArgs *args, VmExit *exit)
 {
     bool is_access = exit->kind == EXIT_mmio_read || exit->kind == EXIT_mmio_write;
     if (is_access && args->want & HAS_pc_before) { /* the kernel moves pc when it completes the access */
         exit->pc_before = kvm_onereg_u64(v, pc_id);
         exit->valid |= HAS_pc_before;
-    } else if (exit->kind == EXIT_hypercall && args->want & HAS_pc_after) {
+    } else if (v->run->exit_reason == KVM_EXIT_HYPERCALL && args->want & HAS_pc_after) {
         exit->pc_after = kvm_onereg_u64(v, pc_id);
         exit->valid |= HAS_pc_after;
     }
@@ -258,13 +345,8 @@ int kvm_arch_exit(BeVcpu *v, const RunArgs *args, VmExit *exit)
 {
     (void)args;
     switch (v->run->exit_reason) {
-    case KVM_EXIT_HYPERCALL: /* pc is past the HVC or SMC; the kernel leaves the arguments in their
-                                registers */
-        kvm_exit_start(v, exit, EXIT_hypercall);
-        exit->addr = v->run->hypercall.nr;
-        for (unsigned i = 0; i < ARRAY_LEN(exit->arg); i++) {
-            exit->arg[i] = kvm_onereg_u64(v, gpr_id(i + 1));
-        }
+    case KVM_EXIT_HYPERCALL: /* pc is past the HVC or SMC; the kernel leaves the arguments in their registers */
+        decode_smccc(v, exit);
         return 0;
     case KVM_EXIT_ARM_NISV:
         kvm_exit_start(v, exit, EXIT_unsupported);
@@ -275,6 +357,12 @@ int kvm_arch_exit(BeVcpu *v, const RunArgs *args, VmExit *exit)
         kvm_exit_start(v, exit, EXIT_unsupported);
         return 0;
     }
+}
+
+int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
+{
+    (void)r;
+    return kvm_arch_reply_fault(v, err);
 }
 
 /* ---- debug ---- */
@@ -347,6 +435,10 @@ int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err)
     enum { LINE_FIQ = 1 };
     if (e->kind != EV_LINE) {
         return err_unsupported(err, "kvm", "inject", "an AArch64 vcpu takes its IRQ and FIQ lines only");
+    }
+    if (v->vm->irqchip == IRQCHIP_KERNEL) {
+        return err_unsupported(err, "kvm", "irq_line",
+                               "with irqchip kernel the vGIC drives a vcpu's lines: use its SPIs");
     }
     if (e->number > LINE_FIQ) {
         return err_set(err, ERR_INVAL, "line %u: IRQ is 0, FIQ is 1", e->number);

@@ -1,57 +1,219 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ctl.c - what only KVM has, by name. Numbers in `in` are little-endian; layouts are those of the
- * kernel's structs. kvm.check_extension  in: u32 capability            out: u32 KVM_CHECK_EXTENSION
- * on the VM kvm.enable_cap       in: u32 capability, u64 arg0   KVM_ENABLE_CAP on the VM
- *   kvm.exit_reason      out: u32 of the vcpu's last exit */
+ * ctl.c - what only KVM has, by name. Arguments and answers are 64-bit little-endian numbers, as a scenario's `native` gives
+ * them; v: asks about a vcpu.
+ *   kvm.check_extension cap             -> KVM_CHECK_EXTENSION on the VM
+ *   kvm.enable_cap cap arg0             KVM_ENABLE_CAP on the VM
+ *   kvm.exit_reason (v)                 -> of the last exit
+ *   kvm.irq_line gsi level              KVM_IRQ_LINE, as vm_irq_line
+ *   kvm.msi addr data                   KVM_SIGNAL_MSI, as vm_msi
+ *   kvm.ioeventfd addr size flags data  -> handle; a store there counts and does not exit. size 0: any; flags 1: only of
+ *                                       data, 2: a port
+ *   kvm.irqfd gsi                       -> handle; a signal raises the line
+ *   kvm.eventfd_signal handle           kvm.eventfd_read handle -> the count, which becomes 0
+ *   kvm.coalesced addr size is_pio on   stores there are gathered and do not exit, until the ring is full
+ *   kvm.coalesced_get (v)               -> {addr, size, value} of each gathered store, oldest first */
 #include "accel/kvm/kvm.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-const char *const kvm_ctls[] = {"kvm.check_extension", "kvm.enable_cap", "kvm.exit_reason", NULL};
+enum { MAX_ARGS = 4, MAX_EVENTFDS = 64 };
+typedef struct {
+    BeVm *vm;
+    BeVcpu *v; /* NULL where the call does not want one */
+    uint64_t arg[MAX_ARGS];
+    Buf *out;
+} Ctl;
 
-static int ctl_check_extension(BeVm *vm, BeVcpu *v, Cursor *c, Buf *out, Err *err)
+static int ctl_check_extension(const Ctl *c, Err *err)
 {
-    (void)v;
     (void)err;
-    buf_le(out, (uint64_t)kvm_check(vm->fd, (int)cursor_le(c, 4)), 4);
+    buf_le(c->out, (uint64_t)kvm_check(c->vm->fd, (int)c->arg[0]), 8);
     return 0;
 }
 
-static int ctl_enable_cap(BeVm *vm, BeVcpu *v, Cursor *c, Buf *out, Err *err)
+static int ctl_enable_cap(const Ctl *c, Err *err)
 {
-    (void)v;
-    (void)out;
-    uint32_t cap = (uint32_t)cursor_le(c, 4);
-    int rc = kvm_enable_cap(vm->fd, cap, cursor_le(c, 8));
+    int rc = kvm_enable_cap(c->vm->fd, (uint32_t)c->arg[0], c->arg[1]);
     return rc < 0 ? kvm_err(err, rc, "KVM_ENABLE_CAP") : 0;
 }
 
-static int ctl_exit_reason(BeVm *vm, BeVcpu *v, Cursor *c, Buf *out, Err *err)
+static int ctl_exit_reason(const Ctl *c, Err *err)
 {
-    (void)vm;
-    (void)c;
-    if (!v) {
-        return err_set(err, ERR_INVAL, "kvm.exit_reason asks about a vcpu");
-    }
-    buf_le(out, v->run->exit_reason, 4);
+    (void)err;
+    buf_le(c->out, c->v->run->exit_reason, 8);
     return 0;
 }
 
+static int ctl_irq_line(const Ctl *c, Err *err)
+{
+    return kvm_arch_irq_line(c->vm, (uint32_t)c->arg[0], c->arg[1] != 0, err);
+}
+
+static int ctl_msi(const Ctl *c, Err *err)
+{
+    return kvm_arch_msi(c->vm, c->arg[0], (uint32_t)c->arg[1], err);
+}
+
+/* ---- eventfds: a handle is an index ---- */
+static int eventfd_new(BeVm *vm, Err *err)
+{
+    if (vm->eventfds.n == MAX_EVENTFDS) {
+        return err_set(err, ERR_LIMIT, "%d eventfds; the limit is the same", (int)MAX_EVENTFDS);
+    }
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? err_native(err, ERR_HOST, errno, "eventfd") : fd;
+}
+
+static int eventfd_keep(const Ctl *c, int fd, int rc, const char *what, Err *err)
+{
+    if (rc < 0) {
+        close(fd);
+        return kvm_err(err, rc, what);
+    }
+    VEC_PUSH(&c->vm->eventfds, fd);
+    buf_le(c->out, c->vm->eventfds.n - 1, 8);
+    return 0;
+}
+
+static int ctl_ioeventfd(const Ctl *c, Err *err)
+{
+    enum { ONLY_DATA = 1, PORT = 2 };
+    int fd = eventfd_new(c->vm, err);
+    if (fd < 0) {
+        return fd;
+    }
+    struct kvm_ioeventfd e = {.addr = c->arg[0], .len = (uint32_t)c->arg[1], .fd = fd, .datamatch = c->arg[3]};
+    e.flags = (c->arg[2] & ONLY_DATA ? 1u << kvm_ioeventfd_flag_nr_datamatch : 0) |
+              (c->arg[2] & PORT ? 1u << kvm_ioeventfd_flag_nr_pio : 0);
+    return eventfd_keep(c, fd, kvm_ioctl(c->vm->fd, KVM_IOEVENTFD, &e), "KVM_IOEVENTFD", err);
+}
+
+static int ctl_irqfd(const Ctl *c, Err *err)
+{
+    int fd = eventfd_new(c->vm, err);
+    if (fd < 0) {
+        return fd;
+    }
+    struct kvm_irqfd e = {.fd = (uint32_t)fd, .gsi = (uint32_t)c->arg[0]};
+    return eventfd_keep(c, fd, kvm_ioctl(c->vm->fd, KVM_IRQFD, &e), "KVM_IRQFD", err);
+}
+
+static int eventfd_of(const Ctl *c, Err *err)
+{
+    return c->arg[0] < c->vm->eventfds.n ? c->vm->eventfds.items[c->arg[0]]
+                                         : err_set(err, ERR_NOENT, "no eventfd %llu", (unsigned long long)c->arg[0]);
+}
+
+static int ctl_eventfd_signal(const Ctl *c, Err *err)
+{
+    uint64_t one = 1;
+    int fd = eventfd_of(c, err);
+    if (fd < 0) {
+        return fd;
+    }
+    return write(fd, &one, sizeof one) == sizeof one ? 0 : err_native(err, ERR_HOST, errno, "write to an eventfd");
+}
+
+static int ctl_eventfd_read(const Ctl *c, Err *err)
+{
+    uint64_t count = 0;
+    int fd = eventfd_of(c, err);
+    if (fd < 0) {
+        return fd;
+    }
+    if (read(fd, &count, sizeof count) != sizeof count) {
+        count = 0; /* EAGAIN: nothing since the last time */
+    }
+    buf_le(c->out, count, 8);
+    return 0;
+}
+
+/* ---- coalesced accesses (api.rst 4.116): one ring for the VM, in the pages of every vcpu ---- */
+static struct kvm_coalesced_mmio_ring *coalesced_ring(const BeVcpu *v)
+{
+    size_t page = (size_t)kvm_check(v->vm->fd, KVM_CAP_COALESCED_MMIO);
+    bool fits = page && (page + 1) * v->vm->page_bytes <= v->vm->run_bytes;
+    return fits ? (struct kvm_coalesced_mmio_ring *)((uint8_t *)v->run + page * v->vm->page_bytes) : NULL;
+}
+
+static int ctl_coalesced(const Ctl *c, Err *err)
+{
+    struct kvm_coalesced_mmio_zone z = {.addr = c->arg[0], .size = (uint32_t)c->arg[1], .pio = c->arg[2] != 0};
+    bool on = c->arg[3] != 0;
+    int rc = kvm_ioctl(c->vm->fd, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &z);
+    return rc < 0 ? kvm_err(err, rc, on ? "KVM_REGISTER_COALESCED_MMIO" : "KVM_UNREGISTER_COALESCED_MMIO") : 0;
+}
+
+static int ctl_coalesced_get(const Ctl *c, Err *err)
+{
+    struct kvm_coalesced_mmio_ring *ring = coalesced_ring(c->v);
+    if (!ring) {
+        return err_unsupported(err, "kvm", "coalesced", "no KVM_CAP_COALESCED_MMIO");
+    }
+    uint32_t nslots = (uint32_t)((c->vm->page_bytes - sizeof *ring) / sizeof ring->coalesced_mmio[0]);
+    uint32_t first = ring->first, last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
+    while (first != last && first < nslots) {
+        const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first];
+        uint64_t value = 0;
+        memcpy(&value, e->data, e->len <= sizeof value ? e->len : sizeof value);
+        buf_le(c->out, e->phys_addr, 8);
+        buf_le(c->out, e->len, 8);
+        buf_le(c->out, value, 8);
+        first = (first + 1) % nslots;
+        __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
+    }
+    return 0;
+}
+
+static const struct {
+    unsigned nargs;
+    bool wants_vcpu;
+    int (*call)(const Ctl *c, Err *err);
+} table[] = {
+#define CTL(name, nargs, wants_vcpu) {nargs, wants_vcpu, ctl_##name},
+#define CTLS                                                                                                           \
+    CTL(check_extension, 1, false)                                                                                     \
+    CTL(enable_cap, 2, false)                                                                                          \
+    CTL(exit_reason, 0, true)                                                                                          \
+    CTL(irq_line, 2, false)                                                                                            \
+    CTL(msi, 2, false)                                                                                                 \
+    CTL(ioeventfd, 4, false)                                                                                           \
+    CTL(irqfd, 1, false)                                                                                               \
+    CTL(eventfd_signal, 1, false)                                                                                      \
+    CTL(eventfd_read, 1, false)                                                                                        \
+    CTL(coalesced, 4, false)                                                                                           \
+    CTL(coalesced_get, 0, true)
+    CTLS
+#undef CTL
+};
+
+const char *const kvm_ctls[] = {
+#define CTL(name, nargs, wants_vcpu) "kvm." #name,
+    CTLS
+#undef CTL
+        NULL};
+
 int kvm_ctl(BeVm *vm, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err)
 {
-    static const struct {
-        size_t nin;
-        int (*call)(BeVm *vm, BeVcpu *v, Cursor *c, Buf *out, Err *err);
-    } table[] = {{4, ctl_check_extension}, {12, ctl_enable_cap}, {0, ctl_exit_reason}};
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strcmp(kvm_ctls[i], name) != 0) {
             continue;
         }
-        if (nin != table[i].nin) {
-            return err_set(err, ERR_INVAL, "%s takes %zu bytes, not %zu", name, table[i].nin, nin);
+        if (nin != 8 * table[i].nargs) {
+            return err_set(err, ERR_INVAL, "%s takes %u numbers of 8 bytes, not %zu bytes", name, table[i].nargs, nin);
         }
+        if (table[i].wants_vcpu && !v) {
+            return err_set(err, ERR_INVAL, "%s asks about a vcpu", name);
+        }
+        Ctl ctl = {.vm = vm, .v = v, .out = out};
         Cursor c = cursor_of(in, nin);
-        return table[i].call(vm, v, &c, out, err);
+        for (unsigned k = 0; k < table[i].nargs; k++) {
+            ctl.arg[k] = cursor_le(&c, 8);
+        }
+        return table[i].call(&ctl, err);
     }
     return err_unsupported(err, "kvm", name, "no such control");
 }

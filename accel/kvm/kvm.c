@@ -208,12 +208,16 @@ static void kvm_destroy(BeVm *vm)
     VEC_FREE(&vm->parked);
     VEC_FREE(&vm->vcpus);
     VEC_FREE(&vm->msr_ranges);
-    kvm_mem_free(vm);
-    if (vm->fd >= 0) {
-        close(vm->fd);
+    for (size_t i = 0; i < vm->eventfds.n; i++) {
+        close(vm->eventfds.items[i]);
     }
-    if (vm->sys_fd >= 0) {
-        close(vm->sys_fd);
+    VEC_FREE(&vm->eventfds);
+    kvm_mem_free(vm);
+    const int fds[] = {vm->irqchip_fd, vm->fd, vm->sys_fd};
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
     }
     pthread_cond_destroy(&vm->gate_moved);
     pthread_mutex_destroy(&vm->lock);
@@ -267,7 +271,7 @@ static int kvm_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *er
     }
     BeVm *vm = x_alloc(sizeof *vm);
     vm->backend = b;
-    vm->sys_fd = vm->fd = -1;
+    vm->sys_fd = vm->fd = vm->irqchip_fd = -1;
     vm->irqchip = cfg->irqchip;
     vm->firmware = cfg->firmware;
     vm->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
@@ -383,6 +387,7 @@ static int kvm_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
         return rc;
     }
     v->is_set_up = true;
+    v->is_parked = v->cfg.is_secondary && kvm_arch_parks(v->vm);
     return 0;
 }
 
@@ -396,6 +401,23 @@ static int kvm_get_regs(BeVcpu *v, RegIo *io, size_t n, size_t *bad, Err *err)
     return kvm_arch_get_regs(v, io, n, bad, err);
 }
 
+/* A parked vcpu that is sent somewhere is parked no longer; a restored one is what its mp_state says, which comes last. */
+static int parked_update(BeVcpu *v, const RegIo *io, size_t n, Err *err)
+{
+    bool was_parked = v->is_parked, has_state = false;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t state;
+        if (REG_CLASS(io[i].id) == REG_CTL && REG_INDEX(io[i].id) == 0) {
+            v->is_parked = false;
+        } else if (REG_CLASS(io[i].id) == REG_STATE && REG_INDEX(io[i].id) == 0 && REG_SIZE(io[i].id) == sizeof state) {
+            memcpy(&state, io[i].bytes, sizeof state);
+            v->is_parked = state == KVM_MP_STATE_STOPPED;
+            has_state = true;
+        }
+    }
+    return was_parked && !v->is_parked && !has_state ? kvm_arch_unpark(v, err) : 0;
+}
+
 static int kvm_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err)
 {
     int rc = kvm_look_write(v, err);
@@ -403,7 +425,8 @@ static int kvm_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *
         *bad = 0;
         return rc;
     }
-    return kvm_arch_set_regs(v, io, n, bad, err);
+    rc = kvm_arch_set_regs(v, io, n, bad, err);
+    return rc || !v->cfg.is_secondary || !kvm_arch_parks(v->vm) ? rc : parked_update(v, io, n, err);
 }
 
 static int kvm_reg_list(BeVcpu *v, RegId *ids, size_t *n, Err *err)

@@ -63,13 +63,17 @@ typedef struct {
 struct BeVm {
     const Backend *backend;
     int sys_fd, fd;
+    int irqchip_fd;        /* the in-kernel interrupt controller, where it is a device of its own; -1 = none */
+    bool is_irqchip_ready; /* under lock: it was told that all vcpus are there */
     Irqchip irqchip;
     Firmware firmware;
     uint32_t page_bytes, max_slots;
     size_t run_bytes;
-    atomic_bool has_vcpu; /* one was created: configuration is closed */
-    VEC(KvmRam) rams;     /* RamId = index + 1 */
+    bool has_smccc_filter; /* aarch64: calls to the hypervisor and the firmware leave the guest */
+    atomic_bool has_vcpu;  /* one was created: configuration is closed */
+    VEC(KvmRam) rams;      /* RamId = index + 1 */
     VEC(KvmSlot) slots;
+    VEC(int) eventfds;        /* by handle: what ctl.c made */
     VEC(KvmRange) msr_ranges; /* x86 intercepts */
     pthread_mutex_t lock;     /* vcpus, parked, and the gate's sleepers */
     pthread_cond_t gate_moved;
@@ -97,6 +101,7 @@ struct BeVcpu {
     KvmPending pending;
     ExitKind due; /* of the exit that awaits a reply */
     bool is_set_up, has_run;
+    bool is_parked;              /* a secondary that nobody has sent anywhere yet, kept here and not by the kernel */
     bool is_synced;              /* kvm_run's registers are those of its exit (KVM_CAP_SYNC_REGS) */
     bool has_kept;               /* kvm_run holds an exit that run() has not returned yet */
     bool is_step_open;           /* the exit that awaits a reply interrupted a single step */
@@ -178,6 +183,8 @@ int kvm_arch_vcpu_init(BeVcpu *v, Err *err);
 void kvm_arch_vcpu_free(BeVcpu *v);
 void kvm_arch_abandon(BeVcpu *v); /* an instruction under way is about to be finished with zeros: keep it short */
 int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err);
+bool kvm_arch_parks(const BeVm *vm); /* secondary vcpus wait here, until somebody writes their pc */
+int kvm_arch_unpark(BeVcpu *v, Err *err);
 void kvm_arch_before_run(BeVcpu *v, const RunArgs *args);
 int kvm_arch_exit(BeVcpu *v, const RunArgs *args, VmExit *exit); /* reasons that exit.c does not know */
 void kvm_arch_debug(BeVcpu *v, VmExit *exit);

@@ -201,50 +201,12 @@ int kvm_arch_reg_list(BeVcpu *v, RegId *ids, size_t *n, Err *err)
 }
 
 /* ---- what neither architecture has in this backend ---- */
-int kvm_arch_irq_line(BeVm *vm, uint32_t gsi, bool level, Err *err)
-{
-    (void)vm;
-    (void)gsi;
-    (void)level;
-    return err_unsupported(err, "kvm", "irq_line", "no interrupt controller in this backend for this architecture");
-}
-
-int kvm_arch_msi(BeVm *vm, uint64_t addr, uint32_t data, Err *err)
-{
-    (void)vm;
-    (void)addr;
-    (void)data;
-    return err_unsupported(err, "kvm", "msi", "no interrupt controller in this backend for this architecture");
-}
-
 int kvm_arch_clock(BeVm *vm, bool set, uint64_t *guest_ns, Err *err)
 {
     (void)vm;
     (void)set;
     (void)guest_ns;
     return err_unsupported(err, "kvm", "clock", "the guest's counter is a register of its vcpus");
-}
-
-int kvm_arch_save(BeVm *vm, Buf *out, Err *err)
-{
-    (void)vm;
-    (void)out;
-    (void)err;
-    return 0; /* without an in-kernel interrupt controller the registers are all there is */
-}
-
-int kvm_arch_restore(BeVm *vm, const void *bytes, size_t n, Err *err)
-{
-    (void)vm;
-    (void)bytes;
-    return n ? err_set(err, ERR_VERSION, "VM state of %zu bytes; this architecture has none", n) : 0;
-}
-
-int kvm_arch_vm_ready(BeVm *vm, Err *err)
-{
-    (void)vm;
-    (void)err;
-    return 0;
 }
 
 void kvm_arch_abandon(BeVcpu *v)
@@ -256,12 +218,6 @@ void kvm_arch_before_run(BeVcpu *v, const RunArgs *args)
 {
     (void)v;
     (void)args;
-}
-
-int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
-{
-    (void)r;
-    return kvm_arch_reply_fault(v, err);
 }
 
 int kvm_arch_reply_fault(BeVcpu *v, Err *err)

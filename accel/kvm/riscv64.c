@@ -118,6 +118,44 @@ int kvm_arch_vm_init(BeVm *vm, Err *err)
     return 0;
 }
 
+int kvm_arch_vm_ready(BeVm *vm, Err *err)
+{
+    (void)vm;
+    (void)err;
+    return 0;
+}
+
+int kvm_arch_irq_line(BeVm *vm, uint32_t gsi, bool level, Err *err)
+{
+    (void)vm;
+    (void)gsi;
+    (void)level;
+    return err_unsupported(err, "kvm", "irq_line", "no interrupt controller in this backend for this architecture");
+}
+
+int kvm_arch_msi(BeVm *vm, uint64_t addr, uint32_t data, Err *err)
+{
+    (void)vm;
+    (void)addr;
+    (void)data;
+    return err_unsupported(err, "kvm", "msi", "no interrupt controller in this backend for this architecture");
+}
+
+int kvm_arch_save(BeVm *vm, Buf *out, Err *err)
+{
+    (void)vm;
+    (void)out;
+    (void)err;
+    return 0; /* without an in-kernel interrupt controller the registers are all there is */
+}
+
+int kvm_arch_restore(BeVm *vm, const void *bytes, size_t n, Err *err)
+{
+    (void)vm;
+    (void)bytes;
+    return n ? err_set(err, ERR_VERSION, "VM state of %zu bytes; this architecture has none", n) : 0;
+}
+
 int kvm_arch_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
 {
     (void)vm;
@@ -145,9 +183,22 @@ static bool is_reset_row(RegId id)
            REG_INDEX(id) != 0xc01;
 }
 
+/* The debug console, which the kernel (Linux 6.6) hands out where it is asked to (api.rst 4.68, SBI extensions). */
+static void console_enable(BeVcpu *v)
+{
+    enum { SBI_EXT = 0x0a, SBI_SINGLE = 0, DBCN = 9 }; /* newer than the headers that this must build with */
+    uint64_t on = 1, id = U64 | (uint64_t)SBI_EXT << KVM_REG_RISCV_TYPE_SHIFT | SBI_SINGLE | DBCN;
+    if (v->vm->firmware != FW_KERNEL) {
+        (void)kvm_onereg_set(v, id, &on); /* else its calls are refused, as the guest can ask */
+    }
+}
+
 int kvm_arch_vcpu_init(BeVcpu *v, Err *err)
 {
     (void)err;
+    if (!v->has_run) { /* it cannot change later */
+        console_enable(v);
+    }
     KvmArch *a = v->arch = x_alloc(sizeof *v->arch);
     a->rows = reg_table(GUEST_riscv64, &a->nrows);
     a->fresh = x_calloc(a->nrows, sizeof *a->fresh);
@@ -194,11 +245,24 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
     return rc < 0 ? kvm_err(err, rc, "kvm refuses the reset state") : 0;
 }
 
+bool kvm_arch_parks(const BeVm *vm)
+{
+    (void)vm;
+    return false; /* the kernel serves HSM */
+}
+
+int kvm_arch_unpark(BeVcpu *v, Err *err)
+{
+    (void)v;
+    (void)err;
+    return 0;
+}
+
 /* ---- exits ---- */
 void kvm_arch_pc(BeVcpu *v, const RunArgs *args, VmExit *exit)
 {
     bool is_access = exit->kind == EXIT_mmio_read || exit->kind == EXIT_mmio_write;
-    bool is_call = exit->kind == EXIT_hypercall;
+    bool is_call = exit->kind == EXIT_hypercall || exit->kind == EXIT_sysreg_read;
     if ((is_access || is_call) && args->want & HAS_pc_before) { /* the kernel moves sepc when it completes them */
         exit->pc_before = kvm_onereg_u64(v, core_id(CORE_PC));
         exit->valid |= HAS_pc_before;
@@ -222,14 +286,26 @@ int kvm_arch_exit(BeVcpu *v, const RunArgs *args, VmExit *exit)
         run->riscv_sbi.ret[1] = run->riscv_sbi.args[1];
         v->pending = PEND_OPEN;
         return 0;
-    case KVM_EXIT_RISCV_CSR:
-        kvm_exit_start(v, exit, EXIT_unsupported);
-        exit->native.qual[0] = run->riscv_csr.csr_num;
+    case KVM_EXIT_RISCV_CSR: /* one instruction reads and writes: the answer is what was read */
+        kvm_exit_start(v, exit, EXIT_sysreg_read);
+        exit->addr = run->riscv_csr.csr_num;
+        exit->size_bytes = 8;
+        exit->native.qual[0] = run->riscv_csr.write_mask;
+        exit->native.qual[1] = run->riscv_csr.new_value;
         return 0;
     default:
         kvm_exit_start(v, exit, EXIT_unsupported);
         return 0;
     }
+}
+
+int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
+{
+    if (r->is_fault || v->due != EXIT_sysreg_read) {
+        return kvm_arch_reply_fault(v, err);
+    }
+    v->run->riscv_csr.ret_value = r->value;
+    return 0;
 }
 
 void kvm_arch_debug(BeVcpu *v, VmExit *exit)

@@ -375,6 +375,10 @@ static int run_without_entry(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *
     if (atomic_load(&v->is_kicked) && atomic_exchange(&v->is_kicked, false)) {
         return canceled(v, exit, err);
     }
+    if (v->is_parked) {
+        kvm_exit_start(v, exit, EXIT_idle);
+        return 0;
+    }
     if (v->pending == PEND_OPEN && v->element + 1 < v->nelements) {
         v->element++;
         v->pending = PEND_NONE;

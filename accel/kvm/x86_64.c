@@ -136,6 +136,18 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
                   : 0;
 }
 
+bool kvm_arch_parks(const BeVm *vm)
+{
+    return !x86_has_lapic(vm); /* with one, the kernel waits for INIT and SIPI */
+}
+
+int kvm_arch_unpark(BeVcpu *v, Err *err)
+{
+    (void)v;
+    (void)err;
+    return 0;
+}
+
 void kvm_arch_abandon(BeVcpu *v)
 {
     /* The emulator looks at rcx again when it goes on: a string with rcx = 0 is at its end. */

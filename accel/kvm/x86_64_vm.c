@@ -41,7 +41,7 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
     kvm_cap_set(caps, CAP_irq_vector, CAP_FULL, "with irqchip none, board or split");
     kvm_cap_set(caps, CAP_halt_visible, CAP_FULL, "with irqchip none or board; split and kernel wait in the kernel");
     kvm_cap_set(caps, CAP_firmware_visible, CAP_NA, "x86 firmware is guest code");
-    kvm_cap_set(caps, CAP_parked, CAP_PARTIAL, "with irqchip kernel or split only");
+    kvm_cap_set(caps, CAP_parked, CAP_FULL, "with irqchip kernel or split until the guest's own INIT and SIPI");
     kvm_cap_set(caps, CAP_clock, CAP_PARTIAL, "the kvmclock; the time stamp counter is a register");
     kvm_cap_set(caps, CAP_save, CAP_FULL, NULL);
     if (kvm_check(sys_fd, KVM_CAP_X86_USER_SPACE_MSR) && kvm_check(sys_fd, KVM_CAP_X86_MSR_FILTER)) {
