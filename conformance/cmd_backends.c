@@ -2,8 +2,8 @@
  * cmd_backends.c - conf backends: what can be run here, or exactly why not; --verify holds the claims against probes.
  */
 #include "conformance/cmd.h"
-#include "conformance/probe.h"
-#include "conformance/runner_int.h"
+#include "conformance/runner.h"
+#include "conformance/select.h"
 #include "sim/base/json.h"
 
 #include <string.h>
@@ -80,29 +80,9 @@ static int name_backends(Command *c, Err *err)
     return rc;
 }
 
-/* Each probe in a process of its own: what it breaks ends with it. */
 static ProbeAnswer verify(Command *c, size_t backend, GuestId guest, Cap cap, Buf *why)
 {
-    const PlanBackend *b = &c->plan.backends.items[backend];
-    const Caps *caps = &b->open[guest].caps;
-    Slot *s = &c->runner->slots[0];
-    Peer peer;
-    PeerEnd end;
-    Err err = {0};
-    if (caps->level[cap] != CAP_FULL || !probe_exists(cap, caps)) {
-        return caps->level[cap] != CAP_FULL ? PROBE_NOT_CLAIMED : PROBE_NOT_PROBED;
-    }
-    if (peer_open(s, b, backend, &peer, &err)) {
-        buf_str(why, err.text);
-        return PROBE_CONTRADICTED;
-    }
-    remote_limits(peer.link, 5000000000u, 5000000000u);
-    ProbeAnswer answer = probe_run(remote_backend(peer.link), guest, caps, cap, why);
-    peer_close(s, &peer, answer == PROBE_CONTRADICTED, 200000000, &end);
-    if (end.is_crash) {
-        buf_printf(why, "%s%s", why->n ? "; " : "", end.text);
-        answer = PROBE_CONTRADICTED;
-    }
+    ProbeAnswer answer = runner_probe(c->runner, &c->plan, backend, guest, cap, why);
     c->ncontradicted += answer == PROBE_CONTRADICTED;
     return answer;
 }
