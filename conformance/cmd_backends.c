@@ -2,8 +2,8 @@
  * cmd_backends.c - conf backends: what can be run here, or exactly why not; --verify holds the claims against probes.
  */
 #include "conformance/cmd.h"
-#include "conformance/probe.h"
-#include "conformance/runner_int.h"
+#include "conformance/runner.h"
+#include "conformance/select.h"
 #include "sim/base/json.h"
 
 #include <string.h>
@@ -11,12 +11,13 @@
 static const char HELP[] = "usage: conf backends [OPTION]...\n"
                            "Lists the backends, what each can do here, and why not.\n"
                            "\n"
-                           "  -b, --backend B   only this one (repeatable; also remote:COMMAND)\n"
+                           "  -b, --backend B   only this one (repeatable; also plugin:PATH,\n"
+                           "                    remote:COMMAND); default: all, and which is best for what\n"
                            "      --guest G     only for this guest (repeatable)\n"
                            "      --verify      probe what is declared full; exit 1 if a probe contradicts.\n"
                            "                    held: seen to work; accepted: its calls are taken, what they\n"
                            "                    do to a guest was not seen; not probed: needs a scenario\n"
-                           "      --format F    table or json\n"
+                           "      --format F    table, json or markdown (of what is there, for documents)\n"
                            "  -h, --help\n";
 
 enum { O_BACKEND, O_GUEST, O_VERIFY, O_FORMAT, O_HELP, O_COUNT };
@@ -27,7 +28,7 @@ static const CliOption OPTIONS[O_COUNT] = {
 
 typedef struct {
     Words backends, guests;
-    bool is_verify, is_json, is_help;
+    bool is_verify, is_json, is_markdown, is_help;
     Plan plan;
     Runner *runner;
     Json json;
@@ -55,7 +56,8 @@ static int parse(Command *c, int argc, char **argv, Err *err)
             c->is_verify = true;
             break;
         case O_FORMAT:
-            if (cli_format(cli.arg, &c->is_json, err)) {
+            c->is_markdown = !strcmp(cli.arg, "markdown");
+            if (!c->is_markdown && cli_format(cli.arg, &c->is_json, err)) {
                 return -ERR_INVAL;
             }
             break;
@@ -80,29 +82,9 @@ static int name_backends(Command *c, Err *err)
     return rc;
 }
 
-/* Each probe in a process of its own: what it breaks ends with it. */
 static ProbeAnswer verify(Command *c, size_t backend, GuestId guest, Cap cap, Buf *why)
 {
-    const PlanBackend *b = &c->plan.backends.items[backend];
-    const Caps *caps = &b->open[guest].caps;
-    Slot *s = &c->runner->slots[0];
-    Peer peer;
-    PeerEnd end;
-    Err err = {0};
-    if (caps->level[cap] != CAP_FULL || !probe_exists(cap, caps)) {
-        return caps->level[cap] != CAP_FULL ? PROBE_NOT_CLAIMED : PROBE_NOT_PROBED;
-    }
-    if (peer_open(s, b, backend, &peer, &err)) {
-        buf_str(why, err.text);
-        return PROBE_CONTRADICTED;
-    }
-    remote_limits(peer.link, 5000000000u, 5000000000u);
-    ProbeAnswer answer = probe_run(remote_backend(peer.link), guest, caps, cap, why);
-    peer_close(s, &peer, answer == PROBE_CONTRADICTED, 200000000, &end);
-    if (end.is_crash) {
-        buf_printf(why, "%s%s", why->n ? "; " : "", end.text);
-        answer = PROBE_CONTRADICTED;
-    }
+    ProbeAnswer answer = runner_probe(c->runner, &c->plan, backend, guest, cap, why);
     c->ncontradicted += answer == PROBE_CONTRADICTED;
     return answer;
 }
@@ -226,6 +208,91 @@ static void put_table(Command *c, size_t backend, GuestId guest)
     }
 }
 
+/* ---- markdown: one table of a backend ---- */
+static const char *cell_of(Command *c, size_t backend, GuestId guest, Cap cap)
+{
+    const Caps *caps = &c->plan.backends.items[backend].open[guest].caps;
+    Buf why = {0};
+    const char *word = cap_level_name(caps->level[cap]);
+    ProbeAnswer answer = c->is_verify ? verify(c, backend, guest, cap, &why) : PROBE_NOT_PROBED;
+    buf_free(&why);
+    return caps->level[cap] == CAP_FULL && answer != PROBE_NOT_PROBED ? probe_answer_name(answer) : word;
+}
+
+/* Why it is not full, of each guest, what is the same once. */
+static void put_why(const PlanBackend *b, const bool *is_shown, Cap cap, Buf *out)
+{
+    const char *last = NULL;
+    for (int g = 1; g < GUEST_COUNT; g++) {
+        const char *why = is_shown[g] && b->open[g].caps.level[cap] != CAP_FULL ? b->open[g].caps.why[cap] : NULL;
+        if (why && (!last || strcmp(why, last) != 0)) {
+            buf_printf(out, "%s%s", last ? "; " : "", why);
+            last = why;
+        }
+    }
+}
+
+static void put_markdown(Command *c, size_t backend)
+{
+    const PlanBackend *b = &c->plan.backends.items[backend];
+    bool is_shown[GUEST_COUNT] = {false};
+    size_t nshown = 0;
+    for (int g = 1; g < GUEST_COUNT; g++) {
+        is_shown[g] = c->plan.is_guest[g] && b->open[g].state == OPEN_OK;
+        nshown += is_shown[g];
+        if (c->plan.is_guest[g] && !is_shown[g]) {
+            buf_printf(&c->out, "%s: not available: %s\n\n", guest_name((GuestId)g), b->open[g].err.text);
+        }
+    }
+    if (!nshown) {
+        return;
+    }
+    buf_str(&c->out, "| capability |");
+    for (int g = 1; g < GUEST_COUNT; g++) {
+        buf_printf(&c->out, is_shown[g] ? " %s |" : "%s", is_shown[g] ? guest_name((GuestId)g) : "");
+    }
+    buf_str(&c->out, " why not |\n|---|");
+    for (size_t i = 0; i < nshown; i++) {
+        buf_str(&c->out, "---|");
+    }
+    buf_str(&c->out, "---|\n");
+    for (int cap = 0; cap < CAP_COUNT; cap++) {
+        buf_printf(&c->out, "| %s |", cap_name((Cap)cap));
+        for (int g = 1; g < GUEST_COUNT; g++) {
+            if (is_shown[g]) {
+                buf_printf(&c->out, " %s |", cell_of(c, backend, (GuestId)g, (Cap)cap));
+            }
+        }
+        buf_char(&c->out, ' ');
+        put_why(b, is_shown, (Cap)cap, &c->out);
+        buf_str(&c->out, " |\n");
+    }
+}
+
+/* ---- which is best ---- */
+static void put_best(Command *c)
+{
+    for (int g = 1; g < GUEST_COUNT; g++) {
+        Buf reasons = {0};
+        const char *best = c->plan.is_guest[g] ? plan_best(&c->plan, (GuestId)g, &reasons) : NULL;
+        if (c->plan.is_guest[g] && c->is_json) {
+            json_open(&c->json, '{');
+            json_kstr(&c->json, "guest", guest_name((GuestId)g));
+            json_kstr(&c->json, "backend", best);
+            json_kstr(&c->json, "passed_over", buf_text(&reasons));
+            json_close(&c->json, '}');
+        } else if (c->plan.is_guest[g]) {
+            buf_printf(&c->out, "best for %s: %s\n", guest_name((GuestId)g), best ? best : "none");
+            for (char *line = reasons.data; line && *line;) {
+                char *end = strchr(line, '\n');
+                buf_printf(&c->out, "    passed over %.*s\n", (int)(end - line), line);
+                line = end + 1;
+            }
+        }
+        buf_free(&reasons);
+    }
+}
+
 static void put_all(Command *c)
 {
     c->json = json_to(&c->out, 2);
@@ -236,6 +303,10 @@ static void put_all(Command *c)
         json_open(&c->json, '[');
     }
     for (size_t i = 0; i < c->plan.backends.n; i++) {
+        if (c->is_markdown) {
+            put_markdown(c, i);
+            continue;
+        }
         if (!c->is_json) {
             buf_printf(&c->out, "%s\n", c->plan.backends.items[i].name);
         }
@@ -246,6 +317,14 @@ static void put_all(Command *c)
                 put_table(c, i, (GuestId)g);
             }
         }
+    }
+    if (c->is_json) {
+        json_close(&c->json, ']');
+        json_key(&c->json, "best");
+        json_open(&c->json, '[');
+    }
+    if (!c->backends.n && !c->is_markdown) {
+        put_best(c);
     }
     if (c->is_json) {
         json_close(&c->json, ']');

@@ -35,6 +35,11 @@ static int cmd_diff(int argc, char **argv)
     return diff_main(&HOOKS, argc, argv);
 }
 
+static int cmd_certify(int argc, char **argv)
+{
+    return certify_main(&HOOKS, argc, argv);
+}
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -46,6 +51,7 @@ static const struct {
     {"lint", cmd_lint, "check suites without running them"},
     {"schema", cmd_schema, "print the JSON Schema of the language"},
     {"backends", cmd_backends, "what can run here, and why not"},
+    {"certify", cmd_certify, "hold a backend against the conformance kit"},
     {"asm", cmd_asm, "assemble guest code"},
     {"disasm", cmd_disasm, "disassemble guest code"},
     {"diff", cmd_diff, "find where two backends go apart"},

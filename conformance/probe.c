@@ -3,30 +3,22 @@
  * the same in every mode a vcpu may wake up in, so a probe needs no world. */
 #include "conformance/probe.h"
 
+#include "conformance/probe_int.h"
+
 #include "sim/base/mem.h"
 #include "sim/base/os.h"
 
 #include <pthread.h>
 #include <string.h>
 
-enum { RAM_BYTES = 1 << 16, RUN_MS = 200, BUDGET = 1000 };
+enum { RAM_BYTES = PROBE_RAM_BYTES, RUN_MS = PROBE_RUN_MS, BUDGET = 1000 };
 static const uint64_t RAM_AT[GUEST_COUNT] = {
     [GUEST_riscv64] = 0x80000000, [GUEST_aarch64] = 0x40000000, [GUEST_x86_64] = 0x2000};
 
-typedef struct {
-    const Backend *b;
-    GuestId guest;
-    const Caps *caps;
-    Vm *vm;
-    Vcpu *v; /* set up, pc at the loop; the loop is there where the backend executes */
-    const LifeModel *model;
-    RamId ram;
-    Err err;
-} Probe;
 /* True: seen. False: why was appended to. */
 typedef bool ProbeFn(Probe *p, Buf *why);
 
-static bool held(const Probe *p, int rc, const char *what, Buf *why)
+bool probe_held(const Probe *p, int rc, const char *what, Buf *why)
 {
     if (rc) {
         buf_printf(why, "%s: %s", what, p->err.text);
@@ -62,9 +54,15 @@ static int x86_flat(Probe *p)
     return vcpu_set_regs(p->v, io, ARRAY_LEN(io), &bad, &p->err);
 }
 
-static int probe_open(Probe *p)
+uint64_t probe_ram_at(GuestId guest)
 {
-    VmConfig cfg = {.guest = p->guest, .max_vcpus = 2, .max_ram_bytes = RAM_BYTES};
+    return RAM_AT[guest];
+}
+
+int probe_open(Probe *p)
+{
+    uint64_t nvcpus = p->caps->max_vcpus == 1 ? 1 : 2;
+    VmConfig cfg = {.guest = p->guest, .max_vcpus = nvcpus, .max_ram_bytes = RAM_BYTES};
     VcpuConfig vcpu = {0};
     VcpuSetup setup = {.entry = {RAM_AT[p->guest]}};
     int rc = vm_open(p->b, &cfg, p->model, NULL, &p->vm, &p->err);
@@ -99,8 +97,8 @@ static bool probe_gpr(Probe *p, Buf *why)
         return false;
     }
     RegIo set = {.id = arg0->id, .bytes = &in}, get = {.id = arg0->id, .bytes = &got};
-    if (!held(p, vcpu_set_regs(p->v, &set, 1, &bad, &p->err), "set arg0", why) ||
-        !held(p, vcpu_get_regs(p->v, &get, 1, &bad, &p->err), "get arg0", why)) {
+    if (!probe_held(p, vcpu_set_regs(p->v, &set, 1, &bad, &p->err), "set arg0", why) ||
+        !probe_held(p, vcpu_get_regs(p->v, &get, 1, &bad, &p->err), "get arg0", why)) {
         return false;
     }
     if (got != in) {
@@ -112,17 +110,17 @@ static bool probe_gpr(Probe *p, Buf *why)
 static bool probe_reg_list(Probe *p, Buf *why)
 {
     size_t n = 0, bad = 0;
-    bool is_fine = held(p, vcpu_reg_list(p->v, NULL, &n, &p->err), "count", why);
+    bool is_fine = probe_held(p, vcpu_reg_list(p->v, NULL, &n, &p->err), "count", why);
     RegId *ids = is_fine ? mem_try(n ? n : 1, sizeof *ids) : NULL;
     if (!is_fine || !ids || !n) {
         buf_str(why, is_fine ? "the list is empty" : "");
         mem_free(ids);
         return false;
     }
-    is_fine = held(p, vcpu_reg_list(p->v, ids, &n, &p->err), "list", why);
+    is_fine = probe_held(p, vcpu_reg_list(p->v, ids, &n, &p->err), "list", why);
     for (size_t i = 0; i < n && is_fine; i++) {
         RegIo io = {.id = ids[i], .bytes = x_alloc(REG_SIZE(ids[i]))};
-        is_fine = held(p, vcpu_get_regs(p->v, &io, 1, &bad, &p->err), "get of a listed register", why);
+        is_fine = probe_held(p, vcpu_get_regs(p->v, &io, 1, &bad, &p->err), "get of a listed register", why);
         mem_free(io.bytes);
     }
     mem_free(ids);
@@ -133,8 +131,8 @@ static bool probe_memory(Probe *p, Buf *why)
 {
     uint64_t in = 0xfeedface12345678, out = 0;
     Gpa at = {RAM_AT[p->guest] + 0x100};
-    if (!held(p, vm_mem_write(p->vm, at, &in, sizeof in, &p->err), "write", why) ||
-        !held(p, vm_mem_read(p->vm, at, &out, sizeof out, &p->err), "read", why)) {
+    if (!probe_held(p, vm_mem_write(p->vm, at, &in, sizeof in, &p->err), "write", why) ||
+        !probe_held(p, vm_mem_read(p->vm, at, &out, sizeof out, &p->err), "read", why)) {
         return false;
     }
     if (in != out) {
@@ -147,9 +145,9 @@ static bool probe_alias(Probe *p, Buf *why)
 {
     uint32_t in = 0xabad1dea, out = 0;
     uint64_t far = RAM_AT[p->guest] + 16 * (uint64_t)RAM_BYTES;
-    if (!held(p, vm_map(p->vm, (Gpa){far}, RAM_BYTES, p->ram, 0, MAP_R | MAP_W, &p->err), "second map", why) ||
-        !held(p, vm_mem_write(p->vm, (Gpa){far + 0x200}, &in, sizeof in, &p->err), "write", why) ||
-        !held(p, vm_mem_read(p->vm, (Gpa){RAM_AT[p->guest] + 0x200}, &out, sizeof out, &p->err), "read", why)) {
+    if (!probe_held(p, vm_map(p->vm, (Gpa){far}, RAM_BYTES, p->ram, 0, MAP_R | MAP_W, &p->err), "second map", why) ||
+        !probe_held(p, vm_mem_write(p->vm, (Gpa){far + 0x200}, &in, sizeof in, &p->err), "write", why) ||
+        !probe_held(p, vm_mem_read(p->vm, (Gpa){RAM_AT[p->guest] + 0x200}, &out, sizeof out, &p->err), "read", why)) {
         return false;
     }
     if (in != out) {
@@ -161,7 +159,7 @@ static bool probe_alias(Probe *p, Buf *why)
 static bool probe_read_only(Probe *p, Buf *why)
 {
     uint64_t far = RAM_AT[p->guest] + 16 * (uint64_t)RAM_BYTES;
-    return held(p, vm_map(p->vm, (Gpa){far}, RAM_BYTES, p->ram, 0, MAP_R, &p->err), "map without W", why);
+    return probe_held(p, vm_map(p->vm, (Gpa){far}, RAM_BYTES, p->ram, 0, MAP_R, &p->err), "map without W", why);
 }
 
 static bool probe_dirty(Probe *p, Buf *why) /* that it can be asked; which pages are named is a scenario's matter */
@@ -169,15 +167,16 @@ static bool probe_dirty(Probe *p, Buf *why) /* that it can be asked; which pages
     uint64_t at = RAM_AT[p->guest] + 16 * (uint64_t)RAM_BYTES;
     uint8_t bits[RAM_BYTES / 4096 / 8 + 1] = {0};
     RamId ram;
-    return held(p, vm_ram_new(p->vm, RAM_BYTES, &ram, &p->err), "ram", why) &&
-           held(p, vm_map(p->vm, (Gpa){at}, RAM_BYTES, ram, 0, MAP_R | MAP_W | MAP_LOG_DIRTY, &p->err), "map", why) &&
-           held(p, vm_dirty_get(p->vm, (Gpa){at}, RAM_BYTES, bits, true, &p->err), "get", why);
+    return probe_held(p, vm_ram_new(p->vm, RAM_BYTES, &ram, &p->err), "ram", why) &&
+           probe_held(p, vm_map(p->vm, (Gpa){at}, RAM_BYTES, ram, 0, MAP_R | MAP_W | MAP_LOG_DIRTY, &p->err), "map",
+                      why) &&
+           probe_held(p, vm_dirty_get(p->vm, (Gpa){at}, RAM_BYTES, bits, true, &p->err), "get", why);
 }
 
 static bool run_is(Probe *p, const RunArgs *args, ExitKind want, Buf *why)
 {
     VmExit e = {0};
-    if (!held(p, vcpu_run(p->v, args, &e, &p->err), "run", why)) {
+    if (!probe_held(p, vcpu_run(p->v, args, &e, &p->err), "run", why)) {
         return false;
     }
     if (e.kind != want) {
@@ -210,7 +209,7 @@ static bool probe_budget(Probe *p, Buf *why)
 {
     RunArgs args = {.insns = BUDGET, .deadline_ns = soon() + 1000000000, .want = HAS_insns};
     VmExit e = {0};
-    if (!held(p, vcpu_run(p->v, &args, &e, &p->err), "run", why)) {
+    if (!probe_held(p, vcpu_run(p->v, &args, &e, &p->err), "run", why)) {
         return false;
     }
     bool is_exact = e.kind == EXIT_budget && (!(e.valid & HAS_insns) || e.insns == BUDGET);
@@ -230,8 +229,8 @@ static bool probe_step(Probe *p, Buf *why)
 static bool probe_save(Probe *p, Buf *why)
 {
     Buf image = {0};
-    bool is_fine = held(p, vcpu_save(p->v, &image, &p->err), "save", why) &&
-                   held(p, vcpu_restore(p->v, image.data, image.n, &p->err), "restore", why);
+    bool is_fine = probe_held(p, vcpu_save(p->v, &image, &p->err), "save", why) &&
+                   probe_held(p, vcpu_restore(p->v, image.data, image.n, &p->err), "restore", why);
     buf_free(&image);
     return is_fine;
 }
@@ -240,14 +239,14 @@ static bool probe_second_vcpu(Probe *p, Buf *why)
 {
     VcpuConfig cfg = {.id = 1, .is_secondary = true, .hw_id = 1};
     Vcpu *second = NULL;
-    return held(p, vcpu_new(p->vm, &cfg, &second, &p->err), "second vcpu", why);
+    return probe_held(p, vcpu_new(p->vm, &cfg, &second, &p->err), "second vcpu", why);
 }
 
 static bool probe_second_vm(Probe *p, Buf *why)
 {
     VmConfig cfg = {.guest = p->guest};
     Vm *second = NULL;
-    bool is_fine = held(p, vm_open(p->b, &cfg, &life_virtualcpu, NULL, &second, &p->err), "second VM", why);
+    bool is_fine = probe_held(p, vm_open(p->b, &cfg, &life_virtualcpu, NULL, &second, &p->err), "second VM", why);
     vm_close(second);
     return is_fine;
 }
@@ -255,8 +254,8 @@ static bool probe_second_vm(Probe *p, Buf *why)
 static bool probe_clock(Probe *p, Buf *why)
 {
     uint64_t first = 0, second = 0;
-    bool is_fine = held(p, vm_clock(p->vm, false, &first, &p->err), "get", why) &&
-                   held(p, vm_clock(p->vm, false, &second, &p->err), "get", why);
+    bool is_fine = probe_held(p, vm_clock(p->vm, false, &first, &p->err), "get", why) &&
+                   probe_held(p, vm_clock(p->vm, false, &second, &p->err), "get", why);
     if (is_fine && second < first) {
         buf_str(why, "the clock runs backwards");
     }
@@ -285,7 +284,7 @@ static bool probe_rebind(Probe *p, Buf *why)
         return false;
     }
     pthread_join(thread, NULL);
-    return held(p, x.rc, "bind on another thread", why);
+    return probe_held(p, x.rc, "bind on another thread", why);
 }
 
 static const struct {
@@ -327,7 +326,7 @@ ProbeAnswer probe_run(const Backend *b, GuestId guest, const Caps *caps, Cap cap
     if (cap == CAP_rebind) {
         p.model = &life_axvcpu; /* virtualcpu has no bind of its own */
     }
-    bool is_held = held(&p, probe_open(&p), "set-up", why) && PROBES[cap].fn(&p, why);
+    bool is_held = probe_held(&p, probe_open(&p), "set-up", why) && PROBES[cap].fn(&p, why);
     vm_close(p.vm);
     return !is_held ? PROBE_CONTRADICTED : PROBES[cap].is_shallow ? PROBE_ACCEPTED : PROBE_HELD;
 }

@@ -5,7 +5,8 @@
 
 #include "conformance/plan.h"
 
-int run_main(const RunHooks *hooks, int argc, char **argv);  /* conf run */
-int list_main(const RunHooks *hooks, int argc, char **argv); /* conf list */
-int lint_main(const RunHooks *hooks, int argc, char **argv); /* conf lint */
+int run_main(const RunHooks *hooks, int argc, char **argv);     /* conf run */
+int list_main(const RunHooks *hooks, int argc, char **argv);    /* conf list */
+int lint_main(const RunHooks *hooks, int argc, char **argv);    /* conf lint */
+int certify_main(const RunHooks *hooks, int argc, char **argv); /* conf certify */
 #endif

@@ -49,6 +49,7 @@ int runner_start(const RunnerOptions *o, Runner **out, Err *err)
             32 << 20); /* a job's images come and go: keep their pages instead of faulting them in again */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     r->slots = x_calloc(o->nthreads, sizeof *r->slots);
+    r->nused = o->nthreads;
     *out = r;
     for (unsigned i = 0; i < o->nthreads; i++) {
         Slot *s = &r->slots[i];
@@ -257,7 +258,7 @@ static void stop_threads(Runner *r, bool is_cut)
 static bool start_threads(Runner *r, size_t njobs)
 {
     bool has_any = false;
-    for (unsigned i = 0; i < r->o.nthreads && i < njobs; i++) {
+    for (unsigned i = 0; i < r->nused && i < njobs; i++) {
         r->slots[i].is_running = !pthread_create(&r->slots[i].thread, NULL, slot_main, &r->slots[i]);
         has_any = has_any || r->slots[i].is_running;
     }
@@ -350,9 +351,15 @@ static void worlds_free(SharedWorld *worlds, size_t n)
     mem_free(worlds);
 }
 
+void runner_use_threads(Runner *r, unsigned n)
+{
+    r->nused = n < 1 ? 1 : n > r->o.nthreads ? r->o.nthreads : n;
+}
+
 const char *runner_run(Runner *r, Plan *p, const RunHooks *hooks, Run *report)
 {
     SinkCtx ctx = {.runner = r, .plan = p, .report = report};
+    r->answers.n = 0;
     Pass pass = {.plan = p, .hooks = hooks, .worlds = worlds_new(p)};
     for (size_t i = 0; i < p->backends.n; i++) {
         for (int g = 1; g < GUEST_COUNT; g++) { /* a case's world is one for all backends: the coarsest granule */

@@ -7,7 +7,9 @@
 #ifndef CONFORMANCE_RUNNER_H
 #define CONFORMANCE_RUNNER_H
 
+#include "conformance/hostile.h"
 #include "conformance/plan.h"
+#include "conformance/probe.h"
 #include "conformance/report.h"
 
 typedef struct {
@@ -29,6 +31,14 @@ void runner_open(Runner *r, Plan *p);
 void runner_open_one(Runner *r, Plan *p, size_t backend, GuestId guest);
 /* Plays probes, then jobs. Returns NULL, or what cut it short: "SIGINT", "SIGTERM", "--fail-fast". */
 const char *runner_run(Runner *r, Plan *p, const RunHooks *hooks, Run *report);
+/* How many of the threads that were started runner_run uses from now on; at least one, at most all. */
+void runner_use_threads(Runner *r, unsigned n);
+/* One probe, one hostile check, of a backend that was opened for the guest; in a process of its own: what it breaks ends
+ * with it. Needs workers. */
+ProbeAnswer runner_probe(Runner *r, const Plan *p, size_t backend, GuestId guest, Cap cap, Buf *why);
+HostileAnswer runner_hostile(Runner *r, const Plan *p, size_t backend, GuestId guest, size_t check, Buf *why);
+/* What the backend's ctl of that name answers, appended to out; nothing if it has none. */
+void runner_ctl(Runner *r, const Plan *p, size_t backend, GuestId guest, const char *name, Buf *out);
 int runner_signal(const Runner *r); /* the signal that arrived; 0 = none */
 void runner_stop(Runner *r);        /* NULL is fine */
 #endif

@@ -56,7 +56,8 @@ typedef struct { /* one pass over a list of jobs */
 } Pass;
 struct Runner {
     RunnerOptions o;
-    Slot *slots;
+    Slot *slots;    /* o.nthreads */
+    unsigned nused; /* of these, by runner_run */
     Pass *pass;
     atomic_bool is_stopping;
     VEC(Status) answers;   /* of the plan's probes, in their order */

@@ -586,10 +586,13 @@ void story_run(const Case *c, const World *w, const Backend *b, const Caps *caps
     }
     int rc = story_open(c, w, b, caps, o, out, &s, &err);
     if (rc) {
-        out->status = STATUS_error;
+        /* A world that the backend says it cannot make is a need that it does not meet. */
+        out->status = rc == -ERR_UNSUPPORTED ? STATUS_skipped : STATUS_error;
         buf_str(&out->reason, err.text);
-        buf_printf(&out->failure, "      | %s\n", err.text);
-        out->fail_pos = c->pos;
+        if (out->status == STATUS_error) {
+            buf_printf(&out->failure, "      | %s\n", err.text);
+            out->fail_pos = c->pos;
+        }
     } else {
         play_all(s);
         conclude(s);

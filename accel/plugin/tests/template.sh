@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# template.sh CMAKE BUILD CC: a stranger's day. Installs conf, copies the template out of the tree, builds it against what was
+# installed, runs its tests, and uses it by pkg-config, from C and from C++, and from an agent.
+set -eu
+cd "$(dirname "$0")"
+root=$(cd ../../.. && pwd)
+cmake=$1 build=$2 cc=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$cmake" --install "$build" --prefix "$work/prefix" >/dev/null
+cd "$work"
+cp -r prefix/share/doc/conf/examples/backend-template mine
+"$cmake" -S mine -B mine/build -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_COMPILER="$cc" -DCMAKE_BUILD_TYPE=Release >/dev/null
+"$cmake" --build mine/build >build.log 2>&1 || { cat build.log; exit 1; }
+! grep warning build.log
+conf=prefix/bin/conf
+"$conf" run prefix/share/conf/scenarios/exits.yaml --backend plugin:mine/build/libtoy.so --quiet | tee out.txt
+grep -q ' 0 failed, 0 errors' out.txt
+"$conf" run prefix/share/conf/scenarios/exits.yaml --quiet \
+    --backend "remote:toy:prefix/bin/conf-agent --place there --plugin mine/build/libtoy.so" | tee out.txt
+grep -q ' 0 failed, 0 errors' out.txt
+
+# by hand, with the flags of pkg-config
+PKG_CONFIG_PATH=$(dirname "$(find prefix -name conf-backend.pc)")
+export PKG_CONFIG_PATH
+flags=$(pkg-config --cflags conf-backend)
+"$cc" -std=c11 -Wall -Wextra -pedantic -Werror $flags -fPIC -shared -o byhand.so mine/src/*.c
+"$conf" backends --backend plugin:byhand.so --guest riscv64 --verify >out.txt
+! grep CONTRADICTED out.txt
+cat >unit.cpp <<'END'
+#include <conf-backend.h>
+namespace {
+int open_it(const ConfBackend *b, ConfGuestId, ConfCaps *, ConfErr *err)
+{
+    return conf_err_set(err, CONF_ERR_UNAVAILABLE, "%s has no hands", b->name);
+}
+ConfVmOps vm_ops{};
+ConfBackend table{};
+} // namespace
+extern "C" CONF_BACKEND_EXPORT const ConfBackend *conf_backend(std::uint32_t abi)
+{
+    vm_ops.size_bytes = sizeof vm_ops;
+    vm_ops.create = [](const ConfBackend *, const ConfVmConfig *, ConfBeVm **, ConfErr *err) {
+        return conf_err_set(err, CONF_ERR_UNAVAILABLE, "no VM");
+    };
+    table.abi = CONF_BACKEND_ABI;
+    table.size_bytes = sizeof table;
+    table.name = "plusplus";
+    table.open = open_it;
+    table.vm = &vm_ops;
+    return abi == CONF_BACKEND_ABI ? &table : nullptr;
+}
+END
+for cxx in c++ g++ clang++; do
+    if command -v $cxx >/dev/null; then
+        sed -i '1i #include <cstdint>' unit.cpp
+        $cxx -std=c++17 -Wall -Wextra -pedantic -Werror $flags -fPIC -shared -o plusplus.so unit.cpp
+        "$conf" backends --backend plugin:plusplus.so --guest riscv64 | grep 'plusplus has no hands'
+        break
+    fi
+done
+# its own tests last: they certify
+"$cmake" -E chdir mine/build ctest --output-on-failure >ctest.log || { cat ctest.log; exit 1; }
+tail -3 ctest.log
+attestation=mine/build/attestation/attestation.json
+lua5.4 "$root/ci/jsonschema.lua" prefix/share/conf/attestation.schema.json $attestation
+grep -q '"verdict": "certified"' $attestation
+grep -q 'certified riscv64' mine/build/attestation/badge.svg
