@@ -40,6 +40,7 @@ typedef struct { /* a backend of the plan for one guest; filled by runner_open *
 typedef struct {
     const char *name;              /* as asked for: "kvm", "remote:ssh host conf-agent", "plugin:./libmine.so" */
     const char *command;           /* remote: the command; NULL = built-in */
+    bool is_unreachable;           /* by runner_open: the command led to no agent */
     bool is_named;                 /* asked for by its own name, not by `all` or by default */
     bool is_candidate;             /* asked for by `best` only: has jobs for the guests for which it is that */
     bool is_left_out[GUEST_COUNT]; /* by plan_expand: no job, because the backend never has this guest */

@@ -149,8 +149,20 @@ void runner_open_one(Runner *r, Plan *p, size_t backend, GuestId guest)
         }
         return;
     }
+    if (b->command) { /* as long as it has not said what it calls itself; suites name backends */
+        const char *command = b->command;
+        open->shown = arena_printf(p->arena, "%s@remote", command_backend(p->arena, &command));
+    }
+    if (b->is_unreachable) { /* it may have taken minutes to find out */
+        open->state = OPEN_FAILED;
+        for (int g = 1; g < GUEST_COUNT; g++) {
+            open->err = b->open[g].err.code ? b->open[g].err : open->err;
+        }
+        return;
+    }
     if (peer_open(s, b, backend, &peer, &open->err)) {
         open->state = OPEN_FAILED;
+        b->is_unreachable = b->command != NULL;
         return;
     }
     open_on(p, remote_backend(peer.link), b->command != NULL, guest, open);

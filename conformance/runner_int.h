@@ -25,7 +25,8 @@ typedef struct { /* a case's world: built by the first job that needs it, freed 
 /* A connection to a backend. Of a thread; link alone is shared, under Slot.lock, so that the watchdog can abort it. */
 typedef struct {
     RemoteLink *link;
-    pid_t command; /* remote: the process that speaks; 0 = a worker */
+    pid_t command;     /* remote: the process that speaks; 0 = a worker */
+    struct Said *said; /* and what it says on its standard error */
     size_t backend;
 } Peer;
 typedef struct {
@@ -68,8 +69,10 @@ struct Runner {
 typedef struct {
     bool is_crash;   /* the process ended by itself, badly */
     bool was_killed; /* it did not end in the time that it was given */
-    char text[96];   /* "backend died: signal 11 (SIGSEGV)" */
+    char text[300];  /* "backend died: signal 11 (SIGSEGV)" */
 } PeerEnd;
+/* "fake:ssh host conf-agent" names the backend over there, and *command becomes what is behind it; without a name: kvm. */
+const char *command_backend(Arena *scratch, const char **command);
 /* Connects to the plan's backend: a new worker, or the command (kept while it works). */
 MUST_USE int peer_open(Slot *s, const PlanBackend *b, size_t index, Peer *out, Err *err);
 /* Ends it. is_broken: a command is not kept; patience_ns: how long it may take to end. */

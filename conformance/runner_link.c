@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,12 +18,93 @@ extern char **environ;
 enum { CONNECT_S = 180 }; /* the command may have a machine to boot */
 static const uint64_t SECOND_NS = 1000000000;
 
-/* sh -c command with its stdin and stdout on two pipes; fds: what we write to, what we read from. */
-static int spawn_command(const char *command, int fds[2], pid_t *pid, Err *err)
+/* ---- what a command says on its standard error: it goes to ours, and the last line is kept ---- */
+enum { SAID_MAX = 160 };
+typedef struct Said {
+    int fd, over[2]; /* over: readable = no more is waited for */
+    pthread_t thread;
+    char line[SAID_MAX], last[SAID_MAX]; /* the thread's until it has ended */
+    size_t n;
+} Said;
+
+static void said_take(Said *w, const char *bytes, size_t n)
 {
-    int to[2] = {-1, -1}, from[2] = {-1, -1};
+    for (size_t i = 0; i < n; i++) {
+        bool is_end = bytes[i] == '\n' || bytes[i] == '\r';
+        if (!is_end && w->n + 1 < SAID_MAX) {
+            w->line[w->n++] = (unsigned char)bytes[i] < ' ' ? '?' : bytes[i];
+            w->line[w->n] = 0;
+        } else if (is_end && w->n) {
+            memcpy(w->last, w->line, sizeof w->last);
+            w->n = 0;
+        }
+    }
+}
+
+static void *said_main(void *arg)
+{
+    Said *w = arg;
+    char bytes[4096];
+    bool is_over = false;
+    for (;;) { /* a grandchild may hold the pipe for longer than the command lives */
+        struct pollfd p[2] = {{.fd = w->fd, .events = POLLIN}, {.fd = w->over[0], .events = POLLIN}};
+        if (poll(p, is_over ? 1 : 2, is_over ? 0 : -1) <= 0 && (is_over || errno != EINTR)) {
+            return NULL;
+        }
+        is_over = is_over || p[1].revents;
+        ssize_t n = p[0].revents ? read(w->fd, bytes, sizeof bytes) : 0;
+        if (n <= 0 && p[0].revents) {
+            return NULL;
+        }
+        for (ssize_t at = 0, k; at < n && (k = write(STDERR_FILENO, bytes + at, (size_t)(n - at))) > 0; at += k) {
+        }
+        said_take(w, bytes, (size_t)n);
+    }
+}
+
+static Said *said_new(int fd)
+{
+    Said *w = x_alloc(sizeof *w);
+    *w = (Said){.fd = fd, .over = {-1, -1}};
+    if (pipe2(w->over, O_CLOEXEC) || pthread_create(&w->thread, NULL, said_main, w)) {
+        close(w->over[0]);
+        close(w->over[1]);
+        w->over[0] = -1;
+    }
+    return w;
+}
+
+/* Its last line; the command has ended, or is not waited for. */
+static void said_end(Said *w, char last[SAID_MAX])
+{
+    if (w->over[0] >= 0) {
+        ssize_t n = write(w->over[1], "", 1);
+        (void)n; /* an empty pipe has room */
+        pthread_join(w->thread, NULL);
+        close(w->over[0]);
+        close(w->over[1]);
+    }
+    close(w->fd);
+    memcpy(last, w->n ? w->line : w->last, SAID_MAX);
+    mem_free(w);
+}
+
+/* ---- the command ---- */
+static void close_pair(const int fds[2])
+{
+    for (int i = 0; i < 2; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+}
+
+/* sh -c command with its stdin and stdout on two pipes; fds: what we read from, what we write to. */
+static int spawn_command(const char *command, int fds[2], Peer *out, Err *err)
+{
+    int to[2] = {-1, -1}, from[2] = {-1, -1}, words[2] = {-1, -1};
     int rc = 0;
-    if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC)) {
+    if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC) || pipe2(words, O_CLOEXEC)) {
         rc = err_native(err, ERR_HOST, errno, "pipe");
     } else {
         posix_spawn_file_actions_t actions;
@@ -31,55 +114,89 @@ static int spawn_command(const char *command, int fds[2], pid_t *pid, Err *err)
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, to[0], STDIN_FILENO);
         posix_spawn_file_actions_adddup2(&actions, from[1], STDOUT_FILENO);
-        int e = posix_spawn(pid, "/bin/sh", &actions, NULL, argv, environ);
+        posix_spawn_file_actions_adddup2(&actions, words[1], STDERR_FILENO);
+        int e = posix_spawn(&out->command, "/bin/sh", &actions, NULL, argv, environ);
         rc = e ? err_native(err, ERR_HOST, e, "sh -c '%s'", command) : 0;
         posix_spawn_file_actions_destroy(&actions);
         mem_free(text);
     }
-    if (to[0] >= 0) {
-        close(to[0]);
-    }
-    if (from[1] >= 0) {
-        close(from[1]);
-    }
     if (rc) {
-        close(to[1]);
-        close(from[0]);
+        close_pair(to);
+        close_pair(from);
+        close_pair(words);
         return rc;
     }
+    close(to[0]);
+    close(from[1]);
+    close(words[1]);
     fds[0] = from[0];
     fds[1] = to[1];
+    out->said = said_new(words[0]);
     return 0;
 }
 
+/* What a status of a shell or of ssh means to who typed the command. */
+static const char *status_help(int status)
+{
+    static const struct {
+        int status;
+        const char *help;
+    } helps[] = {
+        {126, " (found, but it cannot be executed there: is it a program for that machine?)"},
+        {127, " (not found there: is conf-agent installed and in the PATH? else give its whole path)"},
+        {137, " (killed: SIGKILL, perhaps for want of memory)"}, /* from here: 128 + signal, as shells say it */
+        {139, " (crashed: SIGSEGV)"},
+        {143, " (ended by SIGTERM)"},
+        {255, " (of ssh this means that it could not connect or log in)"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(helps); i++) {
+        if (helps[i].status == status) {
+            return helps[i].help;
+        }
+    }
+    return "";
+}
+
+static void command_says(int status, char last[SAID_MAX], PeerEnd *end)
+{
+    Buf b = {0};
+    if (WIFSIGNALED(status)) {
+        const char *name = sigabbrev_np(WTERMSIG(status));
+        buf_printf(&b, "remote command died: signal %d (SIG%s)", WTERMSIG(status), name ? name : "?");
+    } else if (WEXITSTATUS(status)) {
+        buf_printf(&b, "remote command ended with exit status %d%s", WEXITSTATUS(status),
+                   status_help(WEXITSTATUS(status)));
+    }
+    if (b.n && last[0]) {
+        buf_printf(&b, "; its last words: %s", last);
+    }
+    end->is_crash = b.n > 0;
+    snprintf(end->text, sizeof end->text, "%s", buf_text(&b));
+    buf_free(&b);
+}
+
 /* Waits for the command; after the patience it is killed. */
-static void reap_command(pid_t pid, uint64_t patience_ns, PeerEnd *end)
+static void reap_command(Peer *peer, uint64_t patience_ns, PeerEnd *end)
 {
     uint64_t until = os_now_ns() + patience_ns;
     int status = 0;
     pid_t got = 0;
-    while ((got = waitpid(pid, &status, WNOHANG)) == 0 && os_now_ns() < until) {
+    char last[SAID_MAX];
+    while ((got = waitpid(peer->command, &status, WNOHANG)) == 0 && os_now_ns() < until) {
         struct timespec pause = {.tv_nsec = 2000000};
         nanosleep(&pause, NULL);
     }
     if (got == 0) {
-        kill(pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        kill(peer->command, SIGKILL);
+        while (waitpid(peer->command, &status, 0) < 0 && errno == EINTR) {
         }
-        return;
+        status = 0;
     }
-    if (WIFSIGNALED(status)) {
-        end->is_crash = true;
-        snprintf(end->text, sizeof end->text, "remote command died: signal %d (SIG%s)", WTERMSIG(status),
-                 sigabbrev_np(WTERMSIG(status)));
-    } else if (WEXITSTATUS(status)) {
-        end->is_crash = true;
-        snprintf(end->text, sizeof end->text, "remote command ended with exit status %d", WEXITSTATUS(status));
-    }
+    said_end(peer->said, last);
+    command_says(status, last, end);
 }
 
-/* "fake:ssh host conf-agent" names the backend over there; without a name it is kvm. */
-static const char *command_backend(Arena *scratch, const char **command)
+const char *command_backend(Arena *scratch, const char **command)
 {
     size_t n = strspn(*command, "abcdefghijklmnopqrstuvwxyz0123456789-_");
     if (n == 0 || (*command)[n] != ':') {
@@ -90,23 +207,54 @@ static const char *command_backend(Arena *scratch, const char **command)
     return name;
 }
 
+/* Why there is no agent behind the command, from how it ended and what was read from it. */
+static void explain(const char *command, const PeerEnd *end, Err *err)
+{
+    Err seen = *err;
+    bool is_talk = seen.code == ERR_PROTO || seen.code == ERR_IO || seen.code == ERR_TIMEOUT;
+    const char *why = end->is_crash && seen.code != ERR_PROTO ? end->text : seen.text;
+    if (is_talk) {
+        err_set(err, seen.code, "expected the frames of conf-agent from `%.80s`: %.220s", command, why);
+    } else {
+        err_prefix(err, "%.100s", command);
+    }
+}
+
 static int command_open(const PlanBackend *b, Peer *out, Err *err)
 {
     Arena *scratch = arena_new();
     const char *command = b->command;
     const char *name = command_backend(scratch, &command);
     int fds[2];
-    int rc = spawn_command(command, fds, &out->command, err);
+    int rc = spawn_command(command, fds, out, err);
     if (!rc) {
         rc = remote_connect(fds[0], fds[1], name, CONNECT_S * SECOND_NS, &out->link, err);
         if (rc) {
             PeerEnd end = {0};
-            reap_command(out->command, SECOND_NS / 5, &end);
-            err_prefix(err, "%s", end.is_crash ? end.text : b->name);
+            reap_command(out, SECOND_NS / 5, &end);
+            explain(command, &end, err);
+            *out = (Peer){0};
         }
     }
     arena_free(scratch);
     return rc;
+}
+
+/* The kept one, unless it ended meanwhile: its last job was told nothing of that, and the next one is not to blame. */
+static bool kept_take(Slot *s, const PlanBackend *b, Peer *out)
+{
+    PeerEnd end = {0};
+    if (!remote_is_over(s->kept.link)) {
+        *out = s->kept;
+        s->kept = (Peer){0};
+        return true;
+    }
+    Peer peer = s->kept;
+    s->kept = (Peer){0};
+    peer_close(s, &peer, true, SECOND_NS, &end);
+    fprintf(stderr, "conf: %s ended between two jobs and is started again%s%s\n", b->name, end.is_crash ? ": " : "",
+            end.text);
+    return false;
 }
 
 int peer_open(Slot *s, const PlanBackend *b, size_t index, Peer *out, Err *err)
@@ -116,9 +264,7 @@ int peer_open(Slot *s, const PlanBackend *b, size_t index, Peer *out, Err *err)
         WorkerLimits limits = {.max_memory_bytes = s->runner->o.max_memory_bytes};
         return worker_start(s->server, b->name, &limits, &out->link, err);
     }
-    if (s->kept.link && s->kept.backend == index) {
-        *out = s->kept;
-        s->kept = (Peer){0};
+    if (s->kept.link && s->kept.backend == index && kept_take(s, b, out)) {
         return 0;
     }
     peer_forget(s);
@@ -154,7 +300,7 @@ void peer_close(Slot *s, Peer *peer, bool is_broken, uint64_t patience_ns, PeerE
         worker_says(&worker, os_now_ns() - start >= patience_ns, end);
     } else if (is_broken) {
         remote_close(peer->link);
-        reap_command(peer->command, patience_ns, end);
+        reap_command(peer, patience_ns, end);
     } else {
         s->kept = *peer;
     }

@@ -5,6 +5,7 @@
 
 #include "sim/base/os.h"
 
+#include <poll.h>
 #include <string.h>
 
 struct BeVm {
@@ -840,6 +841,15 @@ void remote_abort(RemoteLink *link)
     Err e = {0};
     err_set(&e, ERR_IO, "the link was aborted");
     link_fail(link, &e);
+}
+
+bool remote_is_over(RemoteLink *link)
+{
+    struct pollfd p = {.fd = link->in.fd, .events = POLLIN};
+    pthread_mutex_lock(&link->lock);
+    bool is_dead = link->is_dead;
+    pthread_mutex_unlock(&link->lock);
+    return is_dead || poll(&p, 1, 0) > 0; /* nobody is asked: what can be read is the end, or what must not come */
 }
 
 void remote_close(RemoteLink *link)

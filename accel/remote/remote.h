@@ -39,6 +39,8 @@ void remote_limits(RemoteLink *link, uint64_t limit_ns, uint64_t run_limit_ns);
 /* Ends the link at once: every outstanding call returns -ERR_IO. THREAD-SAFE. */
 void remote_abort(RemoteLink *link);
 void remote_close(RemoteLink *link); /* no call may be outstanding; NULL is fine */
+/* Between calls: has the peer closed, or has the link ended otherwise? A peer may still end right after it. */
+bool remote_is_over(RemoteLink *link);
 
 /* ---- worker processes ---- */
 /* A server forked before this process grew (threads, assembler): it forks one worker at a time, which serves a link. One

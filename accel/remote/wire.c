@@ -103,8 +103,35 @@ static int part_room(WireIn *in, size_t extra, Err *err)
     return 0;
 }
 
+/* What a login, a shell or a crash prints, where frames were expected. */
+static int text_check(const WireIn *in, Err *err)
+{
+    const uint8_t *bytes = in->buf + in->at;
+    size_t n = strnlen((const char *)bytes, in->n - in->at), k = 0;
+    char line[80];
+    for (size_t i = 0; i < n && i < WIRE_HEADER; i++) {
+        if ((bytes[i] < ' ' && !strchr("\r\n\t", bytes[i])) || bytes[i] > '~') {
+            return 0;
+        }
+    }
+    if (n < WIRE_HEADER) {
+        return 0;
+    }
+    while (k < n && k + 1 < sizeof line && bytes[k] >= ' ' && bytes[k] <= '~') {
+        line[k] = (char)bytes[k];
+        k++;
+    }
+    line[k] = 0;
+    return err_set(err, ERR_PROTO, "frame at offset %llu: it is none, but text: \"%s\"", (unsigned long long)in->offset,
+                   line);
+}
+
 static int head_check(const WireIn *in, const WireHead *h, Err *err)
 {
+    int rc = text_check(in, err);
+    if (rc) {
+        return rc;
+    }
     if (h->length > in->max_frame) {
         return reject(in, err, "payload too long:", h->length);
     }
