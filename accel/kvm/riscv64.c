@@ -90,7 +90,7 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
 {
     (void)sys_fd;
     kvm_cap_set(caps, CAP_hypercall_visible, CAP_PARTIAL,
-                "SBI extensions that the kernel does not serve: vendor and experimental ones, "
+                "SBI extensions that the kernel does not serve: vendor and experimental ones, debug console, "
                 "legacy console");
     kvm_cap_set(caps, CAP_vec, CAP_NONE, "the V extension is not in this backend");
     caps->vec_bytes = 0;
