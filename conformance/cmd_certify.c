@@ -375,6 +375,20 @@ static void play(Command *x)
 }
 
 /* ---- what is written ---- */
+/* With what it lies in. Before anything is played, which takes a while. */
+static int make_folder(const char *path, Err *err)
+{
+    char *part = x_strdup(path);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        (void)mkdir(part, 0777); /* the last one says what is wrong */
+        *slash = '/';
+    }
+    int rc = mkdir(part, 0777) && errno != EEXIST ? err_native(err, ERR_IO, errno, "--output %s", path) : 0;
+    mem_free(part);
+    return rc;
+}
+
 static int write_file(const Command *x, const char *name, const Buf *bytes, Err *err)
 {
     const char *path = arena_printf(x->arena, "%s/%s", x->output, name);
@@ -386,11 +400,7 @@ static int write_all(const Command *x, Err *err)
     Buf json = {0}, badge = {0};
     certify_json(&x->c, &json);
     certify_badge(&x->c, &badge);
-    int rc = 0;
-    if (mkdir(x->output, 0777) && errno != EEXIST) {
-        rc = err_native(err, ERR_IO, errno, "%s", x->output);
-    }
-    rc = rc ? rc : write_file(x, "attestation.json", &json, err);
+    int rc = write_file(x, "attestation.json", &json, err);
     rc = rc ? rc : write_file(x, "badge.svg", &badge, err);
     buf_free(&json);
     buf_free(&badge);
@@ -470,6 +480,9 @@ int certify_main(const RunHooks *hooks, int argc, char **argv)
     } else if (runner_start(&x.options, &x.runner, &err)) { /* before anything makes this process grow */
         fprintf(stderr, "conf certify: %s\n", err.text);
         status = CONF_INTERNAL;
+    } else if (make_folder(x.output, &err)) {
+        fprintf(stderr, "conf certify: %s\n", err.text);
+        status = CONF_USAGE;
     } else if (take_kit(&x, &err)) {
         fprintf(stderr, "conf certify: %s\n", err.text);
         status = CONF_INVALID;

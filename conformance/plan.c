@@ -29,7 +29,10 @@ static int unknown_backend(const char *word, Err *err)
         buf_printf(&known, " %s", names[i]);
     }
     const char *near = cli_nearest(word, names, n + ARRAY_LEN(others));
-    if (near) {
+    const char *dot = strrchr(word, '.');
+    if (strchr(word, '/') || (dot && !strcmp(dot, ".so"))) {
+        err_set(err, ERR_NOENT, "unknown backend `%s`; did you mean `plugin:%s`?", word, word);
+    } else if (near) {
         err_set(err, ERR_NOENT, "unknown backend `%s`; did you mean `%s`? Known:%s remote:COMMAND plugin:PATH", word,
                 near, buf_text(&known));
     } else {
@@ -446,7 +449,7 @@ static bool is_passed_over(const Plan *p, const Job *job)
     for (size_t i = 0; i < p->backends.n && !best; i++) {
         best = p->backends.items[i].is_candidate ? p->backends.items[i].name : NULL;
     }
-    return strcmp(best, b->name) != 0;
+    return best && strcmp(best, b->name) != 0;
 }
 
 /* A pair that can never be and that nobody asked for. */

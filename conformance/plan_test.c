@@ -156,6 +156,8 @@ TEST(plan, what_selects_nothing_says_why)
     CHECK_HAS(f.log, "did you mean `riscv64`?");
     CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .backends = WORDS("fkae"))), CONF_USAGE);
     CHECK_HAS(f.log, "unknown backend `fkae`; did you mean `fake`?");
+    CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .backends = WORDS("libmine.so"))), CONF_USAGE);
+    CHECK_HAS(f.log, "unknown backend `libmine.so`; did you mean `plugin:libmine.so`?");
     CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .expr = "a and")), CONF_USAGE);
     fixture_end(&f);
 }
@@ -189,6 +191,51 @@ TEST(plan, jobs_follow_cases_then_backends_once_each)
     CHECK_INT(f.plan.jobs.n, 2);
     CHECK_STR(plan_shown(&f.plan, &f.plan.jobs.items[0]), "fake");
     CHECK_STR(f.plan.backends.items[f.plan.jobs.items[1].backend].command, "ssh h a");
+    fixture_end(&f);
+}
+
+TEST(plan, best_is_one_backend_for_each_guest_and_the_rest_is_passed_over)
+{
+    Fixture f = fixture();
+    Buf out = {0};
+    CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("b.yaml::alpha"), .backends = WORDS("best", "fake"))), CONF_OK);
+    for (size_t b = 0; b < f.plan.backends.n; b++) { /* as runner_open would: all but kvm are there for riscv64 */
+        PlanBackend *backend = &f.plan.backends.items[b];
+        CHECK(backend->is_candidate == (strcmp(backend->name, "fake") != 0));
+        backend->open[GUEST_riscv64].state = strcmp(backend->name, "kvm") ? OPEN_OK : OPEN_FAILED;
+        backend->open[GUEST_x86_64].state = OPEN_FAILED;
+        err_set(&backend->open[GUEST_riscv64].err, ERR_UNAVAILABLE, "no /dev/kvm");
+    }
+    f.plan.jobs.n = 0;
+    CHECK_INT(plan_expand(&f.plan, stderr), CONF_OK);
+    const char *best = plan_best(&f.plan, GUEST_riscv64, NULL);
+    CHECK(best && !strncmp(best, "sim-", 4));
+    size_t nbest = 0, nfake = 0;
+    for (size_t i = 0; i < f.plan.jobs.n; i++) {
+        const Job *job = &f.plan.jobs.items[i];
+        const char *name = f.plan.backends.items[job->backend].name;
+        nfake += !strcmp(name, "fake");
+        nbest += job->c->guest == GUEST_riscv64 && strcmp(name, "fake") != 0;
+        CHECK(job->c->guest != GUEST_riscv64 || !strcmp(name, "fake") || !strcmp(name, best));
+    }
+    CHECK_INT(nbest, 1);
+    CHECK_INT(nfake, 2); /* alpha for two guests */
+    plan_left_out(&f.plan, &out);
+    CHECK_HAS(buf_text(&out), "best for riscv64: sim-");
+    CHECK_HAS(buf_text(&out), "passed over: kvm: no /dev/kvm");
+    buf_free(&out);
+    fixture_end(&f);
+}
+
+TEST(plan, a_plugin_is_named_by_its_path)
+{
+    Fixture f = fixture();
+    CHECK_INT(
+        select_now(&f, &SELECT(.paths = WORDS("b.yaml::alpha"), .backends = WORDS("plugin:./x.so", "plugin:./x.so"))),
+        CONF_OK);
+    CHECK_INT(f.plan.backends.n, 1);
+    CHECK_STR(f.plan.backends.items[0].name, "plugin:./x.so");
+    CHECK(f.plan.backends.items[0].is_named && !f.plan.backends.items[0].command);
     fixture_end(&f);
 }
 
