@@ -222,7 +222,7 @@ static void text_checks(const CertifyGuest *g, Buf *out)
         buf_printf(out, "  %-13s %4" PRIu64 " results again, on other threads: %" PRIu64 " changed\n", "determinism",
                    g->ncompared, g->nchanged);
     } else {
-        buf_printf(out, "  %-13s not tried, as there is something else to mend first\n", "determinism");
+        buf_printf(out, "  %-13s not tried: it comes last, when nothing else is wrong\n", "determinism");
     }
 }
 

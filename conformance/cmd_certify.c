@@ -20,22 +20,23 @@
 #include <unistd.h>
 
 static const char HELP[] = "usage: conf certify [OPTION]... BACKEND\n"
-                           "Holds a backend against the conformance kit: its claims (probes), the scenarios on\n"
-                           "lifecycle, exits, interrupts, memory, registers, control and saving, hostile use,\n"
-                           "and whether results stay the same when had again and on other threads. Writes\n"
-                           "DIR/attestation.json and DIR/badge.svg, and says what to mend first.\n"
+                           "Holds a backend against the conformance kit: its claims (probes), the scenarios\n"
+                           "on lifecycle, exits, interrupts, memory, registers, control and saving, hostile\n"
+                           "use, and whether results stay the same when had again and on other threads.\n"
+                           "Writes DIR/attestation.json and DIR/badge.svg, and says what to mend first.\n"
                            "\n"
                            "  BACKEND           a name, plugin:PATH or remote:[NAME:]COMMAND\n"
                            "      --guest G     only for this guest (repeatable; default: all that it has)\n"
                            "  -o, --output DIR  where to write (default conf-out)\n"
-                           "  -j N              so many at once (default: the online processors)\n"
+                           "  -j, --jobs N      so many at once (default: the online processors)\n"
                            "      --timeout T   limit of one scenario (default 10 s)\n"
                            "      --seed N      of all that is random (default 0x5eed1d0c)\n"
-                           "      --kit DIR     the kit's scenarios (default: those that are installed with conf,\n"
-                           "                    or scenarios/)\n"
+                           "      --kit DIR     the kit's scenarios (default: those installed with conf, or\n"
+                           "                    scenarios/)\n"
                            "  -h, --help\n"
-                           "Exit status: 0 certified; 1 refused, incomplete or nothing ran; 2 usage; 3 a broken\n"
-                           "kit; 5 the backend is not available; 70 internal; 130 and 143 by a signal.\n";
+                           "Exit status: 0 certified; 1 refused, incomplete or nothing ran; 2 usage; 3 a\n"
+                           "broken kit; 5 the backend is not available; 70 internal; 130 and 143 by a\n"
+                           "signal.\n";
 
 enum { O_GUEST, O_OUTPUT, O_JOBS, O_TIMEOUT, O_SEED, O_KIT, O_HELP, O_COUNT };
 static const CliOption OPTIONS[O_COUNT] = {

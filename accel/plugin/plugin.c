@@ -6,13 +6,13 @@
 #include "accel/remote/remote.h"
 #include "sim/base/mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #ifdef CONF_PLUGINS
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #endif
 
 enum { TABLE_BYTES_MAX = 4096, NAME_BYTES_MAX = 31 };
@@ -179,6 +179,7 @@ static int tables_wrap(Plugin *p, Err *err)
 }
 
 /* ---- loading ---- */
+#ifdef CONF_PLUGINS
 static int file_check(const Plugin *p, const char *path, Err *err)
 {
     struct stat st;
@@ -192,7 +193,6 @@ static int file_check(const Plugin *p, const char *path, Err *err)
     return is_file ? 0 : err_set(err, ERR_INVAL, "%s: is not a file", p->name);
 }
 
-#ifdef CONF_PLUGINS
 /* What the loader says starts with the path, which our sentence has already. */
 static const char *loader_says(const char *path)
 {
@@ -203,6 +203,10 @@ static const char *loader_says(const char *path)
 
 static int object_load(Plugin *p, const char *path, Err *err)
 {
+    int rc = file_check(p, path, err);
+    if (rc) {
+        return rc;
+    }
     p->object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!p->object) {
         return err_set(err, ERR_INVAL, "%s: is not a shared object that can be loaded here: %s", p->name,
@@ -249,8 +253,7 @@ int plugin_open(const char *path, Plugin **out, Err *err)
     buf_printf(&name, PLUGIN_PREFIX "%s", path);
     buf_printf(&file, "%s%s", strchr(path, '/') ? "" : "./", path);
     p->name = buf_take(&name);
-    int rc = file_check(p, buf_text(&file), err);
-    rc = rc ? rc : object_load(p, buf_text(&file), err);
+    int rc = object_load(p, buf_text(&file), err);
     rc = rc ? rc : tables_take(p, err);
     rc = rc ? rc : tables_wrap(p, err);
     buf_free(&file);
