@@ -132,7 +132,7 @@ typedef enum {
 } FpShape;
 /* aux of brcond */
 typedef enum { COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_COUNT } IrCond;
-/* aux of jmpr; CALL and RET are hints */
+/* aux of jmpr and jmp; CALL and RET are hints, EVEN is of jmpr */
 enum { JMP_CALL = 1, JMP_RET = 2, JMP_EVEN = 4 };
 
 typedef struct {

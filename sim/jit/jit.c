@@ -134,9 +134,10 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 }
 
 /* ---- life ---- */
-static void *engine_create(const IrGuest *g)
+static void *create(const IrGuest *g, int32_t heat)
 {
     Jit *j = x_alloc(sizeof *j);
+    j->heat = heat;
     j->guest = g;
     cache_open(&j->cache);
     j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
@@ -150,6 +151,16 @@ static void *engine_create(const IrGuest *g)
     return j;
 }
 
+static void *engine_create(const IrGuest *g)
+{
+    return create(g, JIT_HEAT);
+}
+
+static void *engine_create_eager(const IrGuest *g)
+{
+    return create(g, 1);
+}
+
 static void engine_destroy(void *engine)
 {
     Jit *j = engine;
@@ -160,7 +171,7 @@ static void engine_destroy(void *engine)
 }
 
 /* ---- blocks ---- */
-static JBlock *jblock_new(const IrBlock *from, void *tag)
+static JBlock *jblock_new(const Jit *j, const IrBlock *from, void *tag)
 {
     JBlock *b = x_alloc(sizeof *b + from->nops * sizeof *from->op + from->ninsns * sizeof from->insn_at[0]);
     b->tag = tag;
@@ -168,31 +179,32 @@ static JBlock *jblock_new(const IrBlock *from, void *tag)
     b->nops = from->nops;
     b->ninsns = from->ninsns;
     b->nbytes = from->nbytes;
+    b->heat = j->heat;
     memcpy(b->op, from->op, from->nops * sizeof *from->op);
     b->insn_at = (uint16_t *)(b->op + b->nops);
     memcpy(b->insn_at, from->insn_at, from->ninsns * sizeof from->insn_at[0]);
     return b;
 }
 
-static void unit_connect(Unit *u)
+void unit_connect(const Jit *j, Unit *u)
 {
     for (uint32_t i = 0; i < u->nexits; i++) {
         JExit *e = &u->exits[i];
         e->next = e->from->exits[e->number];
         e->from->exits[e->number] = e;
+        host_patch(j, e, e->from->code_to[e->number]);
     }
 }
 
-static void unit_free(Jit *j, Unit *u)
+static void *code_of(const Jit *j, const JBlock *b)
 {
-    cache_put(&j->cache, u->code, u->code_bytes);
-    mem_free(u);
+    return b->unit->code + HOST_ENTRY + j->cache.exec;
 }
 
 static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
 {
     Jit *j = engine;
-    JBlock *b = jblock_new(from, tag);
+    JBlock *b = jblock_new(j, from, tag);
     unit_begin(j->maker);
     unit_add(j->maker, b);
     unit_plan(j->maker);
@@ -201,17 +213,23 @@ static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
         mem_free(b);
         return NULL;
     }
-    unit_connect(b->unit);
+    unit_connect(j, b->unit);
     j->nblocks++;
-    return b->unit->code + HOST_ENTRY + j->cache.exec;
+    return code_of(j, b);
 }
 
 static Left engine_enter(void *engine, void *code, Frame *f)
 {
     Jit *j = engine;
     f->event = 0;
+    regions_reap(j);
     LeftBy by = host_enter(j->host, code, f);
-    if (!by.is_exit) {
+    while (by.by == BY_HEAT) { /* before the block has begun */
+        JBlock *b = (JBlock *)(uintptr_t)by.what;
+        region_try(j, b);
+        by = host_enter(j->host, code_of(j, b), f);
+    }
+    if (by.by == BY_LEFT) {
         return (Left)by.what;
     }
     const JExit *e = (const JExit *)(uintptr_t)by.what;
@@ -223,28 +241,36 @@ static Left engine_enter(void *engine, void *code, Frame *f)
 
 static void engine_link(void *engine, void *from, unsigned exit, void *to)
 {
-    for (const JExit *e = jblock_of(from)->exits[exit]; e; e = e->next) {
-        host_patch(engine, e, to);
+    Jit *j = engine;
+    JBlock *b = jblock_of(from), *before = b->to[exit];
+    b->to[exit] = to && to != LINK_BY_JUMP_CACHE ? jblock_of(to) : NULL;
+    if (before && before != b->to[exit]) {
+        regions_drop_edge(j, b, before);
     }
+    for (const JExit *e = b->exits[exit]; e; e = e->next) {
+        host_patch(j, e, to);
+    }
+    b->code_to[exit] = to;
 }
 
 static void engine_release(void *engine, void *code)
 {
     Jit *j = engine;
     JBlock *b = jblock_of(code);
-    unit_free(j, b->unit);
+    regions_drop(j, b);
+    regions_reap(j);
+    cache_put(&j->cache, b->unit->code, b->unit->code_bytes);
+    mem_free(b->unit);
     mem_free(b);
     if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
         cache_reset(&j->cache);
     }
 }
 
-const Engine engine_jit = {
-    .name = "jit",
-    .create = engine_create,
-    .destroy = engine_destroy,
-    .prepare = engine_prepare,
-    .enter = engine_enter,
-    .link = engine_link,
-    .release = engine_release,
-};
+#define ENGINE(name_, create_)                                                                                         \
+    {                                                                                                                  \
+        .name = (name_), .create = (create_), .destroy = engine_destroy, .prepare = engine_prepare,                    \
+        .enter = engine_enter, .link = engine_link, .release = engine_release                                          \
+    }
+const Engine engine_jit = ENGINE("jit", engine_create);
+const Engine engine_jit_eager = ENGINE("jit-eager", engine_create_eager);

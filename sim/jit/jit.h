@@ -14,5 +14,6 @@
 #if defined(__x86_64__)
 #define JIT_HAS_HOST 1
 extern const Engine engine_jit;
+extern const Engine engine_jit_eager; /* the same, but a block is hot when it runs for the second time: for tests */
 #endif
 #endif

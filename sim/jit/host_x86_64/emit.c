@@ -422,14 +422,53 @@ static unsigned compare(JitHost *h, const IrOp *o)
     return (is_swapped ? swapped : cc)[o->aux];
 }
 
+static void fix_later(JitHost *h, uint8_t *at, unsigned to, bool is_paid)
+{
+    VEC_PUSH(&h->fixes, (Fix){at, to, is_paid});
+}
+
+/* To block `to` of the unit with `give` to give back: what it takes and what is given are one subtraction. */
+static void edge_to(JitHost *h, unsigned to, unsigned give)
+{
+    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
+    stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site;
+    fix_later(h, x_jmp(&h->a), to, true);
+}
+
 static void emit_brcond(JitHost *h, const IrOp *o)
 {
-    const JBlock *b = h->m->bb[h->k].b;
+    const Bb *x = &h->m->bb[h->k];
+    uint32_t number = exit_number(x->b, o);
+    unsigned give = x->b->ninsns - o->insn - 1;
+    int to = x->succ[number];
     flush(h);
-    Stub *s = stub_new(h, STUB_EXIT, x_jcc(&h->a, compare(h, o)));
-    s->number = exit_number(b, o);
+    unsigned cc = compare(h, o);
+    if (to >= 0 && (unsigned)to <= h->k) { /* a loop: mostly taken */
+        uint8_t *over = x_jcc(&h->a, cc ^ 1);
+        edge_to(h, (unsigned)to, give);
+        x_fix(over, h->a.p);
+        return;
+    }
+    Stub *s = stub_new(h, to >= 0 ? STUB_EDGE : STUB_EXIT, x_jcc(&h->a, cc));
+    s->number = to >= 0 ? (uint32_t)to : number;
     s->pc = (uint64_t)o->imm;
-    s->give = b->ninsns - o->insn - 1;
+    s->give = give;
+}
+
+static void emit_jmp(JitHost *h, const IrOp *o)
+{
+    const Bb *x = &h->m->bb[h->k];
+    uint32_t number = exit_number(x->b, o);
+    int to = x->succ[number];
+    if (to < 0) {
+        write_back_all(h);
+        exit_to(h, x->b, number, (uint64_t)o->imm);
+        return;
+    }
+    flush(h);
+    if ((unsigned)to != h->k + 1) {
+        edge_to(h, (unsigned)to, 0);
+    }
 }
 
 static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
@@ -484,11 +523,9 @@ static void operands_to_stack(JitHost *h, const IrOp *o)
 
 static void emit_term(JitHost *h, const IrOp *o)
 {
-    JBlock *b = h->m->bb[h->k].b;
     switch (o->op) {
     case IR_jmp:
-        write_back_all(h);
-        exit_to(h, b, exit_number(b, o), (uint64_t)o->imm);
+        emit_jmp(h, o);
         break;
     case IR_jmpr:
         emit_jmpr(h, o);
@@ -581,18 +618,27 @@ static void emit_op(JitHost *h, const IrOp *o)
     }
 }
 
+/* Where a block of a region may be left before it has begun. */
+static void head_site(JitHost *h, unsigned k)
+{
+    h->k = k;
+    h->dirty = h->m->bb[k].dirty_in;
+    h->away = (Set){0};
+    memset(h->val, 0, h->m->nids * sizeof h->val[0]);
+    h->bb[k].site = site_new(h, h->m->bb[k].b->nops);
+}
+
 static void emit_block(JitHost *h, unsigned k)
 {
-    Bb *x = &h->m->bb[k];
+    const Bb *x = &h->m->bb[k];
     h->k = k;
     h->dirty = x->dirty_in;
     h->away = (Set){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
-    x->label = h->a.p;
+    h->bb[k].head = h->a.p;
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
-    uint8_t *fix = x_jcc(&h->a, CC_S);
-    uint32_t site = site_new(h, x->b->nops);
-    stub_new(h, STUB_BUDGET, fix)->site = site;
+    stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
+    h->bb[k].paid = h->a.p;
     for (h->q = 0; h->q < x->b->nops; h->q++) {
         emit_op(h, &x->b->op[h->q]);
     }
@@ -614,26 +660,69 @@ static void emit_stub(JitHost *h, const Stub *s)
         }
         exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
         break;
+    case STUB_EDGE:
+        edge_to(h, s->number, s->give);
+        break;
     case STUB_BUDGET:
         site_to_rcx(h, s->site);
         leave(h, h->budget);
         break;
+    case STUB_HEAT:
+        x_movi64(a, RAX, (uintptr_t)h->m->bb[0].b);
+        leave(h, h->heat);
+        break;
+    }
+}
+
+/* The code by which a block is entered from outside: what is live comes into its registers. */
+static void emit_entry(JitHost *h, unsigned k)
+{
+    Asm *a = &h->a;
+    while (((uintptr_t)a->p & 15)) {
+        x_byte(a, 0x90);
+    }
+    h->bb[k].entry = a->p;
+    if (!h->m->is_region) {
+        x_movi64(a, RAX, (uintptr_t)&h->m->bb[k].b->heat); /* host_redirect writes over this */
+        x_alumi(a, 0, G_SUB, RAX, 0, 1);
+        stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
+    }
+    SET_EACH(i, &h->m->bb[k].live)
+    {
+        load_home(h, i);
+    }
+    if (h->m->is_region) { /* else its block follows */
+        fix_later(h, x_jmp(a), k, false);
+    }
+}
+
+static void emit_units_blocks(JitHost *h)
+{
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        h->bb[k] = (BbAt){0};
+        head_site(h, k);
+    }
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        if (h->m->bb[k].is_entry || !h->m->is_region) {
+            emit_entry(h, k);
+        }
+    }
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        emit_block(h, k);
     }
 }
 
 bool unit_emit(JitHost *h)
 {
-    h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = 0;
-    SET_EACH(i, &h->m->bb[0].live)
-    {
-        load_home(h, i);
-    }
-    for (unsigned k = 0; k < h->m->nbbs; k++) {
-        emit_block(h, k);
-    }
+    h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
+    emit_units_blocks(h);
     for (size_t i = 0; i < h->stubs.n && !h->a.is_full; i++) { /* which may add stubs */
         Stub s = h->stubs.items[i];
         emit_stub(h, &s);
+    }
+    for (size_t i = 0; i < h->fixes.n && !h->a.is_full; i++) {
+        const Fix *f = &h->fixes.items[i];
+        x_fix(f->at, f->is_paid ? h->bb[f->to].paid : h->bb[f->to].head);
     }
     return !h->a.is_full;
 }

@@ -73,7 +73,7 @@ static uint8_t *emit_enter(JitHost *h)
     return start;
 }
 
-/* rax: what enter returns; rdx: whether it is a JExit */
+/* rax, rdx: LeftBy */
 static uint8_t *emit_return(Asm *a)
 {
     uint8_t *start = a->p;
@@ -127,7 +127,11 @@ static void emit_around(JitHost *h)
     uint8_t *enter = emit_enter(h), *back = emit_return(a);
     h->exit = a->p + exec;
     pins(h, X_STORE);
-    x_movi(a, RDX, true);
+    x_movi(a, RDX, BY_EXIT);
+    x_fix(x_jmp(a), back);
+    h->heat = a->p + exec;
+    pins(h, X_STORE);
+    x_movi(a, RDX, BY_HEAT);
     x_fix(x_jmp(a), back);
     h->indirect = a->p + exec; /* rdx: pc */
     x_rm(a, W, X_STORE, RDX, RBP, AT(pc));
@@ -173,6 +177,7 @@ void host_close(JitHost *h)
     VEC_FREE(&h->exits);
     VEC_FREE(&h->relocs);
     VEC_FREE(&h->stubs);
+    VEC_FREE(&h->fixes);
     mem_free(h);
 }
 
@@ -225,6 +230,17 @@ static Unit *unit_new(JitHost *h)
     return u;
 }
 
+static void members_note(const JitHost *h, Unit *u)
+{
+    const Maker *m = h->m;
+    u->members = x_calloc(m->nbbs, sizeof *u->members);
+    u->nmembers = m->nbbs;
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        const uint8_t *entry = h->bb[k].entry;
+        u->members[k] = (Member){.b = m->bb[k].b, .region = u, .entry = entry ? (uint32_t)(entry - h->buffer) : 0};
+    }
+}
+
 Unit *host_emit(JitHost *h, Maker *m)
 {
     h->m = m;
@@ -253,6 +269,9 @@ Unit *host_emit(JitHost *h, Maker *m)
                               .leave = from->leave + move + exec,
                               .far = from->far ? from->far + move + exec : NULL};
     }
+    if (m->is_region) {
+        members_note(h, u);
+    }
     return u;
 }
 
@@ -262,4 +281,19 @@ void host_patch(const Jit *j, const JExit *e, const void *to)
     int32_t displacement = (int32_t)(at - (e->jump + j->cache.exec + 4));
     /* The displacement is aligned: who runs here sees the old one or the new one. */
     atomic_store_explicit((_Atomic int32_t *)(void *)e->jump, displacement, memory_order_release);
+}
+
+void host_redirect(const Jit *j, JBlock *b, const uint8_t *to)
+{
+    _Atomic uint64_t *head =
+        (_Atomic uint64_t *)(void *)(b->unit->code + HOST_ENTRY); /* within movabs rax, which has 10 bytes */
+    uint64_t now = b->cold_bytes;
+    if (to) {
+        uint8_t jump[8] = {0xe9};
+        b->cold_bytes = atomic_load_explicit(head, memory_order_relaxed);
+        int32_t displacement = (int32_t)(to - (b->unit->code + HOST_ENTRY + j->cache.exec + 5));
+        memcpy(jump + 1, &displacement, sizeof displacement);
+        memcpy(&now, jump, sizeof now);
+    }
+    atomic_store_explicit(head, now, memory_order_release);
 }

@@ -35,7 +35,7 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
-typedef enum { STUB_SLOW, STUB_EXIT, STUB_BUDGET } StubKind;
+typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT } StubKind;
 typedef struct { /* code that is rarely run: behind the rest */
     StubKind kind;
     bool is_store;
@@ -59,6 +59,15 @@ typedef struct {
     uint64_t pc;
     uint8_t *jump, *leave, *far;
 } ExitAt;
+typedef struct { /* a jump to a block of the unit: to its head, or behind the check of the budget there */
+    uint8_t *at;
+    unsigned to;
+    bool is_paid;
+} Fix;
+typedef struct {
+    uint8_t *head, *paid, *entry; /* entry: from outside; NULL: none */
+    uint32_t site;                /* of its head */
+} BbAt;
 
 typedef struct JitHost {
     Jit *j;
@@ -67,7 +76,7 @@ typedef struct JitHost {
     uint8_t *buffer;
     LeftBy (*enter)(Frame *f, void *code, Jit *j);
     const uint8_t *slow[2]; /* [1]: xmm registers are in use */
-    const uint8_t *exit, *left, *indirect, *term, *budget;
+    const uint8_t *exit, *left, *indirect, *term, *budget, *heat;
     bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt;
     /* of the unit */
     VEC(Site) sites;
@@ -76,6 +85,8 @@ typedef struct JitHost {
     VEC(ExitAt) exits;
     VEC(Reloc) relocs;
     VEC(Stub) stubs;
+    VEC(Fix) fixes;
+    BbAt bb[JIT_MAX_BBS];
     /* of the point being emitted */
     Val val[JIT_IDS];
     Set away, dirty; /* away: val is not V_HOME */
