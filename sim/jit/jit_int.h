@@ -207,7 +207,8 @@ typedef struct {
 } LeftBy;
 enum { BY_LEFT, BY_EXIT, BY_HEAT };
 extern const uint8_t host_gprs[];
-extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
+extern const unsigned host_ngprs, host_nspare, host_fpr_first,
+    host_fpr_end;                  /* nspare: of the last, no homes in regions */
 struct JitHost *host_open(Jit *j); /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);

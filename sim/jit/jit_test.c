@@ -15,6 +15,7 @@ enum {
     PAGE = 0x10000,
     BUDGET = 1000,
     GVA = 0x4000,
+    BLOCK_BYTES = 0x100, /* from a block to the next */
     TARGET = 0x9000,
     INSN_BYTES = 4,
     CAUSE = 13,
@@ -112,6 +113,9 @@ typedef struct {
     JumpEntry jump[1 << JUMP_BITS];
     IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock block;
+    const Engine *kind;
+    int64_t budget;    /* at the head of the block */
+    uint64_t ntargets; /* side exits go to blocks; 0: to nowhere */
     IrBuild build;
     Slot temp[4]; /* of the instruction being made */
     unsigned ntemps;
@@ -134,14 +138,16 @@ static void align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Tra
     (void)walk(f, gva, acc, regime, NULL, NULL, trap);
 }
 
-static Rig *rig_open(uint64_t seed)
+static Rig *rig_open_with(const Engine *kind, uint64_t seed)
 {
     static const MmuGuest mmu_guest = {.nregimes = 1, .walk = walk, .align_fault = align_fault};
     Rig *g = x_alloc(sizeof *g);
     *g = (Rig){.f = x_alloc(sizeof *g->f),
                .oracle = x_alloc(sizeof *g->f),
                .space = space_new(),
-               .engine = engine_jit.create(&guest),
+               .kind = kind,
+               .budget = BUDGET,
+               .engine = kind->create(&guest),
                .random = seed};
     g->mmu = mmu_new(&g->f->f, g->space, &mmu_guest, &(MmuHost){.ctx = g});
     g->f->f.jump = g->jump;
@@ -154,9 +160,14 @@ static Rig *rig_open(uint64_t seed)
     return g;
 }
 
+static Rig *rig_open(uint64_t seed)
+{
+    return rig_open_with(&engine_jit, seed);
+}
+
 static void rig_close(Rig *g)
 {
-    engine_jit.destroy(g->engine);
+    g->kind->destroy(g->engine);
     mmu_free(g->mmu);
     space_free(g->space);
     mem_free(g->f);
@@ -199,8 +210,8 @@ static bool access_do(Rig *g, const IrOp *op)
 static Left event_at(Rig *g, const IrOp *op)
 {
     Frame *f = &g->oracle->f;
-    f->budget = BUDGET - (int64_t)op->insn;
-    f->pc = GVA + INSN_BYTES * op->insn;
+    f->budget = g->budget - (int64_t)op->insn;
+    f->pc = g->block.gva + INSN_BYTES * op->insn;
     return LEFT_EVENT;
 }
 
@@ -228,7 +239,7 @@ static int exit_do(Rig *g, const IrOp *op)
 {
     Frame *f = &g->oracle->f;
     uint64_t target = get(g, op->a) + (uint64_t)op->imm;
-    f->budget = BUDGET - (int64_t)op->insn - 1;
+    f->budget = g->budget - (int64_t)op->insn - 1;
     switch (op->op) {
     case IR_brcond:
         f->pc = (uint64_t)op->imm;
@@ -353,6 +364,18 @@ static IrOp fp_op(Rig *g)
     return op;
 }
 
+/* Often one of few bases, so that accesses share a look into the TLB. */
+static void address(Rig *g, IrOp *op)
+{
+    op->a = rnd(g, 3) ? R(rnd(g, 3)) : op->a;
+    op->imm = rnd(g, 8) ? (int64_t)rnd(g, 64) - 32 : constant(g);
+}
+
+static int64_t target(Rig *g)
+{
+    return g->ntargets ? GVA + (int64_t)rnd(g, g->ntargets) * BLOCK_BYTES : TARGET + (int64_t)rnd(g, 64) * 4;
+}
+
 /* An instruction: pure ops into temporaries, then one op that writes a register, or may raise an event. */
 static void insn(Rig *g)
 {
@@ -364,17 +387,19 @@ static void insn(Rig *g)
         g->temp[g->ntemps++] = op.d;
     }
     IrOp op = {0};
-    switch (rnd(g, 10)) {
+    switch (rnd(g, 12)) {
     case 0:
     case 1:
+    case 10:
         op = (IrOp){.op = IR_ld, .aux = (uint16_t)(rnd(g, 4) | (rnd(g, 2) ? MEM_SIGNED : 0)), .d = R(rnd(g, NREGS))};
         operands(g, &op, 1);
-        op.imm = rnd(g, 8) ? (int64_t)rnd(g, 64) - 32 : constant(g);
+        address(g, &op);
         break;
     case 2:
+    case 11:
         op = (IrOp){.op = IR_st, .aux = (uint16_t)rnd(g, 4)};
         operands(g, &op, 2);
-        op.imm = rnd(g, 8) ? (int64_t)rnd(g, 64) - 32 : constant(g);
+        address(g, &op);
         break;
     case 3:
         op = fp_op(g);
@@ -385,7 +410,7 @@ static void insn(Rig *g)
         operands(g, &op, helpers[op.aux].nsrc);
         break;
     case 5:
-        op = (IrOp){.op = IR_brcond, .aux = (uint16_t)rnd(g, COND_COUNT), .imm = TARGET + (int64_t)rnd(g, 64) * 4};
+        op = (IrOp){.op = IR_brcond, .aux = (uint16_t)rnd(g, COND_COUNT), .imm = target(g)};
         operands(g, &op, 2);
         break;
     case 6:
@@ -426,7 +451,7 @@ static void fill(Rig *g)
     g->f->fp_flags = rnd(g, 2) ? FP_NX : 0;
     g->f->fp_rm = rnd(g, 5);
     for (unsigned i = 0; i < NREGS; i++) {
-        g->f->r[i] = rnd(g, 2) ? PAGE + rnd(g, SPACE_PAGE_BYTES) : (uint64_t)constant(g);
+        g->f->r[i] = i < 3 || rnd(g, 2) ? PAGE + rnd(g, SPACE_PAGE_BYTES) : (uint64_t)constant(g);
     }
 }
 
@@ -497,6 +522,123 @@ TEST(jit, random_blocks_do_what_their_ops_do)
         }
         rig_close(g);
     }
+}
+
+/* ---- several blocks ---- */
+enum { MAX_BLOCKS = 6, LOOPS = 40 };
+typedef struct {
+    IrBlock block[MAX_BLOCKS];
+    IrOp ops[MAX_BLOCKS][IR_BLOCK_MAX_OPS];
+    void *code[MAX_BLOCKS];
+    uint64_t n;
+} Program;
+
+static void program_make(Rig *g, Program *p)
+{
+    p->n = g->ntargets = 1 + rnd(g, MAX_BLOCKS);
+    for (uint64_t i = 0; i < p->n; i++) {
+        ir_begin(&g->build, &p->block[i], p->ops[i], GVA + i * BLOCK_BYTES, 0);
+        for (uint64_t n = 1 + rnd(g, 8); n; n--) {
+            insn(g);
+        }
+        ir_insn(&g->build, INSN_BYTES, 0);
+        g->ntemps = 0;
+        if (rnd(g, 6)) {
+            ir_jmp(&g->build, (uint64_t)target(g));
+        } else {
+            terminator(g);
+        }
+        Err err = {0};
+        CHECK(!ir_verify(&p->block[i], &guest, &err));
+    }
+    for (uint64_t i = 0; i < p->n; i++) {
+        p->code[i] = g->kind->prepare(g->engine, &p->block[i], &p->code[i]);
+    }
+}
+
+static uint64_t index_of(const Program *p, uint64_t pc)
+{
+    return pc % BLOCK_BYTES || pc < GVA || (pc - GVA) / BLOCK_BYTES >= p->n ? p->n : (pc - GVA) / BLOCK_BYTES;
+}
+
+static int oracle_run(Rig *g, const Program *p, uint64_t i)
+{
+    Frame *f = &g->oracle->f;
+    for (;;) {
+        g->block = p->block[i];
+        f->pc = g->block.gva;
+        if (f->budget < g->block.ninsns) {
+            return LEFT_BUDGET;
+        }
+        g->budget = f->budget;
+        int left = GO_ON;
+        for (uint32_t q = 0; left == GO_ON; q++) {
+            left = op_do(g, &g->block.op[q]);
+        }
+        i = index_of(p, f->pc);
+        if (left != LEFT_EXIT || i == p->n) {
+            return left;
+        }
+    }
+}
+
+/* As the dispatcher does: an exit that was left by is linked, if it is near; now and then a link is taken back. */
+static int engine_run(Rig *g, Program *p, uint64_t i)
+{
+    for (;;) {
+        if (!rnd(g, 50)) {
+            uint64_t from = rnd(g, p->n);
+            g->kind->link(g->engine, p->code[from], 0, NULL);
+        }
+        Left left = g->kind->enter(g->engine, p->code[i], &g->f->f);
+        i = index_of(p, g->f->f.pc);
+        if (left != LEFT_EXIT || i == p->n) {
+            return left;
+        }
+        void **from = g->f->f.left_block;
+        g->kind->link(g->engine, *from, g->f->f.left_exit, p->code[i]);
+    }
+}
+
+static bool program_agrees(Rig *g, Program *p)
+{
+    uint64_t first = rnd(g, p->n);
+    g->f->f.budget = (int64_t)rnd(g, 300);
+    g->f->f.event = 0;
+    memcpy(g->oracle, g->f, sizeof *g->f);
+    memcpy(g->oracle_memory, g->memory, sizeof g->memory);
+    int want = oracle_run(g, p, first), left = engine_run(g, p, first);
+    if (want == LEFT_EXIT) {
+        g->f->f.left_block = g;
+    }
+    if (!is_same(g, left, want)) {
+        show(g, left, want);
+        return false;
+    }
+    return true;
+}
+
+TEST(jit, blocks_that_are_linked_and_hot_do_what_their_ops_do)
+{
+    Program *p = x_alloc(sizeof *p);
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        Rig *g = rig_open_with(&engine_jit_eager, seed);
+        bool is_right = true;
+        program_make(g, p);
+        for (int i = 0; i < LOOPS && is_right; i++) {
+            fill(g);
+            is_right = CHECK(program_agrees(g, p));
+        }
+        for (uint64_t i = 0; i < p->n; i++) {
+            g->kind->release(g->engine, p->code[i]);
+        }
+        rig_close(g);
+        if (!is_right) {
+            printf("seed %d\n", (int)seed);
+            break;
+        }
+    }
+    mem_free(p);
 }
 
 TEST(jit, every_op_does_what_its_expression_says)

@@ -186,7 +186,8 @@ static void homes_give(Maker *m)
         }
     }
     m->has_fpr = false;
-    while (gpr < host_ngprs) {
+    unsigned end = host_ngprs - (m->is_region ? host_nspare : 0);
+    while (gpr < end) {
         unsigned best = 0;
         for (unsigned i = 1; i < m->nids; i++) {
             if (weight[i] > weight[best]) {

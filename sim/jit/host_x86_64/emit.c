@@ -5,11 +5,6 @@
 #include <assert.h>
 
 /* ---- values ---- */
-static unsigned id_of(const JitHost *h, Slot s)
-{
-    return h->m->id_of[s / 8];
-}
-
 static Opnd opnd_of_home(const JitHost *h, unsigned i)
 {
     int home = h->m->home[i];
@@ -31,7 +26,7 @@ static Opnd opnd_of_id(const JitHost *h, unsigned i)
 
 Opnd opnd(const JitHost *h, Slot s)
 {
-    unsigned i = id_of(h, s);
+    unsigned i = host_id(h, s);
     if (i) {
         return opnd_of_id(h, i);
     }
@@ -112,6 +107,11 @@ static void load_home(JitHost *h, unsigned i)
          AT_SLOT(h->m->slot_of[i]));
 }
 
+static void group_end(JitHost *h, unsigned i)
+{
+    h->group[i].is_on = false;
+}
+
 static void is_home_now(JitHost *h, unsigned i)
 {
     h->val[i].kind = V_HOME;
@@ -169,14 +169,14 @@ static bool is_dead(const JitHost *h, unsigned i)
         Slot src[3];
         unsigned n = op_sources(h->m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
-            if (id_of(h, src[s]) == i) {
+            if (host_id(h, src[s]) == i) {
                 return false;
             }
         }
         if (!h->m->is_temp[i] && op_may_leave(h->m->guest, o)) {
             return false;
         }
-        if (q > h->q && ir_op_info[o->op].has_dst && id_of(h, o->d) == i) {
+        if (q > h->q && ir_op_info[o->op].has_dst && host_id(h, o->d) == i) {
             return true;
         }
     }
@@ -186,7 +186,7 @@ static bool is_dead(const JitHost *h, unsigned i)
 /* Copies of it that still count get their own. */
 void host_kill(JitHost *h, Slot d)
 {
-    unsigned of = id_of(h, d);
+    unsigned of = host_id(h, d);
     Set away = h->away;
     SET_EACH(c, &away)
     {
@@ -204,21 +204,22 @@ void host_kill(JitHost *h, Slot d)
 
 void wrote(JitHost *h, Slot d)
 {
-    unsigned i = id_of(h, d);
+    unsigned i = host_id(h, d);
     if (i) {
+        group_end(h, i);
         is_home_now(h, i);
     }
 }
 
 unsigned dst(const JitHost *h, Slot d)
 {
-    int home = h->m->home[id_of(h, d)];
+    int home = h->m->home[host_id(h, d)];
     return home >= 0 && home < FPR_HOME ? (unsigned)home : RAX;
 }
 
 void fin(JitHost *h, Slot d, unsigned r)
 {
-    int home = h->m->home[id_of(h, d)];
+    int home = h->m->home[host_id(h, d)];
     if (home >= FPR_HOME) {
         x_rr(&h->a, W, X_MOVQ_TO, (unsigned)home - FPR_HOME, r);
     } else if (home != HOME_FRAME) {
@@ -231,18 +232,19 @@ void fin(JitHost *h, Slot d, unsigned r)
 
 void set_const(JitHost *h, Slot d, uint64_t c)
 {
-    unsigned i = id_of(h, d);
+    unsigned i = host_id(h, d);
     if (!i) {
         opnd_to_frame(h, d, (Opnd){.kind = O_IMM, .imm = c});
         return;
     }
+    group_end(h, i);
     h->val[i] = (Val){.kind = V_CONST, .c = c};
     set_add(&h->away, i);
 }
 
 void set_copy(JitHost *h, Slot d, Slot s)
 {
-    unsigned to = id_of(h, d), from = id_of(h, s);
+    unsigned to = host_id(h, d), from = host_id(h, s);
     if (!to || !from) {
         fin(h, d, gpr(h, s, RAX));
         return;
@@ -251,6 +253,7 @@ void set_copy(JitHost *h, Slot d, Slot s)
     if (from == to) { /* back where it came from */
         return;
     }
+    group_end(h, to);
     h->val[to] = (Val){.kind = V_COPY, .of = (uint16_t)from};
     set_add(&h->away, to);
 }
@@ -307,6 +310,16 @@ Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
     VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty});
     return &h->stubs.items[h->stubs.n - 1];
+}
+
+void rest_stub(JitHost *h, uint8_t *fix)
+{
+    Stub *s = stub_new(h, STUB_REST, fix);
+    s->point = x_alloc(sizeof *s->point);
+    memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
+    s->point->away = h->away;
+    s->point->q = h->q;
+    h->nrests++;
 }
 
 void jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
@@ -466,7 +479,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
         return;
     }
     flush(h);
-    if ((unsigned)to != h->k + 1) {
+    if (h->is_rest || (unsigned)to != h->k + 1) {
         edge_to(h, (unsigned)to, 0);
     }
 }
@@ -565,6 +578,7 @@ static void frame_take(JitHost *h)
             load_home(h, i);
         }
     }
+    memset(h->group, 0, h->m->nids * sizeof h->group[0]);
 }
 
 void emit_call(JitHost *h, const IrOp *o)
@@ -618,23 +632,28 @@ static void emit_op(JitHost *h, const IrOp *o)
     }
 }
 
-/* Where a block of a region may be left before it has begun. */
-static void head_site(JitHost *h, unsigned k)
+static void block_begin(JitHost *h, unsigned k)
 {
     h->k = k;
     h->dirty = h->m->bb[k].dirty_in;
     h->away = (Set){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
+    memset(h->group, 0, h->m->nids * sizeof h->group[0]);
+    memset(h->group_of, 0, sizeof h->group_of);
+    h->nrests = 0;
+}
+
+/* Where a block of a region may be left before it has begun. */
+static void head_site(JitHost *h, unsigned k)
+{
+    block_begin(h, k);
     h->bb[k].site = site_new(h, h->m->bb[k].b->nops);
 }
 
 static void emit_block(JitHost *h, unsigned k)
 {
     const Bb *x = &h->m->bb[k];
-    h->k = k;
-    h->dirty = x->dirty_in;
-    h->away = (Set){0};
-    memset(h->val, 0, h->m->nids * sizeof h->val[0]);
+    block_begin(h, k);
     h->bb[k].head = h->a.p;
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
     stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
@@ -642,6 +661,21 @@ static void emit_block(JitHost *h, unsigned k)
     for (h->q = 0; h->q < x->b->nops; h->q++) {
         emit_op(h, &x->b->op[h->q]);
     }
+}
+
+/* The rest of a block once more, with a look into the TLB for each access. */
+static void emit_rest(JitHost *h, const Stub *s)
+{
+    const JBlock *b = h->m->bb[s->k].b;
+    memcpy(h->val, s->point->val, h->m->nids * sizeof h->val[0]);
+    memset(h->group, 0, h->m->nids * sizeof h->group[0]);
+    h->away = s->point->away;
+    h->dirty = s->dirty;
+    h->is_rest = true;
+    for (h->q = s->point->q; h->q < b->nops; h->q++) {
+        emit_op(h, &b->op[h->q]);
+    }
+    h->is_rest = false;
 }
 
 static void emit_stub(JitHost *h, const Stub *s)
@@ -666,6 +700,10 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_BUDGET:
         site_to_rcx(h, s->site);
         leave(h, h->budget);
+        break;
+    case STUB_REST:
+        emit_rest(h, s);
+        mem_free(s->point);
         break;
     case STUB_HEAT:
         x_movi64(a, RAX, (uintptr_t)h->m->bb[0].b);
@@ -716,7 +754,7 @@ bool unit_emit(JitHost *h)
 {
     h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
     emit_units_blocks(h);
-    for (size_t i = 0; i < h->stubs.n && !h->a.is_full; i++) { /* which may add stubs */
+    for (size_t i = 0; i < h->stubs.n; i++) { /* which may add stubs */
         Stub s = h->stubs.items[i];
         emit_stub(h, &s);
     }

@@ -12,9 +12,10 @@
 #include "sim/jit/jit_int.h"
 
 enum { HOST_BUFFER_BYTES = 1 << 20 };
-#define HOST_BIAS      ((int32_t)sizeof(Frame) + 128)
-#define AT(field)      ((int32_t)offsetof(Frame, field) - HOST_BIAS)
-#define AT_SLOT(s)     ((int32_t)(s)-HOST_BIAS)
+#define HOST_BIAS  ((int32_t)sizeof(Frame) + 128)
+#define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
+#define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
+enum { GROUP_REGS = 2, MAX_RESTS = 4, GROUP_SPAN = 2048 };
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
 /* Where a slot's value is at some point of the code: the second half of what a side table says. */
@@ -35,7 +36,12 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
-typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT } StubKind;
+typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST } StubKind;
+typedef struct { /* what is known at a point of the code, for code that goes on from there */
+    Val val[JIT_IDS];
+    Set away;
+    uint32_t q;
+} Point;
 typedef struct { /* code that is rarely run: behind the rest */
     StubKind kind;
     bool is_store;
@@ -45,8 +51,15 @@ typedef struct { /* code that is rarely run: behind the rest */
     unsigned k, give;
     uint64_t pc;
     Set dirty;
-    Opnd value; /* STUB_SLOW of a store */
+    Opnd value;   /* STUB_SLOW of a store */
+    Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
 } Stub;
+/* One look into the TLB for all accesses of a block by one base slot, as long as that does not change. */
+typedef struct {
+    bool is_on, can_write;
+    int64_t low, high; /* first byte, behind the last; less the base */
+    unsigned addend;   /* register: host address less guest address */
+} Group;
 typedef enum { RELOC_CODE, RELOC_SITE, RELOC_EXIT } RelocKind;
 typedef struct { /* what is known when the unit has its place */
     RelocKind kind;
@@ -92,11 +105,20 @@ typedef struct JitHost {
     Set away, dirty; /* away: val is not V_HOME */
     unsigned k;      /* block */
     uint32_t q;      /* op */
+    bool is_rest;    /* of a STUB_REST */
+    unsigned nrests; /* of this block */
+    Group group[JIT_IDS];
+    unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
 } JitHost;
 
 static inline bool is_s32(uint64_t v)
 {
     return (int64_t)v == (int32_t)v;
+}
+
+static inline unsigned host_id(const JitHost *h, Slot s) /* 0: untracked, or IR_ZERO */
+{
+    return h->m->id_of[s / 8];
 }
 
 /* emit.c: values of slots */
@@ -111,6 +133,7 @@ void fin(JitHost *h, Slot d, unsigned r); /* d = r */
 void wrote(JitHost *h, Slot d);           /* its home has been written */
 void set_const(JitHost *h, Slot d, uint64_t c);
 void set_copy(JitHost *h, Slot d, Slot s);
+void rest_stub(JitHost *h, uint8_t *fix); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t site_new(JitHost *h, uint32_t op);
 Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix);
 void jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */

@@ -22,8 +22,8 @@ static void gva_to_rax(JitHost *h, const IrOp *o)
     }
 }
 
-/* rax = gva; rcx = addend of the entry that it hits. rdx is lost. */
-static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write)
+/* rax = gva; addend = that of the entry that it hits. rcx and rdx are lost. */
+static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write, unsigned addend)
 {
     Asm *a = &h->a;
     int32_t table = is_write ? (int32_t)sizeof(TlbEntry) * TLB_ENTRIES : 0;
@@ -40,7 +40,7 @@ static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write)
     x_rm(a, W, X_OR, RDX, RBP, AT(tlb_key));
     x_rx(a, W, X_CMP, RDX, R15, RCX, 0, table);
     uint8_t *fix = x_jcc(a, CC_NE);
-    x_rx(a, W, X_LOAD, RCX, R15, RCX, 0, table + (int32_t)offsetof(TlbEntry, addend));
+    x_rx(a, W, X_LOAD, addend, R15, RCX, 0, table + (int32_t)offsetof(TlbEntry, addend));
     return fix;
 }
 
@@ -81,39 +81,125 @@ static size_t slow_stub(JitHost *h, const IrOp *o, uint8_t *fix, unsigned reg)
     return h->stubs.n - 1;
 }
 
-void emit_load(JitHost *h, const IrOp *o)
+/* ---- groups ---- */
+static bool is_plain_access(const IrOp *o)
+{
+    return (o->op == IR_ld || o->op == IR_st) && has_fast_path(o) && is_s32((uint64_t)o->imm);
+}
+
+/* The span of the accesses of this block by slot `base` from this op on, until it changes; returns how many there are. */
+static unsigned group_span(const JitHost *h, Slot base, Group *g)
+{
+    const JBlock *b = h->m->bb[h->k].b;
+    unsigned n = 0;
+    for (uint32_t q = h->q; q < b->nops; q++) {
+        const IrOp *o = &b->op[q];
+        if (is_plain_access(o) && o->a == base) {
+            int64_t low = o->imm, high = o->imm + MEM_SIZE(o->aux);
+            low = n && g->low < low ? g->low : low;
+            high = n && g->high > high ? g->high : high;
+            if (high - low <= GROUP_SPAN) {
+                g->low = low, g->high = high;
+                g->can_write |= o->op == IR_st;
+                n++;
+            }
+        }
+        if (ir_op_info[o->op].has_dst && o->d == base) {
+            break;
+        }
+    }
+    return n;
+}
+
+static bool is_in(const Group *g, const IrOp *o)
+{
+    return g->is_on && o->imm >= g->low && o->imm + MEM_SIZE(o->aux) <= g->high && (o->op == IR_ld || g->can_write);
+}
+
+/* false: the access is not worth one. */
+static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
+{
+    Group now = {.is_on = true};
+    if (h->nrests >= MAX_RESTS || group_span(h, o->a, &now) < 2 || !is_in(&now, o)) {
+        return false;
+    }
+    unsigned which = h->group_next++ % GROUP_REGS;
+    h->group[h->group_of[which]].is_on = false;
+    h->group_of[which] = i;
+    now.addend = host_gprs[host_ngprs - 1 - which];
+    x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
+    rest_stub(h, tlb_check(h, (unsigned)(now.high - now.low), now.can_write, now.addend));
+    h->group[i] = now;
+    return true;
+}
+
+/* Its base is in a register, whose group has been looked up: [base + addend + imm] is the access. */
+static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *addend)
+{
+    unsigned i = host_id(h, o->a);
+    Opnd at = opnd(h, o->a);
+    if (!h->m->is_region || h->is_rest || !i || !is_plain_access(o) || at.kind != O_REG || h->val[i].kind != V_HOME ||
+        (!is_in(&h->group[i], o) && !group_begin(h, o, i, at.reg))) {
+        return false;
+    }
+    *base = at.reg;
+    *addend = h->group[i].addend;
+    return true;
+}
+
+static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
 {
     static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
+    unsigned lg2 = MEM_LG2(o->aux);
+    bool is_signed = o->aux & MEM_SIGNED;
+    x_rx(&h->a, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, base, (int)idx, 0, disp);
+}
+
+static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_t disp)
+{
+    unsigned lg2 = MEM_LG2(o->aux), r = gpr(h, o->b, RDX);
+    if (lg2 == 1) {
+        x_byte(&h->a, 0x66);
+    }
+    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, (int)idx, 0, disp);
+}
+
+void emit_load(JitHost *h, const IrOp *o)
+{
+    unsigned base, addend, d = dst(h, o->d);
     host_kill(h, o->d);
+    if (is_grouped(h, o, &base, &addend)) {
+        load(h, o, d, addend, base, (int32_t)o->imm);
+        fin(h, o->d, d);
+        return;
+    }
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
         call_slow(h, site_new(h, h->q));
         fin(h, o->d, RAX);
         return;
     }
-    unsigned lg2 = MEM_LG2(o->aux), d = dst(h, o->d);
-    bool is_signed = o->aux & MEM_SIGNED;
-    size_t stub = slow_stub(h, o, tlb_check(h, 1u << lg2, false), d);
-    x_rx(&h->a, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, RCX, RAX, 0, 0);
+    size_t stub = slow_stub(h, o, tlb_check(h, MEM_SIZE(o->aux), false, RCX), d);
+    load(h, o, d, RCX, RAX, 0);
     h->stubs.items[stub].back = h->a.p;
     fin(h, o->d, d);
 }
 
 void emit_store(JitHost *h, const IrOp *o)
 {
-    unsigned lg2 = MEM_LG2(o->aux);
+    unsigned base, addend;
+    if (is_grouped(h, o, &base, &addend)) {
+        store(h, o, addend, base, (int32_t)o->imm);
+        return;
+    }
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
         gpr_to(h, RDX, o->b);
         call_slow(h, site_new(h, h->q));
         return;
     }
-    size_t stub = slow_stub(h, o, tlb_check(h, 1u << lg2, true), 0);
-    unsigned r = gpr(h, o->b, RDX);
-    if (lg2 == 1) {
-        x_byte(&h->a, 0x66);
-    }
-    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, RCX, RAX, 0, 0);
+    size_t stub = slow_stub(h, o, tlb_check(h, MEM_SIZE(o->aux), true, RCX), 0);
+    store(h, o, RCX, RAX, 0);
     h->stubs.items[stub].back = h->a.p;
 }
 
