@@ -387,7 +387,14 @@ static void insn(Rig *g)
         g->temp[g->ntemps++] = op.d;
     }
     IrOp op = {0};
-    switch (rnd(g, 12)) {
+    switch (rnd(g, 14)) {
+    case 12:
+    case 13: {
+        Slot base = R(rnd(g, 3));
+        op = (IrOp){
+            .op = IR_add_i, .d = base, .a = base, .imm = rnd(g, 2) ? SPACE_PAGE_BYTES : (int64_t)rnd(g, 64) - 32};
+        break;
+    }
     case 0:
     case 1:
     case 10:
@@ -538,7 +545,7 @@ static void program_make(Rig *g, Program *p)
     p->n = g->ntargets = 1 + rnd(g, MAX_BLOCKS);
     for (uint64_t i = 0; i < p->n; i++) {
         ir_begin(&g->build, &p->block[i], p->ops[i], GVA + i * BLOCK_BYTES, 0);
-        for (uint64_t n = 1 + rnd(g, 8); n; n--) {
+        for (uint64_t n = 1 + rnd(g, 16); n; n--) {
             insn(g);
         }
         ir_insn(&g->build, INSN_BYTES, 0);
