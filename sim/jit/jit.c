@@ -52,6 +52,21 @@ static void site_show(const JitStack *s, const Site *site)
     s->f->left_block = b->tag;
 }
 
+/* What has accrued in the host goes to the frame (ir.h 8), and C may do FP of its own. */
+static void flags_fold(const Jit *j, Frame *f)
+{
+    uint32_t flags = host_fp_flags();
+    if (flags && j->guest->fp_flags != IR_ZERO) {
+        *slot(f, j->guest->fp_flags) |= flags;
+    }
+}
+
+void jit_fold(JitStack *s)
+{
+    flags_fold(s->j, s->f);
+    (void)host_fp_begin();
+}
+
 static uint64_t slow_fp(const JitStack *s, const IrOp *o)
 {
     const IrGuest *g = s->j->guest;
@@ -76,6 +91,7 @@ uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
     const IrOp *o = &site->b->op[site->op];
     Frame *f = s->f;
     f->budget += rest(site);
+    flags_fold(s->j, f);
     switch (ir_op_info[o->op].cls) {
     case CLASS_LOAD:
         value = mmu_load(f, gva, o->aux);
@@ -105,6 +121,7 @@ uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
     } else {
         f->budget -= rest(site);
     }
+    (void)host_fp_begin();
     return value;
 }
 
@@ -223,12 +240,15 @@ static Left engine_enter(void *engine, void *code, Frame *f)
     Jit *j = engine;
     f->event = 0;
     regions_reap(j);
+    uint32_t host_fp = host_fp_begin();
     LeftBy by = host_enter(j->host, code, f);
     while (by.by == BY_HEAT) { /* before the block has begun */
         JBlock *b = (JBlock *)(uintptr_t)by.what;
         region_try(j, b);
         by = host_enter(j->host, code_of(j, b), f);
     }
+    flags_fold(j, f);
+    host_fp_end(host_fp);
     if (by.by == BY_LEFT) {
         return (Left)by.what;
     }

@@ -196,6 +196,7 @@ typedef struct JitStack { /* where registers are when C looks at them */
 } JitStack;
 _Static_assert(sizeof(JitStack) % 16 == 0, "it keeps the host's stack aligned");
 uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site);
+void jit_fold(JitStack *s);                            /* flags of FP that have accrued in the host go to the frame */
 Left jit_leave(JitStack *s, const Site *site);         /* a terminator */
 Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
 
@@ -212,6 +213,11 @@ extern const unsigned host_ngprs, host_nspare, host_fpr_first,
 struct JitHost *host_open(Jit *j); /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
+bool fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */
+/* Around code that may do FP: the host's own state, to give back; the flags that have accrued, as softfp's. */
+uint32_t host_fp_begin(void);
+uint32_t host_fp_flags(void);
+void host_fp_end(uint32_t host);
 /* Code of the planned unit. NULL: no room in the cache. */
 Unit *host_emit(struct JitHost *h, Maker *m);
 void host_patch(const Jit *j, const JExit *e, const void *to);  /* NULL: leave; LINK_BY_JUMP_CACHE; else code */

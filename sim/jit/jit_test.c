@@ -326,6 +326,9 @@ static Slot source(Rig *g)
     if (g->ntemps && rnd(g, 2)) {
         return g->temp[rnd(g, g->ntemps)];
     }
+    if (!rnd(g, 30)) {
+        return offsetof(RigFrame, fp_flags);
+    }
     return rnd(g, 12) ? R(rnd(g, NREGS)) : IR_ZERO;
 }
 
@@ -357,7 +360,11 @@ static IrOp fp_op(Rig *g)
         op.op = (uint16_t)rnd(g, IR_COUNT);
     } while (ir_op_info[op.op].cls != CLASS_FP);
     operands(g, &op, ir_op_info[op.op].nsrc);
-    uint64_t rm = op.op >= IR_fmin && op.op <= IR_fclass ? RM_RNE : rnd(g, 6) == 5 ? RM_DYN : rnd(g, 5);
+    bool is_usual = rnd(g, 2); /* what compilers make */
+    uint64_t rm = is_usual                                 ? (op.op == IR_ftoi ? RM_RTZ : RM_RNE)
+                  : op.op >= IR_fmin && op.op <= IR_fclass ? RM_RNE
+                  : rnd(g, 6) == 5                         ? RM_DYN
+                                                           : rnd(g, 5);
     uint64_t other = ir_op_info[op.op].shape >= FP_SHAPE_CONVERT ? rnd(g, 4) : 0;
     op.aux = (uint16_t)(FP_AUX3(rnd(g, 3) ? rnd(g, 2) ? FMT_F64 : FMT_F32 : rnd(g, 4), rm, other) |
                         (rnd(g, 2) ? FP_BOXED : 0));
@@ -423,6 +430,12 @@ static void insn(Rig *g)
     case 6:
         op = (IrOp){.op = IR_fence, .aux = (uint16_t)rnd(g, ORD_SEQ_CST + 1)};
         break;
+    case 7:
+        op = (IrOp){.op = IR_and_i, .d = offsetof(RigFrame, fp_flags), .a = source(g), .imm = 31};
+        if (!rnd(g, 4)) {
+            break;
+        }
+        __attribute__((fallthrough));
     default:
         op = pure_op(g, R(rnd(g, NREGS)));
         break;
@@ -667,6 +680,72 @@ TEST(jit, every_op_does_what_its_expression_says)
             if (!CHECK(block_agrees(g))) {
                 break;
             }
+        }
+    }
+    rig_close(g);
+}
+
+/* Numbers of both widths, boxed or not, near each other or at a limit. */
+static uint64_t number(Rig *g)
+{
+    static const uint64_t some[] = {0,
+                                    1ull << 63,
+                                    0x3ff0000000000000,
+                                    0x7ff0000000000000,
+                                    0xfff0000000000000,
+                                    0x7ff8000000000000,
+                                    0x7ff0000000000001,
+                                    1,
+                                    0x10000000000000,
+                                    0x7fefffffffffffff,
+                                    0x41dfffffffc00000,
+                                    0xc1e0000000000000,
+                                    0x43e0000000000000,
+                                    0xc3e0000000000000,
+                                    0xffffffff00000000,
+                                    0xffffffff80000000,
+                                    0xffffffff3f800000,
+                                    0xffffffff7f800000,
+                                    0xffffffff7fc00000,
+                                    0xffffffff7f800001,
+                                    0xffffffff00000001,
+                                    0xffffffff4f000000,
+                                    0xffffffffcf000000,
+                                    0x3f800000};
+    uint64_t any = rnd(g, 1ull << 31) << 32 | rnd(g, 1ull << 31) << 1;
+    switch (rnd(g, 5)) {
+    case 0:
+        return some[rnd(g, ARRAY_LEN(some))];
+    case 1:
+        return (any & 0x800fffffffffffff) | (1023 - 8 + rnd(g, 16)) << 52;
+    case 2:
+        return 0xffffffff00000000 | (any & 0x807fffff) | (127 - 8 + rnd(g, 16)) << 23;
+    case 3:
+        return (any & 0x800ffff000000000) | (rnd(g, 2) ? rnd(g, 3) : 2044 + rnd(g, 3)) << 52; /* tiny, huge */
+    default:
+        return any;
+    }
+}
+
+TEST(jit, numbers_and_flags_are_those_of_softfp)
+{
+    Rig *g = rig_open(8);
+    for (int i = 0; i < 120000; i++) {
+        fill(g);
+        for (unsigned k = 0; k < NREGS; k++) {
+            g->f->r[k] = number(g);
+        }
+        ir_begin(&g->build, &g->block, g->ops, GVA, 0);
+        g->ntemps = 0;
+        for (uint64_t n = 1 + rnd(g, 3) * rnd(g, 6); n; n--) { /* one, or several that keep theirs in registers */
+            ir_insn(&g->build, INSN_BYTES, 0);
+            IrOp op = fp_op(g);
+            ir_emit(&g->build, &op);
+        }
+        ir_insn(&g->build, INSN_BYTES, 0);
+        ir_jmp(&g->build, TARGET);
+        if (!CHECK(block_agrees(g))) {
+            break;
         }
     }
     rig_close(g);

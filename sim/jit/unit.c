@@ -172,34 +172,58 @@ static void weigh(Maker *m, uint64_t weight[JIT_IDS])
     weight[0] = 0;
 }
 
+/* Slots that hold numbers of FP ops that the host does itself belong into its other file. */
+static void numbers_note(Maker *m, const IrOp *o)
+{
+    FpShape shape = ir_op_info[o->op].shape;
+    if (ir_op_info[o->op].cls != CLASS_FP || !fp_is_inline(m->guest, o)) {
+        return;
+    }
+    Slot src[3];
+    unsigned n = shape == FP_SHAPE_FROM_INT ? 0 : op_sources(m->guest, o, src);
+    for (unsigned s = 0; s < n; s++) {
+        m->is_fpr[m->id_of[src[s] / 8]] = true;
+    }
+    if (shape != FP_SHAPE_TEST && shape != FP_SHAPE_TO_INT) {
+        m->is_fpr[m->id_of[o->d / 8]] = true;
+    }
+}
+
+static unsigned heaviest(const Maker *m, const uint64_t weight[JIT_IDS], bool has_gpr, bool has_fpr)
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i < m->nids; i++) {
+        if (weight[i] > weight[best] && (m->is_fpr[i] ? has_fpr : has_gpr)) {
+            best = i;
+        }
+    }
+    return weight[best] < WORTH_A_HOME ? 0 : best;
+}
+
 /* Pins are everywhere the same; the other registers go to the slots that are used most. */
 static void homes_give(Maker *m)
 {
     uint64_t weight[JIT_IDS] = {0};
     weigh(m, weight);
-    unsigned gpr = 0;
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        for (uint32_t q = 0; q < m->bb[k].b->nops; q++) {
+            numbers_note(m, &m->bb[k].b->op[q]);
+        }
+    }
+    unsigned gpr = 0, fpr = host_fpr_first, end = host_ngprs - (m->is_region ? host_nspare : 0), best;
     memset(m->home, HOME_FRAME, sizeof m->home);
     for (unsigned i = 1; i < m->nids; i++) {
         if (m->is_pin[i]) {
             m->home[i] = (int8_t)host_gprs[gpr++];
+            m->is_fpr[i] = false;
             weight[i] = 0;
         }
     }
-    m->has_fpr = false;
-    unsigned end = host_ngprs - (m->is_region ? host_nspare : 0);
-    while (gpr < end) {
-        unsigned best = 0;
-        for (unsigned i = 1; i < m->nids; i++) {
-            if (weight[i] > weight[best]) {
-                best = i;
-            }
-        }
-        if (weight[best] < WORTH_A_HOME) {
-            break;
-        }
-        m->home[best] = (int8_t)host_gprs[gpr++];
+    while ((best = heaviest(m, weight, gpr < end, fpr < host_fpr_end))) {
+        m->home[best] = (int8_t)(m->is_fpr[best] ? FPR_HOME + fpr++ : host_gprs[gpr++]);
         weight[best] = 0;
     }
+    m->has_fpr = fpr > host_fpr_first;
 }
 
 /* ---- what is live and dirty ---- */

@@ -603,8 +603,23 @@ void emit_call(JitHost *h, const IrOp *o)
 }
 
 /* ---- blocks ---- */
+/* The slot of flags is looked at: what has accrued in the host must be there. */
+static bool touches_flags(const JitHost *h, const IrOp *o)
+{
+    Slot src[3], flags = h->m->guest->fp_flags;
+    unsigned n = op_sources(h->m->guest, o, src);
+    bool is_any = flags && ir_op_info[o->op].has_dst && o->d == flags;
+    for (unsigned i = 0; i < n; i++) {
+        is_any |= flags && src[i] == flags;
+    }
+    return is_any;
+}
+
 static void emit_op(JitHost *h, const IrOp *o)
 {
+    if (touches_flags(h, o)) {
+        jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
+    }
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
         emit_pure(h, o);
@@ -616,6 +631,8 @@ static void emit_op(JitHost *h, const IrOp *o)
         emit_store(h, o);
         break;
     case CLASS_FP:
+        emit_fp(h, o);
+        break;
     case CLASS_ATOMIC:
     case CLASS_CALL:
         emit_call(h, o);
@@ -700,6 +717,9 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_BUDGET:
         site_to_rcx(h, s->site);
         leave(h, h->budget);
+        break;
+    case STUB_SOFT:
+        emit_soft(h, s);
         break;
     case STUB_REST:
         emit_rest(h, s);

@@ -6,6 +6,7 @@
 #include "sim/softmmu/softmmu.h"
 
 #include <assert.h>
+#include <immintrin.h>
 #include <stdatomic.h>
 
 /* Pins come first: they are what C must keep, so that a call saves and restores less. */
@@ -120,6 +121,19 @@ static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *back)
     return start;
 }
 
+static uint8_t *emit_fold(Asm *a, bool has_fpr)
+{
+    uint8_t *start = a->p;
+    save(a, has_fpr, 8);
+    x_rm(a, W, X_LEA, RDI, RSP, 8);
+    x_alui(a, W, G_SUB, RSP, 8);
+    call_c(a, (uintptr_t)jit_fold);
+    x_alui(a, W, G_ADD, RSP, 8);
+    restore(a, has_fpr, 8);
+    x_byte(a, 0xc3);
+    return start;
+}
+
 static void emit_around(JitHost *h)
 {
     Asm *a = &h->a;
@@ -144,6 +158,7 @@ static void emit_around(JitHost *h)
     h->budget = emit_by_table(a, (uintptr_t)jit_out_of_budget, back) + exec;
     for (unsigned i = 0; i < 2; i++) {
         h->slow[i] = emit_slow_call(a, i, back) + exec;
+        h->fold[i] = emit_fold(a, i) + exec;
     }
     h->enter = (LeftBy(*)(Frame *, void *, Jit *))(uintptr_t)(enter + exec);
 }
@@ -159,6 +174,7 @@ JitHost *host_open(Jit *j)
     h->has_bmi2 = __builtin_cpu_supports("bmi2");
     h->has_bmi1 = __builtin_cpu_supports("bmi");
     h->has_lzcnt = __builtin_cpu_supports("lzcnt");
+    h->has_fma = __builtin_cpu_supports("fma");
     h->has_popcnt = __builtin_cpu_supports("popcnt");
     uint8_t *code = cache_get(&j->cache, AROUND_BYTES);
     h->a = (Asm){.p = code, .end = code + AROUND_BYTES};
@@ -179,6 +195,32 @@ void host_close(JitHost *h)
     VEC_FREE(&h->stubs);
     VEC_FREE(&h->fixes);
     mem_free(h);
+}
+
+/* ---- flags of FP, which accrue in MXCSR while code runs (SDM 1, 10.2.3) ---- */
+enum { MXCSR_DEFAULT = 0x1f80 };
+
+uint32_t host_fp_begin(void)
+{
+    uint32_t host = _mm_getcsr();
+    if (host != MXCSR_DEFAULT) {
+        _mm_setcsr(MXCSR_DEFAULT);
+    }
+    return host;
+}
+
+uint32_t host_fp_flags(void)
+{
+    uint32_t csr = _mm_getcsr();
+    return (csr & 1 ? FP_NV : 0) | (csr & 4 ? FP_DZ : 0) | (csr & 8 ? FP_OF : 0) | (csr & 16 ? FP_UF : 0) |
+           (csr & 32 ? FP_NX : 0);
+}
+
+void host_fp_end(uint32_t host)
+{
+    if (_mm_getcsr() != host) {
+        _mm_setcsr(host);
+    }
 }
 
 LeftBy host_enter(JitHost *h, void *code, Frame *f)

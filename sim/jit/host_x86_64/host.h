@@ -36,7 +36,7 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
-typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST } StubKind;
+typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST, STUB_SOFT } StubKind;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
     Val val[JIT_IDS];
     Set away;
@@ -51,7 +51,10 @@ typedef struct { /* code that is rarely run: behind the rest */
     unsigned k, give;
     uint64_t pc;
     Set dirty;
-    Opnd value;   /* STUB_SLOW of a store */
+    Opnd value; /* STUB_SLOW of a store */
+    uint32_t q; /* STUB_SOFT: op */
+    unsigned noperands;
+    Opnd operand[3];
     Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
 } Stub;
 /* One look into the TLB for all accesses of a block by one base slot, as long as that does not change. */
@@ -89,8 +92,9 @@ typedef struct JitHost {
     uint8_t *buffer;
     LeftBy (*enter)(Frame *f, void *code, Jit *j);
     const uint8_t *slow[2]; /* [1]: xmm registers are in use */
+    const uint8_t *fold[2]; /* likewise; flags of FP go to the frame */
     const uint8_t *exit, *left, *indirect, *term, *budget, *heat;
-    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt;
+    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma;
     /* of the unit */
     VEC(Site) sites;
     VEC(uint32_t) first; /* of each site: its first entry */
@@ -141,6 +145,9 @@ void site_to_rcx(JitHost *h, uint32_t site);
 void emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
 /* pure.c */
 void emit_pure(JitHost *h, const IrOp *o);
+/* fp.c */
+void emit_fp(JitHost *h, const IrOp *o);
+void emit_soft(JitHost *h, const Stub *s);
 /* memory.c */
 void emit_load(JitHost *h, const IrOp *o);
 void emit_store(JitHost *h, const IrOp *o);

@@ -62,7 +62,9 @@ void emit_slow(JitHost *h, const Stub *s)
         opnd_to(h, RDX, s->value);
     }
     call_slow(h, s->site);
-    if (!s->is_store) {
+    if (!s->is_store && s->reg >= FPR_HOME) {
+        x_rr(&h->a, W, X_MOVQ_TO, s->reg - FPR_HOME, RAX);
+    } else if (!s->is_store) {
         x_mov(&h->a, s->reg, RAX);
     }
     x_fix(x_jmp(&h->a), s->back);
@@ -149,6 +151,10 @@ static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *adde
 
 static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
 {
+    if (d >= FPR_HOME) {
+        x_rx(&h->a, 0, X_MOVQ_LOAD, d - FPR_HOME, base, (int)idx, 0, disp);
+        return;
+    }
     static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
     unsigned lg2 = MEM_LG2(o->aux);
     bool is_signed = o->aux & MEM_SIGNED;
@@ -157,20 +163,37 @@ static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned 
 
 static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_t disp)
 {
-    unsigned lg2 = MEM_LG2(o->aux), r = gpr(h, o->b, RDX);
+    unsigned lg2 = MEM_LG2(o->aux);
+    Opnd value = opnd(h, o->b);
+    if (value.kind == O_XMM && lg2 >= 2) {
+        x_rx(&h->a, 0, lg2 == 3 ? X_MOVQ_STORE : X_MOVD_FROM, value.reg, base, (int)idx, 0, disp);
+        return;
+    }
+    unsigned r = gpr(h, o->b, RDX);
     if (lg2 == 1) {
         x_byte(&h->a, 0x66);
     }
     x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, (int)idx, 0, disp);
 }
 
+/* d: register, or FPR_HOME + that of the other file */
+static void fin_load(JitHost *h, const IrOp *o, unsigned d)
+{
+    if (d >= FPR_HOME) {
+        wrote(h, o->d);
+    } else {
+        fin(h, o->d, d);
+    }
+}
+
 void emit_load(JitHost *h, const IrOp *o)
 {
-    unsigned base, addend, d = dst(h, o->d);
+    int home = h->m->home[host_id(h, o->d)];
+    unsigned base, addend, d = home >= FPR_HOME && MEM_LG2(o->aux) == 3 ? (unsigned)home : dst(h, o->d);
     host_kill(h, o->d);
     if (is_grouped(h, o, &base, &addend)) {
         load(h, o, d, addend, base, (int32_t)o->imm);
-        fin(h, o->d, d);
+        fin_load(h, o, d);
         return;
     }
     gva_to_rax(h, o);
@@ -182,7 +205,7 @@ void emit_load(JitHost *h, const IrOp *o)
     size_t stub = slow_stub(h, o, tlb_check(h, MEM_SIZE(o->aux), false, RCX), d);
     load(h, o, d, RCX, RAX, 0);
     h->stubs.items[stub].back = h->a.p;
-    fin(h, o->d, d);
+    fin_load(h, o, d);
 }
 
 void emit_store(JitHost *h, const IrOp *o)
