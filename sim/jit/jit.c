@@ -151,10 +151,11 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 }
 
 /* ---- life ---- */
-static void *create(const IrGuest *g, int32_t heat)
+static void *create(const IrGuest *g, int32_t cold, int32_t heat)
 {
     Jit *j = x_alloc(sizeof *j);
     j->heat = heat;
+    j->cold = cold;
     j->guest = g;
     cache_open(&j->cache);
     j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
@@ -168,14 +169,24 @@ static void *create(const IrGuest *g, int32_t heat)
     return j;
 }
 
-static void *engine_create(const IrGuest *g)
+static void *create_jit(const IrGuest *g)
 {
-    return create(g, JIT_HEAT);
+    return create(g, -1, JIT_HEAT);
 }
 
-static void *engine_create_eager(const IrGuest *g)
+static void *create_jit_eager(const IrGuest *g)
 {
-    return create(g, 1);
+    return create(g, -1, 1);
+}
+
+static void *create_hybrid(const IrGuest *g)
+{
+    return create(g, JIT_COLD, JIT_HEAT);
+}
+
+static void *create_hybrid_eager(const IrGuest *g)
+{
+    return create(g, 1, 1);
 }
 
 static void engine_destroy(void *engine)
@@ -197,6 +208,7 @@ static JBlock *jblock_new(const Jit *j, const IrBlock *from, void *tag)
     b->ninsns = from->ninsns;
     b->nbytes = from->nbytes;
     b->heat = j->heat;
+    b->cold = j->cold;
     memcpy(b->op, from->op, from->nops * sizeof *from->op);
     b->insn_at = (uint16_t *)(b->op + b->nops);
     memcpy(b->insn_at, from->insn_at, from->ninsns * sizeof from->insn_at[0]);
@@ -215,24 +227,87 @@ void unit_connect(const Jit *j, Unit *u)
 
 static void *code_of(const Jit *j, const JBlock *b)
 {
-    return b->unit->code + HOST_ENTRY + j->cache.exec;
+    return b->head + j->cache.exec;
+}
+
+static bool unit_make(Jit *j, JBlock *b)
+{
+    unit_begin(j->maker);
+    unit_add(j->maker, b);
+    unit_plan(j->maker);
+    b->unit = host_emit(j->host, j->maker);
+    if (b->unit) {
+        unit_connect(j, b->unit);
+    }
+    return b->unit;
+}
+
+static uint8_t *head_make(Jit *j, JBlock *b)
+{
+    if (j->cold < 0) {
+        return unit_make(j, b) ? b->unit->code : NULL;
+    }
+    return host_stub(j->host, b);
 }
 
 static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
 {
     Jit *j = engine;
+    if (j->is_full && j->nblocks) {
+        return NULL;
+    }
     JBlock *b = jblock_new(j, from, tag);
-    unit_begin(j->maker);
-    unit_add(j->maker, b);
-    unit_plan(j->maker);
-    b->unit = host_emit(j->host, j->maker);
-    if (!b->unit) {
+    uint8_t *code = head_make(j, b);
+    if (!code) {
         mem_free(b);
         return NULL;
     }
-    unit_connect(j, b->unit);
+    b->head = code + HOST_ENTRY;
+    memcpy(&b->head_bytes, b->head, sizeof b->head_bytes);
     j->nblocks++;
     return code_of(j, b);
+}
+
+/* A block that has no code yet, and those that follow it. true: *left says why that came to an end; else *b has code. */
+static bool cold_go(Jit *j, JBlock **b, Frame *f, Left *left)
+{
+    while (!(*b)->hot && !(*b)->unit) {
+        if (--(*b)->cold < 0) {
+            if (unit_make(j, *b)) {
+                jblock_aim(j, *b);
+                return false;
+            }
+            j->is_full = true;
+        }
+        JBlock *next;
+        *left = cold_run(j, *b, f, &next);
+        if (!next) {
+            return true;
+        }
+        *b = next;
+    }
+    return false;
+}
+
+/* Before a block has begun: true, or *left. */
+static bool block_improve(Jit *j, const LeftBy *by, Frame *f, void **code, Left *left)
+{
+    JBlock *b = (JBlock *)(uintptr_t)by->what;
+    if (by->by == BY_HEAT) {
+        region_try(j, b);
+    } else if (cold_go(j, &b, f, left)) {
+        return false;
+    }
+    *code = code_of(j, b);
+    return true;
+}
+
+static Left exit_left(const JExit *e, Frame *f)
+{
+    f->left_block = e->from->tag;
+    f->left_exit = e->number;
+    f->pc = e->pc;
+    return LEFT_EXIT;
 }
 
 static Left engine_enter(void *engine, void *code, Frame *f)
@@ -242,21 +317,15 @@ static Left engine_enter(void *engine, void *code, Frame *f)
     regions_reap(j);
     uint32_t host_fp = host_fp_begin();
     LeftBy by = host_enter(j->host, code, f);
-    while (by.by == BY_HEAT) { /* before the block has begun */
-        JBlock *b = (JBlock *)(uintptr_t)by.what;
-        region_try(j, b);
-        by = host_enter(j->host, code_of(j, b), f);
+    while (by.by == BY_HEAT || by.by == BY_COLD) {
+        Left left;
+        flags_fold(j, f);
+        (void)host_fp_begin();
+        by = block_improve(j, &by, f, &code, &left) ? host_enter(j->host, code, f) : (LeftBy){left, BY_LEFT};
     }
     flags_fold(j, f);
     host_fp_end(host_fp);
-    if (by.by == BY_LEFT) {
-        return (Left)by.what;
-    }
-    const JExit *e = (const JExit *)(uintptr_t)by.what;
-    f->left_block = e->from->tag;
-    f->left_exit = e->number;
-    f->pc = e->pc;
-    return LEFT_EXIT;
+    return by.by == BY_EXIT ? exit_left((const JExit *)(uintptr_t)by.what, f) : (Left)by.what;
 }
 
 static void engine_link(void *engine, void *from, unsigned exit, void *to)
@@ -279,11 +348,17 @@ static void engine_release(void *engine, void *code)
     JBlock *b = jblock_of(code);
     regions_drop(j, b);
     regions_reap(j);
-    cache_put(&j->cache, b->unit->code, b->unit->code_bytes);
-    mem_free(b->unit);
+    if (b->unit) {
+        cache_put(&j->cache, b->unit->code, b->unit->code_bytes);
+        mem_free(b->unit);
+    }
+    if (j->cold >= 0) {
+        cache_put(&j->cache, b->head - HOST_ENTRY, HOST_STUB_BYTES);
+    }
     mem_free(b);
     if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
         cache_reset(&j->cache);
+        j->is_full = false;
     }
 }
 
@@ -292,5 +367,7 @@ static void engine_release(void *engine, void *code)
         .name = (name_), .create = (create_), .destroy = engine_destroy, .prepare = engine_prepare,                    \
         .enter = engine_enter, .link = engine_link, .release = engine_release                                          \
     }
-const Engine engine_jit = ENGINE("jit", engine_create);
-const Engine engine_jit_eager = ENGINE("jit-eager", engine_create_eager);
+const Engine engine_jit = ENGINE("jit", create_jit);
+const Engine engine_jit_eager = ENGINE("jit-eager", create_jit_eager);
+const Engine engine_hybrid = ENGINE("hybrid", create_hybrid);
+const Engine engine_hybrid_eager = ENGINE("hybrid-eager", create_hybrid_eager);

@@ -14,6 +14,7 @@ enum {
     JIT_MAX_PINS = 5,
     JIT_MAX_BBS = 64, /* blocks of a unit */
     JIT_MAX_OPS = 3000,
+    JIT_COLD = 4,    /* runs after which a block of the hybrid is worth code */
     JIT_HEAT = 1000, /* runs after which a block is worth a region */
     JIT_HOST_REGS = 16,
 };
@@ -73,11 +74,13 @@ struct JBlock {
     void *tag;
     uint64_t gva;
     uint32_t nops, ninsns, nbytes;
-    int32_t heat; /* how often it is still to be run before it is looked at; negative: now */
-    Unit *unit;   /* its own code */
+    int32_t heat;  /* how often it is still to be run before it is looked at; negative: now */
+    int32_t cold;  /* likewise, before code is made of it */
+    uint8_t *head; /* where its code begins, wherever it goes from there: writable side */
+    Unit *unit;    /* its own code; NULL: none yet */
     Member *members;
     Member *hot;                 /* its code begins with a jump to this */
-    uint64_t cold_bytes;         /* what was there */
+    uint64_t head_bytes;         /* what its code begins with otherwise */
     uint32_t mark;               /* index + 1 in the unit being made */
     void *code_to[IR_MAX_EXITS]; /* as linked */
     JBlock *to[IR_MAX_EXITS];    /* if that is a block's code */
@@ -165,7 +168,8 @@ struct Jit {
     struct JitHost *host; /* host_x86_64/ */
     Maker *maker;
     size_t nblocks, npins;
-    int32_t heat;
+    int32_t heat, cold; /* what each block begins with; cold -1: code is made at once */
+    bool is_full;       /* no room for better code: the next prepare says so */
     Slot pin[JIT_MAX_PINS];
     Unit *dead; /* regions: code may be inside, until the next enter */
     JitStats stats;
@@ -184,6 +188,9 @@ void region_try(Jit *j, JBlock *b);   /* b is hot: gives it a region, or lets it
 void regions_drop(Jit *j, JBlock *b); /* all that it is in */
 void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);
 void regions_reap(Jit *j);
+void jblock_aim(const Jit *j, JBlock *b); /* its head goes to the best code that there is */
+/* cold.c: one block, from its IR. next: where it goes on, if that is known */
+Left cold_run(Jit *j, JBlock *b, Frame *f, JBlock **next);
 void unit_connect(const Jit *j, Unit *u); /* jit.c: its exits follow the links of their blocks */
 
 /* jit.c: what code calls, and what is done when it is left */
@@ -201,12 +208,15 @@ Left jit_leave(JitStack *s, const Site *site);         /* a terminator */
 Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
 
 /* host_x86_64/ */
-enum { HOST_ENTRY = 16 }; /* where in a unit's code it is entered; before it, the block of jblock_of */
+enum {
+    HOST_ENTRY = 16,
+    HOST_STUB_BYTES = 64
+}; /* where in a unit's code it is entered; before it, the block of jblock_of */
 typedef struct {
     uint64_t what; /* a Left, a JExit, a JBlock */
     uint64_t by;   /* BY_x */
 } LeftBy;
-enum { BY_LEFT, BY_EXIT, BY_HEAT };
+enum { BY_LEFT, BY_EXIT, BY_HEAT, BY_COLD };
 extern const uint8_t host_gprs[];
 extern const unsigned host_ngprs, host_nspare, host_fpr_first,
     host_fpr_end;                  /* nspare: of the last, no homes in regions */
@@ -220,6 +230,7 @@ uint32_t host_fp_flags(void);
 void host_fp_end(uint32_t host);
 /* Code of the planned unit. NULL: no room in the cache. */
 Unit *host_emit(struct JitHost *h, Maker *m);
-void host_patch(const Jit *j, const JExit *e, const void *to);  /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
-void host_redirect(const Jit *j, JBlock *b, const uint8_t *to); /* its code goes to a region; NULL: no longer */
+void host_patch(const Jit *j, const JExit *e, const void *to); /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
+uint8_t *host_stub(struct JitHost *h, JBlock *b); /* code that leaves with BY_COLD; HOST_STUB_BYTES. NULL: no room */
+void host_redirect(const Jit *j, JBlock *b, const uint8_t *to); /* its head goes there; NULL: no longer */
 #endif

@@ -638,11 +638,11 @@ static bool program_agrees(Rig *g, Program *p)
     return true;
 }
 
-TEST(jit, blocks_that_are_linked_and_hot_do_what_their_ops_do)
+static void programs_agree(const Engine *kind)
 {
     Program *p = x_alloc(sizeof *p);
     for (uint64_t seed = 1; seed <= 400; seed++) {
-        Rig *g = rig_open_with(&engine_jit_eager, seed);
+        Rig *g = rig_open_with(kind, seed);
         bool is_right = true;
         program_make(g, p);
         for (int i = 0; i < LOOPS && is_right; i++) {
@@ -659,6 +659,17 @@ TEST(jit, blocks_that_are_linked_and_hot_do_what_their_ops_do)
         }
     }
     mem_free(p);
+}
+
+TEST(jit, blocks_that_are_linked_and_hot_do_what_their_ops_do)
+{
+    programs_agree(&engine_jit_eager);
+}
+
+TEST(jit, blocks_that_are_run_from_their_ir_first_do_what_their_ops_do)
+{
+    programs_agree(&engine_hybrid_eager);
+    programs_agree(&engine_hybrid);
 }
 
 TEST(jit, every_op_does_what_its_expression_says)

@@ -8,6 +8,17 @@
 
 enum { HEAT_AGAIN = 1 << 30 }; /* nothing was gained: not again soon */
 
+void jblock_aim(const Jit *j, JBlock *b)
+{
+    const uint8_t *to = NULL;
+    if (b->hot) {
+        to = b->hot->region->code + b->hot->entry + j->cache.exec;
+    } else if (b->unit && b->unit->code + HOST_ENTRY != b->head) {
+        to = b->unit->code + HOST_ENTRY + j->cache.exec;
+    }
+    host_redirect(j, b, to);
+}
+
 /* ---- dropping ---- */
 static void member_unlink(Member *m)
 {
@@ -37,7 +48,7 @@ static void region_drop(Jit *j, Unit *u)
         if (m->b->hot == m) {
             m->b->hot = NULL;
             m->b->heat = j->heat;
-            host_redirect(j, m->b, NULL);
+            jblock_aim(j, m->b);
         }
         member_unlink(m);
     }
@@ -164,7 +175,7 @@ static void region_install(Jit *j, Unit *u)
         in->b->members = in;
         if (in->entry && !in->b->hot) {
             in->b->hot = in;
-            host_redirect(j, in->b, u->code + in->entry + j->cache.exec);
+            jblock_aim(j, in->b);
         }
     }
     unit_connect(j, u);
@@ -180,6 +191,7 @@ void region_try(Jit *j, JBlock *b)
         entries_choose(m, b);
         unit_plan(m);
         Unit *u = host_emit(j->host, m);
+        j->is_full = !u;
         if (u) {
             u->root = root;
             region_install(j, u);

@@ -147,6 +147,10 @@ static void emit_around(JitHost *h)
     pins(h, X_STORE);
     x_movi(a, RDX, BY_HEAT);
     x_fix(x_jmp(a), back);
+    h->cold = a->p + exec;
+    pins(h, X_STORE);
+    x_movi(a, RDX, BY_COLD);
+    x_fix(x_jmp(a), back);
     h->indirect = a->p + exec; /* rdx: pc */
     x_rm(a, W, X_STORE, RDX, RBP, AT(pc));
     x_movi(a, RAX, LEFT_INDIRECT);
@@ -325,17 +329,27 @@ void host_patch(const Jit *j, const JExit *e, const void *to)
     atomic_store_explicit((_Atomic int32_t *)(void *)e->jump, displacement, memory_order_release);
 }
 
+uint8_t *host_stub(JitHost *h, JBlock *b)
+{
+    uint8_t *code = cache_get(&h->j->cache, HOST_STUB_BYTES);
+    if (code) {
+        memcpy(code + HOST_ENTRY - sizeof b, &b, sizeof b);
+        h->a = (Asm){.p = code + HOST_ENTRY, .end = code + HOST_STUB_BYTES};
+        x_movi64(&h->a, RAX, (uintptr_t)b);
+        x_fix(x_jmp(&h->a), h->cold - h->j->cache.exec);
+    }
+    return code;
+}
+
+/* A head begins with movabs rax, of 10 bytes, and is aligned: one store changes it. */
 void host_redirect(const Jit *j, JBlock *b, const uint8_t *to)
 {
-    _Atomic uint64_t *head =
-        (_Atomic uint64_t *)(void *)(b->unit->code + HOST_ENTRY); /* within movabs rax, which has 10 bytes */
-    uint64_t now = b->cold_bytes;
+    uint64_t now = b->head_bytes;
     if (to) {
         uint8_t jump[8] = {0xe9};
-        b->cold_bytes = atomic_load_explicit(head, memory_order_relaxed);
-        int32_t displacement = (int32_t)(to - (b->unit->code + HOST_ENTRY + j->cache.exec + 5));
+        int32_t displacement = (int32_t)(to - (b->head + j->cache.exec + 5));
         memcpy(jump + 1, &displacement, sizeof displacement);
         memcpy(&now, jump, sizeof now);
     }
-    atomic_store_explicit(head, now, memory_order_release);
+    atomic_store_explicit((_Atomic uint64_t *)(void *)b->head, now, memory_order_release);
 }

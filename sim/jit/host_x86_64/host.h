@@ -93,7 +93,7 @@ typedef struct JitHost {
     LeftBy (*enter)(Frame *f, void *code, Jit *j);
     const uint8_t *slow[2]; /* [1]: xmm registers are in use */
     const uint8_t *fold[2]; /* likewise; flags of FP go to the frame */
-    const uint8_t *exit, *left, *indirect, *term, *budget, *heat;
+    const uint8_t *exit, *left, *indirect, *term, *budget, *heat, *cold;
     bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma;
     /* of the unit */
     VEC(Site) sites;
