@@ -186,7 +186,8 @@ typedef struct Frame {
     int64_t budget;
     uint64_t pc; /* right whenever the frame is seen from outside an engine */
     struct TlbEntry *tlb_read, *tlb_write;
-    uint64_t tlb_key; /* softmmu.h: context of data accesses in regime 0 */
+    uint64_t tlb_key;              /* softmmu.h: context of data accesses in regime 0 */
+    uint64_t tlb_addend, tlb_same; /* of the entry made last, and how many before it in a row had the same: a hint */
     JumpEntry *
         jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
                       * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */

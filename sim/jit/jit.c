@@ -294,7 +294,7 @@ static bool block_improve(Jit *j, const LeftBy *by, Frame *f, void **code, Left 
 {
     JBlock *b = (JBlock *)(uintptr_t)by->what;
     if (by->by == BY_HEAT) {
-        region_try(j, b);
+        region_try(j, b, f);
     } else if (cold_go(j, &b, f, left)) {
         return false;
     }

@@ -15,6 +15,7 @@ enum {
     JIT_MAX_BBS = 64, /* blocks of a unit */
     JIT_MAX_OPS = 3000,
     JIT_COLD = 4,    /* runs after which a block of the hybrid is worth code */
+    JIT_SAME = 4,    /* entries of the TLB in a row with one addend, after which the next is likely to have it too */
     JIT_HEAT = 1000, /* runs after which a block is worth a region */
     JIT_HOST_REGS = 16,
 };
@@ -159,8 +160,8 @@ typedef struct Maker {
     unsigned nbbs;
     int8_t home[JIT_IDS];
     bool is_pin[JIT_IDS], is_fpr[JIT_IDS], is_temp[JIT_IDS];
-    bool has_fpr; /* some home is of the other file */
-    bool is_region;
+    bool has_fpr;            /* some home is of the other file */
+    bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend */
 } Maker;
 struct Jit {
     const IrGuest *guest;
@@ -184,7 +185,8 @@ void unit_plan(Maker *m);                /* homes, and what is live and dirty wh
 void region_add(Maker *m, JBlock *root); /* and what is reachable from it by links, in order of addresses */
 
 /* region.c: hot blocks with what they link to */
-void region_try(Jit *j, JBlock *b);   /* b is hot: gives it a region, or lets it cool down */
+/* b is hot: gives it a region. f: says what its accesses are like. */
+void region_try(Jit *j, JBlock *b, const Frame *f);
 void regions_drop(Jit *j, JBlock *b); /* all that it is in */
 void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);
 void regions_reap(Jit *j);
@@ -218,9 +220,9 @@ typedef struct {
 } LeftBy;
 enum { BY_LEFT, BY_EXIT, BY_HEAT, BY_COLD };
 extern const uint8_t host_gprs[];
-extern const unsigned host_ngprs, host_nspare, host_fpr_first,
-    host_fpr_end;                  /* nspare: of the last, no homes in regions */
-struct JitHost *host_open(Jit *j); /* makes the code around units */
+extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
+extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no homes in regions */
+struct JitHost *host_open(Jit *j);                   /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
 bool fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */

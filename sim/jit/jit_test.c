@@ -469,6 +469,8 @@ static void block_make(Rig *g)
 static void fill(Rig *g)
 {
     g->f->fp_flags = rnd(g, 2) ? FP_NX : 0;
+    g->f->f.tlb_same = rnd(g, 8); /* of the hint, no more than speed may depend */
+    g->f->f.tlb_addend = rnd(g, 2) ? (uint64_t)(uintptr_t)g->memory - PAGE : rnd(g, 1ull << 30);
     g->f->fp_rm = rnd(g, 5);
     for (unsigned i = 0; i < NREGS; i++) {
         g->f->r[i] = i < 3 || rnd(g, 2) ? PAGE + rnd(g, SPACE_PAGE_BYTES) : (uint64_t)constant(g);

@@ -132,19 +132,6 @@ static JBlock *region_form(Jit *j, JBlock *b)
     return b;
 }
 
-/* Is there a way from one of its blocks to another? */
-static bool is_worth_it(const Maker *m)
-{
-    for (unsigned k = 0; k < m->nbbs; k++) {
-        for (unsigned e = 0; e < m->bb[k].nexits; e++) {
-            if (m->bb[k].succ[e] >= 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 static void entries_choose(Maker *m, const JBlock *hot)
 {
     for (unsigned k = 0; k < m->nbbs; k++) {
@@ -182,20 +169,19 @@ static void region_install(Jit *j, Unit *u)
     j->stats.regions++;
 }
 
-void region_try(Jit *j, JBlock *b)
+void region_try(Jit *j, JBlock *b, const Frame *f)
 {
     Maker *m = j->maker;
     b->heat = HEAT_AGAIN;
     JBlock *root = region_form(j, b);
-    if (is_worth_it(m)) {
-        entries_choose(m, b);
-        unit_plan(m);
-        Unit *u = host_emit(j->host, m);
-        j->is_full = !u;
-        if (u) {
-            u->root = root;
-            region_install(j, u);
-        }
+    m->is_flat = f->tlb_same >= JIT_SAME;
+    entries_choose(m, b);
+    unit_plan(m);
+    Unit *u = host_emit(j->host, m);
+    j->is_full = !u;
+    if (u) {
+        u->root = root;
+        region_install(j, u);
     }
     marks_clear(m);
 }

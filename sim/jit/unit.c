@@ -49,7 +49,7 @@ void unit_begin(Maker *m)
     }
     m->nids = 1; /* 0 is IR_ZERO's, and no slot's */
     m->nbbs = 0;
-    m->is_region = false;
+    m->is_region = m->is_flat = false;
     for (unsigned p = 0; p < m->j->npins; p++) {
         id_give(m, m->j->pin[p]);
         m->is_pin[p + 1] = true;
@@ -210,7 +210,8 @@ static void homes_give(Maker *m)
             numbers_note(m, &m->bb[k].b->op[q]);
         }
     }
-    unsigned gpr = 0, fpr = host_fpr_first, end = host_ngprs - (m->is_region ? host_nspare : 0), best;
+    unsigned gpr = 0, fpr = host_fpr_first, end = host_ngprs, best;
+    end -= m->is_flat ? host_nspare_flat : m->is_region ? host_nspare : 0;
     memset(m->home, HOME_FRAME, sizeof m->home);
     for (unsigned i = 1; i < m->nids; i++) {
         if (m->is_pin[i]) {

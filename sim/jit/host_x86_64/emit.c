@@ -312,9 +312,10 @@ Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix)
     return &h->stubs.items[h->stubs.n - 1];
 }
 
-void rest_stub(JitHost *h, uint8_t *fix)
+void rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
 {
     Stub *s = stub_new(h, STUB_REST, fix);
+    s->fix2 = fix2;
     s->point = x_alloc(sizeof *s->point);
     memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
     s->point->away = h->away;
@@ -699,6 +700,9 @@ static void emit_stub(JitHost *h, const Stub *s)
 {
     Asm *a = &h->a;
     x_fix(s->fix, a->p);
+    if (s->fix2) {
+        x_fix(s->fix2, a->p);
+    }
     h->k = s->k;
     switch (s->kind) {
     case STUB_SLOW:
@@ -720,6 +724,9 @@ static void emit_stub(JitHost *h, const Stub *s)
         break;
     case STUB_SOFT:
         emit_soft(h, s);
+        break;
+    case STUB_ADDEND:
+        emit_addend(h, s);
         break;
     case STUB_REST:
         emit_rest(h, s);
@@ -745,11 +752,14 @@ static void emit_entry(JitHost *h, unsigned k)
         x_alumi(a, 0, G_SUB, RAX, 0, 1);
         stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
     }
+    if (h->m->is_flat) {
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(tlb_addend));
+    }
     SET_EACH(i, &h->m->bb[k].live)
     {
         load_home(h, i);
     }
-    if (h->m->is_region) { /* else its block follows */
+    if (k) { /* else its block follows */
         fix_later(h, x_jmp(a), k, false);
     }
 }
@@ -760,7 +770,7 @@ static void emit_units_blocks(JitHost *h)
         h->bb[k] = (BbAt){0};
         head_site(h, k);
     }
-    for (unsigned k = 0; k < h->m->nbbs; k++) {
+    for (unsigned k = h->m->nbbs; k-- > 0;) {
         if (h->m->bb[k].is_entry || !h->m->is_region) {
             emit_entry(h, k);
         }

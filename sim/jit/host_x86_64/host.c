@@ -11,7 +11,8 @@
 
 /* Pins come first: they are what C must keep, so that a call saves and restores less. */
 const uint8_t host_gprs[] = {RBX, R12, R13, R14, RSI, RDI, R8, R9, R10, R11};
-const unsigned host_ngprs = sizeof host_gprs, host_nspare = GROUP_REGS, host_fpr_first = 2, host_fpr_end = 16;
+const unsigned host_ngprs = sizeof host_gprs, host_nspare = GROUP_REGS, host_nspare_flat = 1, host_fpr_first = 2,
+               host_fpr_end = 16;
 enum { KEPT_BY_C = 4 }; /* of host_gprs */
 
 /* ---- the code around units ---- */

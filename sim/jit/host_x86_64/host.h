@@ -16,6 +16,7 @@ enum { HOST_BUFFER_BYTES = 1 << 20 };
 #define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
 #define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
 enum { GROUP_REGS = 2, MAX_RESTS = 4, GROUP_SPAN = 2048 };
+#define FLAT_REG       R11 /* in flat regions: Frame.tlb_addend */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
 /* Where a slot's value is at some point of the code: the second half of what a side table says. */
@@ -36,7 +37,7 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
-typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST, STUB_SOFT } StubKind;
+typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST, STUB_SOFT, STUB_ADDEND } StubKind;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
     Val val[JIT_IDS];
     Set away;
@@ -45,8 +46,8 @@ typedef struct { /* what is known at a point of the code, for code that goes on 
 typedef struct { /* code that is rarely run: behind the rest */
     StubKind kind;
     bool is_store;
-    uint8_t reg;         /* STUB_SLOW of a load: where its value is wanted */
-    uint8_t *fix, *back; /* comes from, goes back to */
+    uint8_t reg;                /* STUB_SLOW of a load: where its value is wanted */
+    uint8_t *fix, *fix2, *back; /* comes from, and if there is a second place, from there; goes back to */
     uint32_t site, number;
     unsigned k, give;
     uint64_t pc;
@@ -137,7 +138,8 @@ void fin(JitHost *h, Slot d, unsigned r); /* d = r */
 void wrote(JitHost *h, Slot d);           /* its home has been written */
 void set_const(JitHost *h, Slot d, uint64_t c);
 void set_copy(JitHost *h, Slot d, Slot s);
-void rest_stub(JitHost *h, uint8_t *fix); /* from here the rest of the block, from this op on, is made a second time */
+void rest_stub(JitHost *h, uint8_t *fix,
+               uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t site_new(JitHost *h, uint32_t op);
 Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix);
 void jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
@@ -153,6 +155,7 @@ void emit_load(JitHost *h, const IrOp *o);
 void emit_store(JitHost *h, const IrOp *o);
 void emit_fence(JitHost *h, const IrOp *o);
 void emit_slow(JitHost *h, const Stub *s);
+void emit_addend(JitHost *h, const Stub *s);
 /* emit.c */
 bool unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif

@@ -22,11 +22,15 @@ static void gva_to_rax(JitHost *h, const IrOp *o)
     }
 }
 
-/* rax = gva; addend = that of the entry that it hits. rcx and rdx are lost. */
-static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write, unsigned addend)
+static int32_t table_of(bool is_write)
+{
+    return is_write ? (int32_t)sizeof(TlbEntry) * TLB_ENTRIES : 0;
+}
+
+/* rax = gva. rcx = offset of its entry from r15. rdx is lost. */
+static uint8_t *tag_check(JitHost *h, unsigned size_bytes, bool is_write)
 {
     Asm *a = &h->a;
-    int32_t table = is_write ? (int32_t)sizeof(TlbEntry) * TLB_ENTRIES : 0;
     _Static_assert(sizeof(TlbEntry) == 16, "the index is scaled by it");
     x_rr(a, 0, X_LOAD, RCX, RAX);
     x_shift(a, 0, G_SHR, RCX, MMU_PAGE_BITS - 4);
@@ -38,10 +42,13 @@ static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write, unsign
     }
     x_alui(a, W, G_AND, RDX, -(1 << MMU_PAGE_BITS));
     x_rm(a, W, X_OR, RDX, RBP, AT(tlb_key));
-    x_rx(a, W, X_CMP, RDX, R15, RCX, 0, table);
-    uint8_t *fix = x_jcc(a, CC_NE);
-    x_rx(a, W, X_LOAD, addend, R15, RCX, 0, table + (int32_t)offsetof(TlbEntry, addend));
-    return fix;
+    x_rx(a, W, X_CMP, RDX, R15, RCX, 0, table_of(is_write));
+    return x_jcc(a, CC_NE);
+}
+
+static void addend_op(JitHost *h, uint32_t opc, unsigned r, bool is_write)
+{
+    x_rx(&h->a, W, opc, r, R15, RCX, 0, table_of(is_write) + (int32_t)offsetof(TlbEntry, addend));
 }
 
 static bool has_fast_path(const IrOp *o)
@@ -125,12 +132,20 @@ static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
     if (h->nrests >= MAX_RESTS || group_span(h, o->a, &now) < 2 || !is_in(&now, o)) {
         return false;
     }
-    unsigned which = h->group_next++ % GROUP_REGS;
-    h->group[h->group_of[which]].is_on = false;
-    h->group_of[which] = i;
-    now.addend = host_gprs[host_ngprs - 1 - which];
     x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
-    rest_stub(h, tlb_check(h, (unsigned)(now.high - now.low), now.can_write, now.addend));
+    uint8_t *miss = tag_check(h, (unsigned)(now.high - now.low), now.can_write), *other = NULL;
+    if (h->m->is_flat) {
+        now.addend = FLAT_REG;
+        addend_op(h, X_CMP, FLAT_REG, now.can_write);
+        other = x_jcc(&h->a, CC_NE);
+    } else {
+        unsigned which = h->group_next++ % GROUP_REGS;
+        h->group[h->group_of[which]].is_on = false;
+        h->group_of[which] = i;
+        now.addend = host_gprs[host_ngprs - 1 - which];
+        addend_op(h, X_LOAD, now.addend, now.can_write);
+    }
+    rest_stub(h, miss, other);
     h->group[i] = now;
     return true;
 }
@@ -161,6 +176,15 @@ static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned 
     x_rx(&h->a, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, base, (int)idx, 0, disp);
 }
 
+static void store_gpr(JitHost *h, const IrOp *o, unsigned r, unsigned base, unsigned idx, int32_t disp)
+{
+    unsigned lg2 = MEM_LG2(o->aux);
+    if (lg2 == 1) {
+        x_byte(&h->a, 0x66);
+    }
+    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, (int)idx, 0, disp);
+}
+
 static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_t disp)
 {
     unsigned lg2 = MEM_LG2(o->aux);
@@ -169,11 +193,46 @@ static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_
         x_rx(&h->a, 0, lg2 == 3 ? X_MOVQ_STORE : X_MOVD_FROM, value.reg, base, (int)idx, 0, disp);
         return;
     }
-    unsigned r = gpr(h, o->b, RDX);
-    if (lg2 == 1) {
-        x_byte(&h->a, 0x66);
+    store_gpr(h, o, gpr(h, o->b, RDX), base, idx, disp);
+}
+
+/* The register with the addend of the entry that rcx says. In a flat region it is known before; if it was another after all, the
+ * access is made elsewhere. */
+static unsigned addend_take(JitHost *h, const IrOp *o, unsigned d)
+{
+    if (!h->m->is_flat || h->is_rest) {
+        addend_op(h, X_LOAD, RCX, o->op == IR_st);
+        return RCX;
     }
-    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, (int)idx, 0, disp);
+    addend_op(h, X_CMP, FLAT_REG, o->op == IR_st);
+    Stub *s = stub_new(h, STUB_ADDEND, x_jcc(&h->a, CC_NE));
+    s->q = h->q;
+    s->reg = (uint8_t)d;
+    if (o->op == IR_st) {
+        s->value = opnd(h, o->b);
+    }
+    return FLAT_REG;
+}
+
+/* The stubs from this one on come back here. */
+static void stubs_back(JitHost *h, size_t first)
+{
+    for (size_t i = first; i < h->stubs.n; i++) {
+        h->stubs.items[i].back = h->a.p;
+    }
+}
+
+void emit_addend(JitHost *h, const Stub *s)
+{
+    const IrOp *o = &h->m->bb[s->k].b->op[s->q];
+    addend_op(h, X_LOAD, RCX, o->op == IR_st);
+    if (o->op == IR_ld) {
+        load(h, o, s->reg, RCX, RAX, 0);
+    } else {
+        opnd_to(h, RDX, s->value);
+        store_gpr(h, o, RDX, RCX, RAX, 0);
+    }
+    x_fix(x_jmp(&h->a), s->back);
 }
 
 /* d: register, or FPR_HOME + that of the other file */
@@ -202,9 +261,10 @@ void emit_load(JitHost *h, const IrOp *o)
         fin(h, o->d, RAX);
         return;
     }
-    size_t stub = slow_stub(h, o, tlb_check(h, MEM_SIZE(o->aux), false, RCX), d);
-    load(h, o, d, RCX, RAX, 0);
-    h->stubs.items[stub].back = h->a.p;
+    size_t stub = slow_stub(h, o, tag_check(h, MEM_SIZE(o->aux), false), d);
+    unsigned by = addend_take(h, o, d);
+    load(h, o, d, by, RAX, 0);
+    stubs_back(h, stub);
     fin_load(h, o, d);
 }
 
@@ -221,9 +281,10 @@ void emit_store(JitHost *h, const IrOp *o)
         call_slow(h, site_new(h, h->q));
         return;
     }
-    size_t stub = slow_stub(h, o, tlb_check(h, MEM_SIZE(o->aux), true, RCX), 0);
-    store(h, o, RCX, RAX, 0);
-    h->stubs.items[stub].back = h->a.p;
+    size_t stub = slow_stub(h, o, tag_check(h, MEM_SIZE(o->aux), true), 0);
+    unsigned by = addend_take(h, o, 0);
+    store(h, o, by, RAX, 0);
+    stubs_back(h, stub);
 }
 
 /* x86-64 orders all but a store before a load that follows it (SDM 3, 9.2.2). */
