@@ -158,7 +158,7 @@ typedef struct Maker {
     unsigned nids;
     Bb bb[JIT_MAX_BBS];
     unsigned nbbs;
-    int8_t home[JIT_IDS];
+    int16_t home[JIT_IDS];
     bool is_pin[JIT_IDS], is_fpr[JIT_IDS], is_temp[JIT_IDS];
     bool has_fpr;            /* some home is of the other file */
     bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend */

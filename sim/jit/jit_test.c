@@ -677,13 +677,13 @@ TEST(jit, blocks_that_are_run_from_their_ir_first_do_what_their_ops_do)
 TEST(jit, every_op_does_what_its_expression_says)
 {
     Rig *g = rig_open(4);
-    for (uint16_t op = 0; op < IR_COUNT; op++) {
+    for (int op = 0; op < IR_COUNT; op++) {
         const IrOpInfo *info = &ir_op_info[op];
         for (int i = 0; i < 400 && info->cls == CLASS_PURE; i++) {
             fill(g);
             ir_begin(&g->build, &g->block, g->ops, GVA, 0);
             ir_insn(&g->build, INSN_BYTES, 0);
-            IrOp o = {.op = op, .d = R(rnd(g, NREGS)), .imm = info->has_imm ? constant(g) : 0};
+            IrOp o = {.op = (uint16_t)op, .d = R(rnd(g, NREGS)), .imm = info->has_imm ? constant(g) : 0};
             operands(g, &o, info->nsrc);
             for (unsigned k = 0; k < NREGS; k++) { /* one of few, so that operands are often equal */
                 g->f->r[k] = rnd(g, 3) ? corners[rnd(g, ARRAY_LEN(corners))] : (uint64_t)constant(g);

@@ -8,7 +8,8 @@
 unsigned op_sources(const IrGuest *g, const IrOp *o, Slot out[3])
 {
     out[0] = o->a, out[1] = o->b, out[2] = o->c;
-    return o->op == IR_call ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    unsigned n = o->op == IR_call ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    return n < 3 ? n : 3;
 }
 
 bool op_may_leave(const IrGuest *g, const IrOp *o)
@@ -212,16 +213,16 @@ static void homes_give(Maker *m)
     }
     unsigned gpr = 0, fpr = host_fpr_first, end = host_ngprs, best;
     end -= m->is_flat ? host_nspare_flat : m->is_region ? host_nspare : 0;
-    memset(m->home, HOME_FRAME, sizeof m->home);
+    memset(m->home, HOME_FRAME, sizeof m->home); /* -1 in each byte too */
     for (unsigned i = 1; i < m->nids; i++) {
         if (m->is_pin[i]) {
-            m->home[i] = (int8_t)host_gprs[gpr++];
+            m->home[i] = (int16_t)host_gprs[gpr++];
             m->is_fpr[i] = false;
             weight[i] = 0;
         }
     }
     while ((best = heaviest(m, weight, gpr < end, fpr < host_fpr_end))) {
-        m->home[best] = (int8_t)(m->is_fpr[best] ? FPR_HOME + fpr++ : host_gprs[gpr++]);
+        m->home[best] = (int16_t)(m->is_fpr[best] ? FPR_HOME + fpr++ : host_gprs[gpr++]);
         weight[best] = 0;
     }
     m->has_fpr = fpr > host_fpr_first;

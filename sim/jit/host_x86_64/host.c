@@ -6,6 +6,7 @@
 #include "sim/softmmu/softmmu.h"
 
 #include <assert.h>
+#include <cpuid.h>
 #include <immintrin.h>
 #include <stdatomic.h>
 
@@ -178,7 +179,8 @@ JitHost *host_open(Jit *j)
     h->buffer = os_pages_new(HOST_BUFFER_BYTES);
     h->has_bmi2 = __builtin_cpu_supports("bmi2");
     h->has_bmi1 = __builtin_cpu_supports("bmi");
-    h->has_lzcnt = __builtin_cpu_supports("lzcnt");
+    unsigned a, b, c, d;
+    h->has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
     h->has_fma = __builtin_cpu_supports("fma");
     h->has_popcnt = __builtin_cpu_supports("popcnt");
     uint8_t *code = cache_get(&j->cache, AROUND_BYTES);
