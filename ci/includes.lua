@@ -19,7 +19,6 @@ local may = {
     ["sim/jit"] = { "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
     ["sim/interp"] = { "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
     ["sim/exec"] = { "sim/interp", "sim/jit", "sim/guest", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
-    ["sim/r2"] = { "sim/interp", "sim/ir", "sim/softmmu", "sim/machine", "sim/softfp", "sim/base" }, -- an experiment
     ["sim/guest"] = { "sim/ir", "sim/softmmu", "sim/base" },
     ["sim/guest/riscv64"] = { "sim/guest", "sim/ir", "sim/softmmu", "sim/softfp", "sim/base" },
     ["sim/firmware"] = { "sim/machine", "sim/base" },

@@ -132,7 +132,7 @@ typedef enum {
 } FpShape;
 /* aux of brcond */
 typedef enum { COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_COUNT } IrCond;
-/* aux of jmpr; CALL and RET are hints */
+/* aux of jmpr and jmp; CALL and RET are hints, EVEN is of jmpr */
 enum { JMP_CALL = 1, JMP_RET = 2, JMP_EVEN = 4 };
 
 typedef struct {
@@ -186,7 +186,8 @@ typedef struct Frame {
     int64_t budget;
     uint64_t pc; /* right whenever the frame is seen from outside an engine */
     struct TlbEntry *tlb_read, *tlb_write;
-    uint64_t tlb_key; /* softmmu.h: context of data accesses in regime 0 */
+    uint64_t tlb_key;              /* softmmu.h: context of data accesses in regime 0 */
+    uint64_t tlb_addend, tlb_same; /* of the entry made last, and how many before it in a row had the same: a hint */
     JumpEntry *
         jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
                       * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */

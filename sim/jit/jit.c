@@ -52,6 +52,21 @@ static void site_show(const JitStack *s, const Site *site)
     s->f->left_block = b->tag;
 }
 
+/* What has accrued in the host goes to the frame (ir.h 8), and C may do FP of its own. */
+static void flags_fold(const Jit *j, Frame *f)
+{
+    uint32_t flags = host_fp_flags();
+    if (flags && j->guest->fp_flags != IR_ZERO) {
+        *slot(f, j->guest->fp_flags) |= flags;
+    }
+}
+
+void jit_fold(JitStack *s)
+{
+    flags_fold(s->j, s->f);
+    (void)host_fp_begin();
+}
+
 static uint64_t slow_fp(const JitStack *s, const IrOp *o)
 {
     const IrGuest *g = s->j->guest;
@@ -76,6 +91,7 @@ uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
     const IrOp *o = &site->b->op[site->op];
     Frame *f = s->f;
     f->budget += rest(site);
+    flags_fold(s->j, f);
     switch (ir_op_info[o->op].cls) {
     case CLASS_LOAD:
         value = mmu_load(f, gva, o->aux);
@@ -105,6 +121,7 @@ uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
     } else {
         f->budget -= rest(site);
     }
+    (void)host_fp_begin();
     return value;
 }
 
@@ -134,9 +151,11 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 }
 
 /* ---- life ---- */
-static void *engine_create(const IrGuest *g)
+static void *create(const IrGuest *g, int32_t cold, int32_t heat)
 {
     Jit *j = x_alloc(sizeof *j);
+    j->heat = heat;
+    j->cold = cold;
     j->guest = g;
     cache_open(&j->cache);
     j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
@@ -150,6 +169,26 @@ static void *engine_create(const IrGuest *g)
     return j;
 }
 
+static void *create_jit(const IrGuest *g)
+{
+    return create(g, -1, JIT_HEAT);
+}
+
+static void *create_jit_eager(const IrGuest *g)
+{
+    return create(g, -1, 1);
+}
+
+static void *create_hybrid(const IrGuest *g)
+{
+    return create(g, JIT_COLD, JIT_HEAT);
+}
+
+static void *create_hybrid_eager(const IrGuest *g)
+{
+    return create(g, 1, 1);
+}
+
 static void engine_destroy(void *engine)
 {
     Jit *j = engine;
@@ -160,7 +199,7 @@ static void engine_destroy(void *engine)
 }
 
 /* ---- blocks ---- */
-static JBlock *jblock_new(const IrBlock *from, void *tag)
+static JBlock *jblock_new(const Jit *j, const IrBlock *from, void *tag)
 {
     JBlock *b = x_alloc(sizeof *b + from->nops * sizeof *from->op + from->ninsns * sizeof from->insn_at[0]);
     b->tag = tag;
@@ -168,83 +207,167 @@ static JBlock *jblock_new(const IrBlock *from, void *tag)
     b->nops = from->nops;
     b->ninsns = from->ninsns;
     b->nbytes = from->nbytes;
+    b->heat = j->heat;
+    b->cold = j->cold;
     memcpy(b->op, from->op, from->nops * sizeof *from->op);
     b->insn_at = (uint16_t *)(b->op + b->nops);
     memcpy(b->insn_at, from->insn_at, from->ninsns * sizeof from->insn_at[0]);
     return b;
 }
 
-static void unit_connect(Unit *u)
+void unit_connect(const Jit *j, Unit *u)
 {
     for (uint32_t i = 0; i < u->nexits; i++) {
         JExit *e = &u->exits[i];
         e->next = e->from->exits[e->number];
         e->from->exits[e->number] = e;
+        host_patch(j, e, e->from->code_to[e->number]);
     }
 }
 
-static void unit_free(Jit *j, Unit *u)
+static void *code_of(const Jit *j, const JBlock *b)
 {
-    cache_put(&j->cache, u->code, u->code_bytes);
-    mem_free(u);
+    return b->head + j->cache.exec;
+}
+
+static bool unit_make(Jit *j, JBlock *b)
+{
+    unit_begin(j->maker);
+    unit_add(j->maker, b);
+    unit_plan(j->maker);
+    b->unit = host_emit(j->host, j->maker);
+    if (b->unit) {
+        unit_connect(j, b->unit);
+    }
+    return b->unit;
+}
+
+static uint8_t *head_make(Jit *j, JBlock *b)
+{
+    if (j->cold < 0) {
+        return unit_make(j, b) ? b->unit->code : NULL;
+    }
+    return host_stub(j->host, b);
 }
 
 static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
 {
     Jit *j = engine;
-    JBlock *b = jblock_new(from, tag);
-    unit_begin(j->maker);
-    unit_add(j->maker, b);
-    unit_plan(j->maker);
-    b->unit = host_emit(j->host, j->maker);
-    if (!b->unit) {
+    if (j->is_full && j->nblocks) {
+        return NULL;
+    }
+    JBlock *b = jblock_new(j, from, tag);
+    uint8_t *code = head_make(j, b);
+    if (!code) {
         mem_free(b);
         return NULL;
     }
-    unit_connect(b->unit);
+    b->head = code + HOST_ENTRY;
+    memcpy(&b->head_bytes, b->head, sizeof b->head_bytes);
     j->nblocks++;
-    return b->unit->code + HOST_ENTRY + j->cache.exec;
+    return code_of(j, b);
 }
 
-static Left engine_enter(void *engine, void *code, Frame *f)
+/* A block that has no code yet, and those that follow it. true: *left says why that came to an end; else *b has code. */
+static bool cold_go(Jit *j, JBlock **b, Frame *f, Left *left)
 {
-    Jit *j = engine;
-    f->event = 0;
-    LeftBy by = host_enter(j->host, code, f);
-    if (!by.is_exit) {
-        return (Left)by.what;
+    while (!(*b)->hot && !(*b)->unit) {
+        if (--(*b)->cold < 0) {
+            if (unit_make(j, *b)) {
+                jblock_aim(j, *b);
+                return false;
+            }
+            j->is_full = true;
+        }
+        JBlock *next;
+        *left = cold_run(j, *b, f, &next);
+        if (!next) {
+            return true;
+        }
+        *b = next;
     }
-    const JExit *e = (const JExit *)(uintptr_t)by.what;
+    return false;
+}
+
+/* Before a block has begun: true, or *left. */
+static bool block_improve(Jit *j, const LeftBy *by, Frame *f, void **code, Left *left)
+{
+    JBlock *b = (JBlock *)(uintptr_t)by->what;
+    if (by->by == BY_HEAT) {
+        region_try(j, b, f);
+    } else if (cold_go(j, &b, f, left)) {
+        return false;
+    }
+    *code = code_of(j, b);
+    return true;
+}
+
+static Left exit_left(const JExit *e, Frame *f)
+{
     f->left_block = e->from->tag;
     f->left_exit = e->number;
     f->pc = e->pc;
     return LEFT_EXIT;
 }
 
+static Left engine_enter(void *engine, void *code, Frame *f)
+{
+    Jit *j = engine;
+    f->event = 0;
+    regions_reap(j);
+    uint32_t host_fp = host_fp_begin();
+    LeftBy by = host_enter(j->host, code, f);
+    while (by.by == BY_HEAT || by.by == BY_COLD) {
+        Left left;
+        flags_fold(j, f);
+        (void)host_fp_begin();
+        by = block_improve(j, &by, f, &code, &left) ? host_enter(j->host, code, f) : (LeftBy){left, BY_LEFT};
+    }
+    flags_fold(j, f);
+    host_fp_end(host_fp);
+    return by.by == BY_EXIT ? exit_left((const JExit *)(uintptr_t)by.what, f) : (Left)by.what;
+}
+
 static void engine_link(void *engine, void *from, unsigned exit, void *to)
 {
-    for (const JExit *e = jblock_of(from)->exits[exit]; e; e = e->next) {
-        host_patch(engine, e, to);
+    Jit *j = engine;
+    JBlock *b = jblock_of(from), *before = b->to[exit];
+    b->to[exit] = to && to != LINK_BY_JUMP_CACHE ? jblock_of(to) : NULL;
+    if (before && before != b->to[exit]) {
+        regions_drop_edge(j, b, before);
     }
+    for (const JExit *e = b->exits[exit]; e; e = e->next) {
+        host_patch(j, e, to);
+    }
+    b->code_to[exit] = to;
 }
 
 static void engine_release(void *engine, void *code)
 {
     Jit *j = engine;
     JBlock *b = jblock_of(code);
-    unit_free(j, b->unit);
+    regions_drop(j, b);
+    regions_reap(j);
+    if (b->unit) {
+        cache_put(&j->cache, b->unit->code, b->unit->code_bytes);
+        mem_free(b->unit);
+    }
+    if (j->cold >= 0) {
+        cache_put(&j->cache, b->head - HOST_ENTRY, HOST_STUB_BYTES);
+    }
     mem_free(b);
     if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
         cache_reset(&j->cache);
+        j->is_full = false;
     }
 }
 
-const Engine engine_jit = {
-    .name = "jit",
-    .create = engine_create,
-    .destroy = engine_destroy,
-    .prepare = engine_prepare,
-    .enter = engine_enter,
-    .link = engine_link,
-    .release = engine_release,
-};
+#define ENGINE(name_, create_)                                                                                         \
+    {                                                                                                                  \
+        .name = (name_), .create = (create_), .destroy = engine_destroy, .prepare = engine_prepare,                    \
+        .enter = engine_enter, .link = engine_link, .release = engine_release                                          \
+    }
+const Engine engine_jit = ENGINE("jit", create_jit);
+const Engine engine_jit_eager = ENGINE("jit-eager", create_jit_eager);
+const Engine engine_hybrid = ENGINE("hybrid", create_hybrid);
+const Engine engine_hybrid_eager = ENGINE("hybrid-eager", create_hybrid_eager);

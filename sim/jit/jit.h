@@ -14,5 +14,8 @@
 #if defined(__x86_64__)
 #define JIT_HAS_HOST 1
 extern const Engine engine_jit;
+extern const Engine engine_hybrid; /* a block is run from its IR a few times before code is made of it */
+/* The same, but a block moves on when it runs for the second time: for tests. */
+extern const Engine engine_jit_eager, engine_hybrid_eager;
 #endif
 #endif

@@ -13,6 +13,10 @@ enum {
     JIT_MAX_SLOTS = 8192, /* of a frame of 64 KiB */
     JIT_MAX_PINS = 5,
     JIT_MAX_BBS = 64, /* blocks of a unit */
+    JIT_MAX_OPS = 3000,
+    JIT_COLD = 4,    /* runs after which a block of the hybrid is worth code */
+    JIT_SAME = 4,    /* entries of the TLB in a row with one addend, after which the next is likely to have it too */
+    JIT_HEAT = 1000, /* runs after which a block is worth a region */
     JIT_HOST_REGS = 16,
 };
 
@@ -44,7 +48,7 @@ typedef struct JExit {
     const uint8_t *leave, *far; /* where it goes if there is no link; by way of the jump cache; NULL: leave */
     struct JExit *next;         /* of the same exit */
 } JExit;
-/* A piece of code with what belongs to it. */
+/* A piece of code with what belongs to it: of one block, or of a region. */
 typedef struct Unit {
     uint8_t *code; /* writable side */
     uint32_t code_bytes;
@@ -52,13 +56,35 @@ typedef struct Unit {
     Site *sites;
     JExit *exits;
     Entry *entries;
+    /* of a region */
+    JBlock *root;
+    struct Member *members;
+    uint32_t nmembers;
+    bool is_dead;
+    struct Unit *next; /* of those that are dead */
 } Unit;
+/* A block in a region. */
+typedef struct Member {
+    JBlock *b;
+    Unit *region;
+    uint32_t entry;      /* where in its code the region is entered for this block; 0: it is not */
+    struct Member *next; /* of the same block */
+} Member;
 /* A block as it was prepared. */
 struct JBlock {
     void *tag;
     uint64_t gva;
     uint32_t nops, ninsns, nbytes;
-    Unit *unit;
+    int32_t heat;  /* how often it is still to be run before it is looked at; negative: now */
+    int32_t cold;  /* likewise, before code is made of it */
+    uint8_t *head; /* where its code begins, wherever it goes from there: writable side */
+    Unit *unit;    /* its own code; NULL: none yet */
+    Member *members;
+    Member *hot;                 /* its code begins with a jump to this */
+    uint64_t head_bytes;         /* what its code begins with otherwise */
+    uint32_t mark;               /* index + 1 in the unit being made */
+    void *code_to[IR_MAX_EXITS]; /* as linked */
+    JBlock *to[IR_MAX_EXITS];    /* if that is a block's code */
     JExit *exits[IR_MAX_EXITS];
     uint16_t *insn_at; /* behind the ops */
     IrOp op[];
@@ -114,10 +140,16 @@ static inline void set_del(Set *s, unsigned i)
 enum { HOME_FRAME = -1, FPR_HOME = JIT_HOST_REGS };
 typedef struct Bb {
     JBlock *b;
+    int succ[IR_MAX_EXITS];    /* by exit: block of the unit, or -1 */
+    unsigned depth, nexits;    /* of loops around all of it */
+    uint32_t at[IR_MAX_EXITS]; /* op of each exit */
+    bool is_entry;
     Set dirty_in, def, use, live;
-    uint8_t *label;
 } Bb;
 typedef struct Jit Jit;
+typedef struct {
+    uint64_t regions, dropped;
+} JitStats;
 typedef struct Maker {
     Jit *j;
     const IrGuest *guest;
@@ -126,9 +158,10 @@ typedef struct Maker {
     unsigned nids;
     Bb bb[JIT_MAX_BBS];
     unsigned nbbs;
-    int8_t home[JIT_IDS];
+    int16_t home[JIT_IDS];
     bool is_pin[JIT_IDS], is_fpr[JIT_IDS], is_temp[JIT_IDS];
-    bool has_fpr; /* some home is of the other file */
+    bool has_fpr;            /* some home is of the other file */
+    bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend */
 } Maker;
 struct Jit {
     const IrGuest *guest;
@@ -136,7 +169,11 @@ struct Jit {
     struct JitHost *host; /* host_x86_64/ */
     Maker *maker;
     size_t nblocks, npins;
+    int32_t heat, cold; /* what each block begins with; cold -1: code is made at once */
+    bool is_full;       /* no room for better code: the next prepare says so */
     Slot pin[JIT_MAX_PINS];
+    Unit *dead; /* regions: code may be inside, until the next enter */
+    JitStats stats;
 };
 
 /* unit.c */
@@ -144,7 +181,19 @@ unsigned op_sources(const IrGuest *g, const IrOp *o, Slot out[3]);
 bool op_may_leave(const IrGuest *g, const IrOp *o); /* can the frame be looked at here? */
 void unit_begin(Maker *m);                          /* no blocks yet */
 void unit_add(Maker *m, JBlock *b);
-void unit_plan(Maker *m); /* homes, and what is live and dirty where */
+void unit_plan(Maker *m);                /* homes, and what is live and dirty where */
+void region_add(Maker *m, JBlock *root); /* and what is reachable from it by links, in order of addresses */
+
+/* region.c: hot blocks with what they link to */
+/* b is hot: gives it a region. f: says what its accesses are like. */
+void region_try(Jit *j, JBlock *b, const Frame *f);
+void regions_drop(Jit *j, JBlock *b); /* all that it is in */
+void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);
+void regions_reap(Jit *j);
+void jblock_aim(const Jit *j, JBlock *b); /* its head goes to the best code that there is */
+/* cold.c: one block, from its IR. next: where it goes on, if that is known */
+Left cold_run(Jit *j, JBlock *b, Frame *f, JBlock **next);
+void unit_connect(const Jit *j, Unit *u); /* jit.c: its exits follow the links of their blocks */
 
 /* jit.c: what code calls, and what is done when it is left */
 typedef struct JitStack { /* where registers are when C looks at them */
@@ -156,21 +205,34 @@ typedef struct JitStack { /* where registers are when C looks at them */
 } JitStack;
 _Static_assert(sizeof(JitStack) % 16 == 0, "it keeps the host's stack aligned");
 uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site);
+void jit_fold(JitStack *s);                            /* flags of FP that have accrued in the host go to the frame */
 Left jit_leave(JitStack *s, const Site *site);         /* a terminator */
 Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
 
 /* host_x86_64/ */
-enum { HOST_ENTRY = 16 }; /* where in a unit's code it is entered; before it, the block of jblock_of */
+enum {
+    HOST_ENTRY = 16,
+    HOST_STUB_BYTES = 64
+}; /* where in a unit's code it is entered; before it, the block of jblock_of */
 typedef struct {
-    uint64_t what; /* JExit, or a Left */
-    uint64_t is_exit;
+    uint64_t what; /* a Left, a JExit, a JBlock */
+    uint64_t by;   /* BY_x */
 } LeftBy;
+enum { BY_LEFT, BY_EXIT, BY_HEAT, BY_COLD };
 extern const uint8_t host_gprs[];
 extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
-struct JitHost *host_open(Jit *j); /* makes the code around units */
+extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no homes in regions */
+struct JitHost *host_open(Jit *j);                   /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
+bool fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */
+/* Around code that may do FP: the host's own state, to give back; the flags that have accrued, as softfp's. */
+uint32_t host_fp_begin(void);
+uint32_t host_fp_flags(void);
+void host_fp_end(uint32_t host);
 /* Code of the planned unit. NULL: no room in the cache. */
 Unit *host_emit(struct JitHost *h, Maker *m);
 void host_patch(const Jit *j, const JExit *e, const void *to); /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
+uint8_t *host_stub(struct JitHost *h, JBlock *b); /* code that leaves with BY_COLD; HOST_STUB_BYTES. NULL: no room */
+void host_redirect(const Jit *j, JBlock *b, const uint8_t *to); /* its head goes there; NULL: no longer */
 #endif

@@ -2,12 +2,14 @@
  * unit.c - which slots of a unit live in host registers, and what may be dirty and is live where. */
 #include "sim/jit/jit_int.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 unsigned op_sources(const IrGuest *g, const IrOp *o, Slot out[3])
 {
     out[0] = o->a, out[1] = o->b, out[2] = o->c;
-    return o->op == IR_call ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    unsigned n = o->op == IR_call ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
+    return n < 3 ? n : 3;
 }
 
 bool op_may_leave(const IrGuest *g, const IrOp *o)
@@ -48,6 +50,7 @@ void unit_begin(Maker *m)
     }
     m->nids = 1; /* 0 is IR_ZERO's, and no slot's */
     m->nbbs = 0;
+    m->is_region = m->is_flat = false;
     for (unsigned p = 0; p < m->j->npins; p++) {
         id_give(m, m->j->pin[p]);
         m->is_pin[p + 1] = true;
@@ -56,9 +59,14 @@ void unit_begin(Maker *m)
 
 void unit_add(Maker *m, JBlock *b)
 {
-    m->bb[m->nbbs++] = (Bb){.b = b};
+    Bb *x = &m->bb[m->nbbs++];
+    *x = (Bb){.b = b};
     for (uint32_t q = 0; q < b->nops; q++) {
         const IrOp *o = &b->op[q];
+        if (o->op == IR_brcond || o->op == IR_jmp) {
+            x->succ[x->nexits] = -1;
+            x->at[x->nexits++] = q;
+        }
         Slot src[3];
         unsigned n = op_sources(m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
@@ -70,55 +78,154 @@ void unit_add(Maker *m, JBlock *b)
     }
 }
 
+/* ---- regions ---- */
+static bool is_call(const JBlock *b, unsigned exit)
+{
+    unsigned n = 0;
+    for (uint32_t q = 0; q < b->nops; q++) {
+        if (b->op[q].op == IR_brcond || b->op[q].op == IR_jmp) {
+            if (n++ == exit) {
+                return b->op[q].op == IR_jmp && b->op[q].aux & JMP_CALL;
+            }
+        }
+    }
+    return false;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uint64_t x = (*(JBlock *const *)a)->gva, y = (*(JBlock *const *)b)->gva;
+    return (x > y) - (x < y);
+}
+
+/* An edge back from block k to block t makes what is between, and k up to it, deeper. */
+static void edge_add(Maker *m, unsigned k, unsigned exit, unsigned t)
+{
+    m->bb[k].succ[exit] = (int)t;
+    for (unsigned i = t; i < k; i++) {
+        m->bb[i].depth++;
+    }
+}
+
+void region_add(Maker *m, JBlock *root)
+{
+    JBlock *list[JIT_MAX_BBS];
+    unsigned n = 1;
+    uint32_t nops = root->nops;
+    list[0] = root;
+    root->mark = 1;
+    for (unsigned k = 0; k < n; k++) {
+        for (unsigned e = 0; e < IR_MAX_EXITS; e++) {
+            JBlock *to = list[k]->to[e];
+            if (to && !to->mark && n < JIT_MAX_BBS && nops + to->nops <= JIT_MAX_OPS && !is_call(list[k], e)) {
+                to->mark = 1;
+                nops += to->nops;
+                list[n++] = to;
+            }
+        }
+    }
+    qsort(list, n, sizeof list[0], by_address);
+    m->is_region = true;
+    for (unsigned k = 0; k < n; k++) {
+        list[k]->mark = k + 1;
+        unit_add(m, list[k]);
+    }
+    for (unsigned k = 0; k < n; k++) {
+        for (unsigned e = 0; e < m->bb[k].nexits; e++) {
+            const JBlock *to = list[k]->to[e];
+            if (to && to->mark && !is_call(list[k], e)) {
+                edge_add(m, k, e, to->mark - 1);
+            }
+        }
+    }
+}
+
 /* ---- homes ---- */
 enum { WORTH_A_HOME = 3 }; /* uses; it costs a load and a store */
+enum { MAX_DEPTH = 6 };
 
-static void weigh(Maker *m, uint32_t weight[JIT_IDS])
+static uint64_t weight_of(const Bb *x, unsigned k, uint32_t q)
+{
+    unsigned depth = x->depth;
+    for (unsigned e = 0; e < x->nexits; e++) {
+        depth += x->succ[e] >= 0 && (unsigned)x->succ[e] <= k && x->at[e] >= q;
+    }
+    return 1ull << 3 * (depth < MAX_DEPTH ? depth : MAX_DEPTH);
+}
+
+static void weigh(Maker *m, uint64_t weight[JIT_IDS])
 {
     for (unsigned k = 0; k < m->nbbs; k++) {
         const JBlock *b = m->bb[k].b;
         for (uint32_t q = 0; q < b->nops; q++) {
             const IrOp *o = &b->op[q];
+            uint64_t w = weight_of(&m->bb[k], k, q);
             Slot src[3];
             unsigned n = op_sources(m->guest, o, src);
             for (unsigned s = 0; s < n; s++) {
-                weight[m->id_of[src[s] / 8]]++;
+                weight[m->id_of[src[s] / 8]] += w;
             }
             if (ir_op_info[o->op].has_dst) {
-                weight[m->id_of[o->d / 8]]++;
+                weight[m->id_of[o->d / 8]] += w;
             }
         }
     }
     weight[0] = 0;
 }
 
+/* Slots that hold numbers of FP ops that the host does itself belong into its other file. */
+static void numbers_note(Maker *m, const IrOp *o)
+{
+    FpShape shape = ir_op_info[o->op].shape;
+    if (ir_op_info[o->op].cls != CLASS_FP || !fp_is_inline(m->guest, o)) {
+        return;
+    }
+    Slot src[3];
+    unsigned n = shape == FP_SHAPE_FROM_INT ? 0 : op_sources(m->guest, o, src);
+    for (unsigned s = 0; s < n; s++) {
+        m->is_fpr[m->id_of[src[s] / 8]] = true;
+    }
+    if (shape != FP_SHAPE_TEST && shape != FP_SHAPE_TO_INT) {
+        m->is_fpr[m->id_of[o->d / 8]] = true;
+    }
+}
+
+static unsigned heaviest(const Maker *m, const uint64_t weight[JIT_IDS], bool has_gpr, bool has_fpr)
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i < m->nids; i++) {
+        if (weight[i] > weight[best] && (m->is_fpr[i] ? has_fpr : has_gpr)) {
+            best = i;
+        }
+    }
+    return weight[best] < WORTH_A_HOME ? 0 : best;
+}
+
 /* Pins are everywhere the same; the other registers go to the slots that are used most. */
 static void homes_give(Maker *m)
 {
-    uint32_t weight[JIT_IDS] = {0};
+    uint64_t weight[JIT_IDS] = {0};
     weigh(m, weight);
-    unsigned gpr = 0;
-    memset(m->home, HOME_FRAME, sizeof m->home);
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        for (uint32_t q = 0; q < m->bb[k].b->nops; q++) {
+            numbers_note(m, &m->bb[k].b->op[q]);
+        }
+    }
+    unsigned gpr = 0, fpr = host_fpr_first, end = host_ngprs, best;
+    end -= m->is_flat ? host_nspare_flat : m->is_region ? host_nspare : 0;
+    memset(m->home, HOME_FRAME, sizeof m->home); /* -1 in each byte too */
     for (unsigned i = 1; i < m->nids; i++) {
         if (m->is_pin[i]) {
-            m->home[i] = (int8_t)host_gprs[gpr++];
+            m->home[i] = (int16_t)host_gprs[gpr++];
+            m->is_fpr[i] = false;
             weight[i] = 0;
         }
     }
-    m->has_fpr = false;
-    while (gpr < host_ngprs) {
-        unsigned best = 0;
-        for (unsigned i = 1; i < m->nids; i++) {
-            if (weight[i] > weight[best]) {
-                best = i;
-            }
-        }
-        if (weight[best] < WORTH_A_HOME) {
-            break;
-        }
-        m->home[best] = (int8_t)host_gprs[gpr++];
+    while ((best = heaviest(m, weight, gpr < end, fpr < host_fpr_end))) {
+        m->home[best] = (int16_t)(m->is_fpr[best] ? FPR_HOME + fpr++ : host_gprs[gpr++]);
         weight[best] = 0;
     }
+    m->has_fpr = fpr > host_fpr_first;
 }
 
 /* ---- what is live and dirty ---- */
@@ -152,12 +259,72 @@ static void uses(Maker *m, Bb *x)
     }
 }
 
+static bool set_join(Set *to, const Set *from)
+{
+    bool has_changed = false;
+    for (unsigned i = 0; i < JIT_IDS / 64; i++) {
+        has_changed |= (from->w[i] & ~to->w[i]) != 0;
+        to->w[i] |= from->w[i];
+    }
+    return has_changed;
+}
+
+/* What may be dirty at the head of a block: written on some way to it. */
+static bool dirty_spread(Maker *m, unsigned k)
+{
+    const Bb *x = &m->bb[k];
+    Set out = x->dirty_in;
+    bool has_changed = false;
+    set_join(&out, &x->def);
+    for (unsigned i = 1; i < m->nids; i++) {
+        if (m->is_temp[i]) {
+            set_del(&out, i);
+        }
+    }
+    for (unsigned e = 0; e < x->nexits; e++) {
+        has_changed |= x->succ[e] >= 0 && set_join(&m->bb[x->succ[e]].dirty_in, &out);
+    }
+    return has_changed;
+}
+
+static bool live_spread(Maker *m, unsigned k)
+{
+    Bb *x = &m->bb[k];
+    bool has_changed = false;
+    for (unsigned e = 0; e < x->nexits; e++) {
+        if (x->succ[e] >= 0) {
+            Set in = m->bb[x->succ[e]].live;
+            for (unsigned i = 0; i < JIT_IDS / 64; i++) {
+                in.w[i] &= ~x->def.w[i];
+            }
+            has_changed |= set_join(&x->live, &in);
+        }
+    }
+    return has_changed;
+}
+
+/* What may be dirty at the head of a block is written back if the budget ends there; so it must be right there: it is live. */
 void unit_plan(Maker *m)
 {
     homes_give(m);
+    bool again = true;
     for (unsigned k = 0; k < m->nbbs; k++) {
-        Bb *x = &m->bb[k];
-        uses(m, x);
-        x->live = x->use;
+        uses(m, &m->bb[k]);
+    }
+    while (again) {
+        again = false;
+        for (unsigned k = 0; k < m->nbbs; k++) {
+            again |= dirty_spread(m, k);
+        }
+    }
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        m->bb[k].live = m->bb[k].use;
+        set_join(&m->bb[k].live, &m->bb[k].dirty_in);
+    }
+    for (again = true; again;) {
+        again = false;
+        for (unsigned k = m->nbbs; k-- > 0;) {
+            again |= live_spread(m, k);
+        }
     }
 }

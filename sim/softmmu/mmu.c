@@ -228,9 +228,10 @@ static bool is_watched(const Mmu *m, uint64_t gva, unsigned size_bytes, Access a
 
 static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const uint8_t *host)
 {
-    uint64_t page = gva & ~(uint64_t)PAGE_MASK;
-    table[TLB_INDEX(gva)] =
-        (TlbEntry){.tag = page | key, .addend = (uint64_t)(uintptr_t)host - (gva & PAGE_MASK) - page};
+    uint64_t page = gva & ~(uint64_t)PAGE_MASK, addend = (uint64_t)(uintptr_t)host - (gva & PAGE_MASK) - page;
+    table[TLB_INDEX(gva)] = (TlbEntry){.tag = page | key, .addend = addend};
+    m->f->tlb_same = m->f->tlb_addend == addend ? m->f->tlb_same + 1 : 0;
+    m->f->tlb_addend = addend;
     m->stats.fills++;
 }
 

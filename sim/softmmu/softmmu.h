@@ -6,6 +6,9 @@
  * the index from the first byte: an access that crosses a page cannot hit, any other may be misaligned. The host
  * address is gva + addend.
  *
+ * Where translation is off, all of RAM has one addend: Frame.tlb_addend says which the last entry has, so that an engine may compute an
+ * address with it before it knows the entry, and compare the entry's afterwards.
+ *
  * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of
  * privilege flushes nothing, and a flush takes new numbers and touches no entry. Walks of global mappings are kept under a
  * context of their own in a small table that the slow path looks at before it walks. When numbers run out the tables are cleared.

@@ -61,16 +61,18 @@ static void link_pc(Translate *t, int32_t rd)
     }
 }
 
-TrResult rv64_tr_jal(Translate *t, const Rv64Args *a)
-{
-    link_pc(t, a->rd);
-    ir_jmp(t->ir, t->pc + (uint64_t)(int64_t)a->imm);
-    return TR_END;
-}
-
 static bool is_link(int32_t reg)
 {
     return reg == 1 || reg == 5;
+}
+
+TrResult rv64_tr_jal(Translate *t, const Rv64Args *a)
+{
+    link_pc(t, a->rd);
+    ir_emit(t->ir, &(IrOp){.op = IR_jmp,
+                           .aux = is_link(a->rd) ? JMP_CALL : 0,
+                           .imm = (int64_t)(t->pc + (uint64_t)(int64_t)a->imm)});
+    return TR_END;
 }
 
 /* Unpriv 2.5.1, table 3: which registers make a call or a return of a jalr. */

@@ -5,11 +5,6 @@
 #include <assert.h>
 
 /* ---- values ---- */
-static unsigned id_of(const JitHost *h, Slot s)
-{
-    return h->m->id_of[s / 8];
-}
-
 static Opnd opnd_of_home(const JitHost *h, unsigned i)
 {
     int home = h->m->home[i];
@@ -31,7 +26,7 @@ static Opnd opnd_of_id(const JitHost *h, unsigned i)
 
 Opnd opnd(const JitHost *h, Slot s)
 {
-    unsigned i = id_of(h, s);
+    unsigned i = host_id(h, s);
     if (i) {
         return opnd_of_id(h, i);
     }
@@ -112,6 +107,11 @@ static void load_home(JitHost *h, unsigned i)
          AT_SLOT(h->m->slot_of[i]));
 }
 
+static void group_end(JitHost *h, unsigned i)
+{
+    h->group[i].is_on = false;
+}
+
 static void is_home_now(JitHost *h, unsigned i)
 {
     h->val[i].kind = V_HOME;
@@ -169,14 +169,14 @@ static bool is_dead(const JitHost *h, unsigned i)
         Slot src[3];
         unsigned n = op_sources(h->m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
-            if (id_of(h, src[s]) == i) {
+            if (host_id(h, src[s]) == i) {
                 return false;
             }
         }
         if (!h->m->is_temp[i] && op_may_leave(h->m->guest, o)) {
             return false;
         }
-        if (q > h->q && ir_op_info[o->op].has_dst && id_of(h, o->d) == i) {
+        if (q > h->q && ir_op_info[o->op].has_dst && host_id(h, o->d) == i) {
             return true;
         }
     }
@@ -186,7 +186,7 @@ static bool is_dead(const JitHost *h, unsigned i)
 /* Copies of it that still count get their own. */
 void host_kill(JitHost *h, Slot d)
 {
-    unsigned of = id_of(h, d);
+    unsigned of = host_id(h, d);
     Set away = h->away;
     SET_EACH(c, &away)
     {
@@ -204,21 +204,22 @@ void host_kill(JitHost *h, Slot d)
 
 void wrote(JitHost *h, Slot d)
 {
-    unsigned i = id_of(h, d);
+    unsigned i = host_id(h, d);
     if (i) {
+        group_end(h, i);
         is_home_now(h, i);
     }
 }
 
 unsigned dst(const JitHost *h, Slot d)
 {
-    int home = h->m->home[id_of(h, d)];
+    int home = h->m->home[host_id(h, d)];
     return home >= 0 && home < FPR_HOME ? (unsigned)home : RAX;
 }
 
 void fin(JitHost *h, Slot d, unsigned r)
 {
-    int home = h->m->home[id_of(h, d)];
+    int home = h->m->home[host_id(h, d)];
     if (home >= FPR_HOME) {
         x_rr(&h->a, W, X_MOVQ_TO, (unsigned)home - FPR_HOME, r);
     } else if (home != HOME_FRAME) {
@@ -231,18 +232,19 @@ void fin(JitHost *h, Slot d, unsigned r)
 
 void set_const(JitHost *h, Slot d, uint64_t c)
 {
-    unsigned i = id_of(h, d);
+    unsigned i = host_id(h, d);
     if (!i) {
         opnd_to_frame(h, d, (Opnd){.kind = O_IMM, .imm = c});
         return;
     }
+    group_end(h, i);
     h->val[i] = (Val){.kind = V_CONST, .c = c};
     set_add(&h->away, i);
 }
 
 void set_copy(JitHost *h, Slot d, Slot s)
 {
-    unsigned to = id_of(h, d), from = id_of(h, s);
+    unsigned to = host_id(h, d), from = host_id(h, s);
     if (!to || !from) {
         fin(h, d, gpr(h, s, RAX));
         return;
@@ -251,6 +253,7 @@ void set_copy(JitHost *h, Slot d, Slot s)
     if (from == to) { /* back where it came from */
         return;
     }
+    group_end(h, to);
     h->val[to] = (Val){.kind = V_COPY, .of = (uint16_t)from};
     set_add(&h->away, to);
 }
@@ -307,6 +310,17 @@ Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
     VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty});
     return &h->stubs.items[h->stubs.n - 1];
+}
+
+void rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
+{
+    Stub *s = stub_new(h, STUB_REST, fix);
+    s->fix2 = fix2;
+    s->point = x_alloc(sizeof *s->point);
+    memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
+    s->point->away = h->away;
+    s->point->q = h->q;
+    h->nrests++;
 }
 
 void jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
@@ -422,14 +436,53 @@ static unsigned compare(JitHost *h, const IrOp *o)
     return (is_swapped ? swapped : cc)[o->aux];
 }
 
+static void fix_later(JitHost *h, uint8_t *at, unsigned to, bool is_paid)
+{
+    VEC_PUSH(&h->fixes, (Fix){at, to, is_paid});
+}
+
+/* To block `to` of the unit with `give` to give back: what it takes and what is given are one subtraction. */
+static void edge_to(JitHost *h, unsigned to, unsigned give)
+{
+    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
+    stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site;
+    fix_later(h, x_jmp(&h->a), to, true);
+}
+
 static void emit_brcond(JitHost *h, const IrOp *o)
 {
-    const JBlock *b = h->m->bb[h->k].b;
+    const Bb *x = &h->m->bb[h->k];
+    uint32_t number = exit_number(x->b, o);
+    unsigned give = x->b->ninsns - o->insn - 1;
+    int to = x->succ[number];
     flush(h);
-    Stub *s = stub_new(h, STUB_EXIT, x_jcc(&h->a, compare(h, o)));
-    s->number = exit_number(b, o);
+    unsigned cc = compare(h, o);
+    if (to >= 0 && (unsigned)to <= h->k) { /* a loop: mostly taken */
+        uint8_t *over = x_jcc(&h->a, cc ^ 1);
+        edge_to(h, (unsigned)to, give);
+        x_fix(over, h->a.p);
+        return;
+    }
+    Stub *s = stub_new(h, to >= 0 ? STUB_EDGE : STUB_EXIT, x_jcc(&h->a, cc));
+    s->number = to >= 0 ? (uint32_t)to : number;
     s->pc = (uint64_t)o->imm;
-    s->give = b->ninsns - o->insn - 1;
+    s->give = give;
+}
+
+static void emit_jmp(JitHost *h, const IrOp *o)
+{
+    const Bb *x = &h->m->bb[h->k];
+    uint32_t number = exit_number(x->b, o);
+    int to = x->succ[number];
+    if (to < 0) {
+        write_back_all(h);
+        exit_to(h, x->b, number, (uint64_t)o->imm);
+        return;
+    }
+    flush(h);
+    if (h->is_rest || (unsigned)to != h->k + 1) {
+        edge_to(h, (unsigned)to, 0);
+    }
 }
 
 static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
@@ -484,11 +537,9 @@ static void operands_to_stack(JitHost *h, const IrOp *o)
 
 static void emit_term(JitHost *h, const IrOp *o)
 {
-    JBlock *b = h->m->bb[h->k].b;
     switch (o->op) {
     case IR_jmp:
-        write_back_all(h);
-        exit_to(h, b, exit_number(b, o), (uint64_t)o->imm);
+        emit_jmp(h, o);
         break;
     case IR_jmpr:
         emit_jmpr(h, o);
@@ -528,6 +579,7 @@ static void frame_take(JitHost *h)
             load_home(h, i);
         }
     }
+    memset(h->group, 0, h->m->nids * sizeof h->group[0]);
 }
 
 void emit_call(JitHost *h, const IrOp *o)
@@ -552,8 +604,23 @@ void emit_call(JitHost *h, const IrOp *o)
 }
 
 /* ---- blocks ---- */
+/* The slot of flags is looked at: what has accrued in the host must be there. */
+static bool touches_flags(const JitHost *h, const IrOp *o)
+{
+    Slot src[3], flags = h->m->guest->fp_flags;
+    unsigned n = op_sources(h->m->guest, o, src);
+    bool is_any = flags && ir_op_info[o->op].has_dst && o->d == flags;
+    for (unsigned i = 0; i < n; i++) {
+        is_any |= flags && src[i] == flags;
+    }
+    return is_any;
+}
+
 static void emit_op(JitHost *h, const IrOp *o)
 {
+    if (touches_flags(h, o)) {
+        jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
+    }
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
         emit_pure(h, o);
@@ -565,6 +632,8 @@ static void emit_op(JitHost *h, const IrOp *o)
         emit_store(h, o);
         break;
     case CLASS_FP:
+        emit_fp(h, o);
+        break;
     case CLASS_ATOMIC:
     case CLASS_CALL:
         emit_call(h, o);
@@ -581,27 +650,59 @@ static void emit_op(JitHost *h, const IrOp *o)
     }
 }
 
-static void emit_block(JitHost *h, unsigned k)
+static void block_begin(JitHost *h, unsigned k)
 {
-    Bb *x = &h->m->bb[k];
     h->k = k;
-    h->dirty = x->dirty_in;
+    h->dirty = h->m->bb[k].dirty_in;
     h->away = (Set){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
-    x->label = h->a.p;
+    memset(h->group, 0, h->m->nids * sizeof h->group[0]);
+    memset(h->group_of, 0, sizeof h->group_of);
+    h->nrests = 0;
+}
+
+/* Where a block of a region may be left before it has begun. */
+static void head_site(JitHost *h, unsigned k)
+{
+    block_begin(h, k);
+    h->bb[k].site = site_new(h, h->m->bb[k].b->nops);
+}
+
+static void emit_block(JitHost *h, unsigned k)
+{
+    const Bb *x = &h->m->bb[k];
+    block_begin(h, k);
+    h->bb[k].head = h->a.p;
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
-    uint8_t *fix = x_jcc(&h->a, CC_S);
-    uint32_t site = site_new(h, x->b->nops);
-    stub_new(h, STUB_BUDGET, fix)->site = site;
+    stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
+    h->bb[k].paid = h->a.p;
     for (h->q = 0; h->q < x->b->nops; h->q++) {
         emit_op(h, &x->b->op[h->q]);
     }
+}
+
+/* The rest of a block once more, with a look into the TLB for each access. */
+static void emit_rest(JitHost *h, const Stub *s)
+{
+    const JBlock *b = h->m->bb[s->k].b;
+    memcpy(h->val, s->point->val, h->m->nids * sizeof h->val[0]);
+    memset(h->group, 0, h->m->nids * sizeof h->group[0]);
+    h->away = s->point->away;
+    h->dirty = s->dirty;
+    h->is_rest = true;
+    for (h->q = s->point->q; h->q < b->nops; h->q++) {
+        emit_op(h, &b->op[h->q]);
+    }
+    h->is_rest = false;
 }
 
 static void emit_stub(JitHost *h, const Stub *s)
 {
     Asm *a = &h->a;
     x_fix(s->fix, a->p);
+    if (s->fix2) {
+        x_fix(s->fix2, a->p);
+    }
     h->k = s->k;
     switch (s->kind) {
     case STUB_SLOW:
@@ -614,26 +715,82 @@ static void emit_stub(JitHost *h, const Stub *s)
         }
         exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
         break;
+    case STUB_EDGE:
+        edge_to(h, s->number, s->give);
+        break;
     case STUB_BUDGET:
         site_to_rcx(h, s->site);
         leave(h, h->budget);
         break;
+    case STUB_SOFT:
+        emit_soft(h, s);
+        break;
+    case STUB_ADDEND:
+        emit_addend(h, s);
+        break;
+    case STUB_REST:
+        emit_rest(h, s);
+        mem_free(s->point);
+        break;
+    case STUB_HEAT:
+        x_movi64(a, RAX, (uintptr_t)h->m->bb[0].b);
+        leave(h, h->heat);
+        break;
+    }
+}
+
+/* The code by which a block is entered from outside: what is live comes into its registers. */
+static void emit_entry(JitHost *h, unsigned k)
+{
+    Asm *a = &h->a;
+    while (((uintptr_t)a->p & 15)) {
+        x_byte(a, 0x90);
+    }
+    h->bb[k].entry = a->p;
+    if (!h->m->is_region) {
+        x_movi64(a, RAX, (uintptr_t)&h->m->bb[k].b->heat); /* host_redirect writes over this */
+        x_alumi(a, 0, G_SUB, RAX, 0, 1);
+        stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
+    }
+    if (h->m->is_flat) {
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(tlb_addend));
+    }
+    SET_EACH(i, &h->m->bb[k].live)
+    {
+        load_home(h, i);
+    }
+    if (k) { /* else its block follows */
+        fix_later(h, x_jmp(a), k, false);
+    }
+}
+
+static void emit_units_blocks(JitHost *h)
+{
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        h->bb[k] = (BbAt){0};
+        head_site(h, k);
+    }
+    for (unsigned k = h->m->nbbs; k-- > 0;) {
+        if (h->m->bb[k].is_entry || !h->m->is_region) {
+            emit_entry(h, k);
+        }
+    }
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        emit_block(h, k);
     }
 }
 
 bool unit_emit(JitHost *h)
 {
-    h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = 0;
-    SET_EACH(i, &h->m->bb[0].live)
-    {
-        load_home(h, i);
-    }
-    for (unsigned k = 0; k < h->m->nbbs; k++) {
-        emit_block(h, k);
-    }
-    for (size_t i = 0; i < h->stubs.n && !h->a.is_full; i++) { /* which may add stubs */
+    h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
+    emit_units_blocks(h);
+    for (size_t i = 0; i < h->stubs.n; i++) { /* which may add stubs */
         Stub s = h->stubs.items[i];
         emit_stub(h, &s);
+    }
+    for (size_t i = 0; i < h->fixes.n && !h->a.is_full; i++) {
+        const Fix *f = &h->fixes.items[i];
+        x_fix(f->at, f->is_paid ? h->bb[f->to].paid : h->bb[f->to].head);
     }
     return !h->a.is_full;
 }

@@ -6,11 +6,14 @@
 #include "sim/softmmu/softmmu.h"
 
 #include <assert.h>
+#include <cpuid.h>
+#include <immintrin.h>
 #include <stdatomic.h>
 
 /* Pins come first: they are what C must keep, so that a call saves and restores less. */
 const uint8_t host_gprs[] = {RBX, R12, R13, R14, RSI, RDI, R8, R9, R10, R11};
-const unsigned host_ngprs = sizeof host_gprs, host_fpr_first = 2, host_fpr_end = 16;
+const unsigned host_ngprs = sizeof host_gprs, host_nspare = GROUP_REGS, host_nspare_flat = 1, host_fpr_first = 2,
+               host_fpr_end = 16;
 enum { KEPT_BY_C = 4 }; /* of host_gprs */
 
 /* ---- the code around units ---- */
@@ -73,7 +76,7 @@ static uint8_t *emit_enter(JitHost *h)
     return start;
 }
 
-/* rax: what enter returns; rdx: whether it is a JExit */
+/* rax, rdx: LeftBy */
 static uint8_t *emit_return(Asm *a)
 {
     uint8_t *start = a->p;
@@ -120,6 +123,19 @@ static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *back)
     return start;
 }
 
+static uint8_t *emit_fold(Asm *a, bool has_fpr)
+{
+    uint8_t *start = a->p;
+    save(a, has_fpr, 8);
+    x_rm(a, W, X_LEA, RDI, RSP, 8);
+    x_alui(a, W, G_SUB, RSP, 8);
+    call_c(a, (uintptr_t)jit_fold);
+    x_alui(a, W, G_ADD, RSP, 8);
+    restore(a, has_fpr, 8);
+    x_byte(a, 0xc3);
+    return start;
+}
+
 static void emit_around(JitHost *h)
 {
     Asm *a = &h->a;
@@ -127,7 +143,15 @@ static void emit_around(JitHost *h)
     uint8_t *enter = emit_enter(h), *back = emit_return(a);
     h->exit = a->p + exec;
     pins(h, X_STORE);
-    x_movi(a, RDX, true);
+    x_movi(a, RDX, BY_EXIT);
+    x_fix(x_jmp(a), back);
+    h->heat = a->p + exec;
+    pins(h, X_STORE);
+    x_movi(a, RDX, BY_HEAT);
+    x_fix(x_jmp(a), back);
+    h->cold = a->p + exec;
+    pins(h, X_STORE);
+    x_movi(a, RDX, BY_COLD);
     x_fix(x_jmp(a), back);
     h->indirect = a->p + exec; /* rdx: pc */
     x_rm(a, W, X_STORE, RDX, RBP, AT(pc));
@@ -140,6 +164,7 @@ static void emit_around(JitHost *h)
     h->budget = emit_by_table(a, (uintptr_t)jit_out_of_budget, back) + exec;
     for (unsigned i = 0; i < 2; i++) {
         h->slow[i] = emit_slow_call(a, i, back) + exec;
+        h->fold[i] = emit_fold(a, i) + exec;
     }
     h->enter = (LeftBy(*)(Frame *, void *, Jit *))(uintptr_t)(enter + exec);
 }
@@ -154,7 +179,9 @@ JitHost *host_open(Jit *j)
     h->buffer = os_pages_new(HOST_BUFFER_BYTES);
     h->has_bmi2 = __builtin_cpu_supports("bmi2");
     h->has_bmi1 = __builtin_cpu_supports("bmi");
-    h->has_lzcnt = __builtin_cpu_supports("lzcnt");
+    unsigned a, b, c, d;
+    h->has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
+    h->has_fma = __builtin_cpu_supports("fma");
     h->has_popcnt = __builtin_cpu_supports("popcnt");
     uint8_t *code = cache_get(&j->cache, AROUND_BYTES);
     h->a = (Asm){.p = code, .end = code + AROUND_BYTES};
@@ -173,7 +200,34 @@ void host_close(JitHost *h)
     VEC_FREE(&h->exits);
     VEC_FREE(&h->relocs);
     VEC_FREE(&h->stubs);
+    VEC_FREE(&h->fixes);
     mem_free(h);
+}
+
+/* ---- flags of FP, which accrue in MXCSR while code runs (SDM 1, 10.2.3) ---- */
+enum { MXCSR_DEFAULT = 0x1f80 };
+
+uint32_t host_fp_begin(void)
+{
+    uint32_t host = _mm_getcsr();
+    if (host != MXCSR_DEFAULT) {
+        _mm_setcsr(MXCSR_DEFAULT);
+    }
+    return host;
+}
+
+uint32_t host_fp_flags(void)
+{
+    uint32_t csr = _mm_getcsr();
+    return (csr & 1 ? FP_NV : 0) | (csr & 4 ? FP_DZ : 0) | (csr & 8 ? FP_OF : 0) | (csr & 16 ? FP_UF : 0) |
+           (csr & 32 ? FP_NX : 0);
+}
+
+void host_fp_end(uint32_t host)
+{
+    if (_mm_getcsr() != host) {
+        _mm_setcsr(host);
+    }
 }
 
 LeftBy host_enter(JitHost *h, void *code, Frame *f)
@@ -225,6 +279,17 @@ static Unit *unit_new(JitHost *h)
     return u;
 }
 
+static void members_note(const JitHost *h, Unit *u)
+{
+    const Maker *m = h->m;
+    u->members = x_calloc(m->nbbs, sizeof *u->members);
+    u->nmembers = m->nbbs;
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        const uint8_t *entry = h->bb[k].entry;
+        u->members[k] = (Member){.b = m->bb[k].b, .region = u, .entry = entry ? (uint32_t)(entry - h->buffer) : 0};
+    }
+}
+
 Unit *host_emit(JitHost *h, Maker *m)
 {
     h->m = m;
@@ -253,6 +318,9 @@ Unit *host_emit(JitHost *h, Maker *m)
                               .leave = from->leave + move + exec,
                               .far = from->far ? from->far + move + exec : NULL};
     }
+    if (m->is_region) {
+        members_note(h, u);
+    }
     return u;
 }
 
@@ -262,4 +330,29 @@ void host_patch(const Jit *j, const JExit *e, const void *to)
     int32_t displacement = (int32_t)(at - (e->jump + j->cache.exec + 4));
     /* The displacement is aligned: who runs here sees the old one or the new one. */
     atomic_store_explicit((_Atomic int32_t *)(void *)e->jump, displacement, memory_order_release);
+}
+
+uint8_t *host_stub(JitHost *h, JBlock *b)
+{
+    uint8_t *code = cache_get(&h->j->cache, HOST_STUB_BYTES);
+    if (code) {
+        memcpy(code + HOST_ENTRY - sizeof b, &b, sizeof b);
+        h->a = (Asm){.p = code + HOST_ENTRY, .end = code + HOST_STUB_BYTES};
+        x_movi64(&h->a, RAX, (uintptr_t)b);
+        x_fix(x_jmp(&h->a), h->cold - h->j->cache.exec);
+    }
+    return code;
+}
+
+/* A head begins with movabs rax, of 10 bytes, and is aligned: one store changes it. */
+void host_redirect(const Jit *j, JBlock *b, const uint8_t *to)
+{
+    uint64_t now = b->head_bytes;
+    if (to) {
+        uint8_t jump[8] = {0xe9};
+        int32_t displacement = (int32_t)(to - (b->head + j->cache.exec + 5));
+        memcpy(jump + 1, &displacement, sizeof displacement);
+        memcpy(&now, jump, sizeof now);
+    }
+    atomic_store_explicit((_Atomic uint64_t *)(void *)b->head, now, memory_order_release);
 }

@@ -12,9 +12,11 @@
 #include "sim/jit/jit_int.h"
 
 enum { HOST_BUFFER_BYTES = 1 << 20 };
-#define HOST_BIAS      ((int32_t)sizeof(Frame) + 128)
-#define AT(field)      ((int32_t)offsetof(Frame, field) - HOST_BIAS)
-#define AT_SLOT(s)     ((int32_t)(s)-HOST_BIAS)
+#define HOST_BIAS  ((int32_t)sizeof(Frame) + 128)
+#define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
+#define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
+enum { GROUP_REGS = 2, MAX_RESTS = 4, GROUP_SPAN = 2048 };
+#define FLAT_REG       R11 /* in flat regions: Frame.tlb_addend */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
 /* Where a slot's value is at some point of the code: the second half of what a side table says. */
@@ -35,18 +37,33 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
-typedef enum { STUB_SLOW, STUB_EXIT, STUB_BUDGET } StubKind;
+typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST, STUB_SOFT, STUB_ADDEND } StubKind;
+typedef struct { /* what is known at a point of the code, for code that goes on from there */
+    Val val[JIT_IDS];
+    Set away;
+    uint32_t q;
+} Point;
 typedef struct { /* code that is rarely run: behind the rest */
     StubKind kind;
     bool is_store;
-    uint8_t reg;         /* STUB_SLOW of a load: where its value is wanted */
-    uint8_t *fix, *back; /* comes from, goes back to */
+    uint8_t reg;                /* STUB_SLOW of a load: where its value is wanted */
+    uint8_t *fix, *fix2, *back; /* comes from, and if there is a second place, from there; goes back to */
     uint32_t site, number;
     unsigned k, give;
     uint64_t pc;
     Set dirty;
     Opnd value; /* STUB_SLOW of a store */
+    uint32_t q; /* STUB_SOFT: op */
+    unsigned noperands;
+    Opnd operand[3];
+    Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
 } Stub;
+/* One look into the TLB for all accesses of a block by one base slot, as long as that does not change. */
+typedef struct {
+    bool is_on, can_write;
+    int64_t low, high; /* first byte, behind the last; less the base */
+    unsigned addend;   /* register: host address less guest address */
+} Group;
 typedef enum { RELOC_CODE, RELOC_SITE, RELOC_EXIT } RelocKind;
 typedef struct { /* what is known when the unit has its place */
     RelocKind kind;
@@ -59,6 +76,15 @@ typedef struct {
     uint64_t pc;
     uint8_t *jump, *leave, *far;
 } ExitAt;
+typedef struct { /* a jump to a block of the unit: to its head, or behind the check of the budget there */
+    uint8_t *at;
+    unsigned to;
+    bool is_paid;
+} Fix;
+typedef struct {
+    uint8_t *head, *paid, *entry; /* entry: from outside; NULL: none */
+    uint32_t site;                /* of its head */
+} BbAt;
 
 typedef struct JitHost {
     Jit *j;
@@ -67,8 +93,9 @@ typedef struct JitHost {
     uint8_t *buffer;
     LeftBy (*enter)(Frame *f, void *code, Jit *j);
     const uint8_t *slow[2]; /* [1]: xmm registers are in use */
-    const uint8_t *exit, *left, *indirect, *term, *budget;
-    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt;
+    const uint8_t *fold[2]; /* likewise; flags of FP go to the frame */
+    const uint8_t *exit, *left, *indirect, *term, *budget, *heat, *cold;
+    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma;
     /* of the unit */
     VEC(Site) sites;
     VEC(uint32_t) first; /* of each site: its first entry */
@@ -76,16 +103,27 @@ typedef struct JitHost {
     VEC(ExitAt) exits;
     VEC(Reloc) relocs;
     VEC(Stub) stubs;
+    VEC(Fix) fixes;
+    BbAt bb[JIT_MAX_BBS];
     /* of the point being emitted */
     Val val[JIT_IDS];
     Set away, dirty; /* away: val is not V_HOME */
     unsigned k;      /* block */
     uint32_t q;      /* op */
+    bool is_rest;    /* of a STUB_REST */
+    unsigned nrests; /* of this block */
+    Group group[JIT_IDS];
+    unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
 } JitHost;
 
 static inline bool is_s32(uint64_t v)
 {
     return (int64_t)v == (int32_t)v;
+}
+
+static inline unsigned host_id(const JitHost *h, Slot s) /* 0: untracked, or IR_ZERO */
+{
+    return h->m->id_of[s / 8];
 }
 
 /* emit.c: values of slots */
@@ -100,6 +138,8 @@ void fin(JitHost *h, Slot d, unsigned r); /* d = r */
 void wrote(JitHost *h, Slot d);           /* its home has been written */
 void set_const(JitHost *h, Slot d, uint64_t c);
 void set_copy(JitHost *h, Slot d, Slot s);
+void rest_stub(JitHost *h, uint8_t *fix,
+               uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t site_new(JitHost *h, uint32_t op);
 Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix);
 void jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
@@ -107,11 +147,15 @@ void site_to_rcx(JitHost *h, uint32_t site);
 void emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
 /* pure.c */
 void emit_pure(JitHost *h, const IrOp *o);
+/* fp.c */
+void emit_fp(JitHost *h, const IrOp *o);
+void emit_soft(JitHost *h, const Stub *s);
 /* memory.c */
 void emit_load(JitHost *h, const IrOp *o);
 void emit_store(JitHost *h, const IrOp *o);
 void emit_fence(JitHost *h, const IrOp *o);
 void emit_slow(JitHost *h, const Stub *s);
+void emit_addend(JitHost *h, const Stub *s);
 /* emit.c */
 bool unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif

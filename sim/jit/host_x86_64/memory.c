@@ -22,11 +22,15 @@ static void gva_to_rax(JitHost *h, const IrOp *o)
     }
 }
 
-/* rax = gva; rcx = addend of the entry that it hits. rdx is lost. */
-static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write)
+static int32_t table_of(bool is_write)
+{
+    return is_write ? (int32_t)sizeof(TlbEntry) * TLB_ENTRIES : 0;
+}
+
+/* rax = gva. rcx = offset of its entry from r15. rdx is lost. */
+static uint8_t *tag_check(JitHost *h, unsigned size_bytes, bool is_write)
 {
     Asm *a = &h->a;
-    int32_t table = is_write ? (int32_t)sizeof(TlbEntry) * TLB_ENTRIES : 0;
     _Static_assert(sizeof(TlbEntry) == 16, "the index is scaled by it");
     x_rr(a, 0, X_LOAD, RCX, RAX);
     x_shift(a, 0, G_SHR, RCX, MMU_PAGE_BITS - 4);
@@ -38,10 +42,13 @@ static uint8_t *tlb_check(JitHost *h, unsigned size_bytes, bool is_write)
     }
     x_alui(a, W, G_AND, RDX, -(1 << MMU_PAGE_BITS));
     x_rm(a, W, X_OR, RDX, RBP, AT(tlb_key));
-    x_rx(a, W, X_CMP, RDX, R15, RCX, 0, table);
-    uint8_t *fix = x_jcc(a, CC_NE);
-    x_rx(a, W, X_LOAD, RCX, R15, RCX, 0, table + (int32_t)offsetof(TlbEntry, addend));
-    return fix;
+    x_rx(a, W, X_CMP, RDX, R15, RCX, 0, table_of(is_write));
+    return x_jcc(a, CC_NE);
+}
+
+static void addend_op(JitHost *h, uint32_t opc, unsigned r, bool is_write)
+{
+    x_rx(&h->a, W, opc, r, R15, RCX, 0, table_of(is_write) + (int32_t)offsetof(TlbEntry, addend));
 }
 
 static bool has_fast_path(const IrOp *o)
@@ -62,7 +69,9 @@ void emit_slow(JitHost *h, const Stub *s)
         opnd_to(h, RDX, s->value);
     }
     call_slow(h, s->site);
-    if (!s->is_store) {
+    if (!s->is_store && s->reg >= FPR_HOME) {
+        x_rr(&h->a, W, X_MOVQ_TO, s->reg - FPR_HOME, RAX);
+    } else if (!s->is_store) {
         x_mov(&h->a, s->reg, RAX);
     }
     x_fix(x_jmp(&h->a), s->back);
@@ -81,40 +90,201 @@ static size_t slow_stub(JitHost *h, const IrOp *o, uint8_t *fix, unsigned reg)
     return h->stubs.n - 1;
 }
 
+/* ---- groups ---- */
+static bool is_plain_access(const IrOp *o)
+{
+    return (o->op == IR_ld || o->op == IR_st) && has_fast_path(o) && is_s32((uint64_t)o->imm);
+}
+
+/* The span of the accesses of this block by slot `base` from this op on, until it changes; returns how many there are. */
+static unsigned group_span(const JitHost *h, Slot base, Group *g)
+{
+    const JBlock *b = h->m->bb[h->k].b;
+    unsigned n = 0;
+    for (uint32_t q = h->q; q < b->nops; q++) {
+        const IrOp *o = &b->op[q];
+        if (is_plain_access(o) && o->a == base) {
+            int64_t low = o->imm, high = o->imm + MEM_SIZE(o->aux);
+            low = n && g->low < low ? g->low : low;
+            high = n && g->high > high ? g->high : high;
+            if (high - low <= GROUP_SPAN) {
+                g->low = low, g->high = high;
+                g->can_write |= o->op == IR_st;
+                n++;
+            }
+        }
+        if (ir_op_info[o->op].has_dst && o->d == base) {
+            break;
+        }
+    }
+    return n;
+}
+
+static bool is_in(const Group *g, const IrOp *o)
+{
+    return g->is_on && o->imm >= g->low && o->imm + MEM_SIZE(o->aux) <= g->high && (o->op == IR_ld || g->can_write);
+}
+
+/* false: the access is not worth one. */
+static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
+{
+    Group now = {.is_on = true};
+    if (h->nrests >= MAX_RESTS || group_span(h, o->a, &now) < 2 || !is_in(&now, o)) {
+        return false;
+    }
+    x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
+    uint8_t *miss = tag_check(h, (unsigned)(now.high - now.low), now.can_write), *other = NULL;
+    if (h->m->is_flat) {
+        now.addend = FLAT_REG;
+        addend_op(h, X_CMP, FLAT_REG, now.can_write);
+        other = x_jcc(&h->a, CC_NE);
+    } else {
+        unsigned which = h->group_next++ % GROUP_REGS;
+        h->group[h->group_of[which]].is_on = false;
+        h->group_of[which] = i;
+        now.addend = host_gprs[host_ngprs - 1 - which];
+        addend_op(h, X_LOAD, now.addend, now.can_write);
+    }
+    rest_stub(h, miss, other);
+    h->group[i] = now;
+    return true;
+}
+
+/* Its base is in a register, whose group has been looked up: [base + addend + imm] is the access. */
+static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *addend)
+{
+    unsigned i = host_id(h, o->a);
+    Opnd at = opnd(h, o->a);
+    if (!h->m->is_region || h->is_rest || !i || !is_plain_access(o) || at.kind != O_REG || h->val[i].kind != V_HOME ||
+        (!is_in(&h->group[i], o) && !group_begin(h, o, i, at.reg))) {
+        return false;
+    }
+    *base = at.reg;
+    *addend = h->group[i].addend;
+    return true;
+}
+
+static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
+{
+    if (d >= FPR_HOME) {
+        x_rx(&h->a, 0, X_MOVQ_LOAD, d - FPR_HOME, base, (int)idx, 0, disp);
+        return;
+    }
+    static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
+    unsigned lg2 = MEM_LG2(o->aux);
+    bool is_signed = o->aux & MEM_SIGNED;
+    x_rx(&h->a, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, base, (int)idx, 0, disp);
+}
+
+static void store_gpr(JitHost *h, const IrOp *o, unsigned r, unsigned base, unsigned idx, int32_t disp)
+{
+    unsigned lg2 = MEM_LG2(o->aux);
+    if (lg2 == 1) {
+        x_byte(&h->a, 0x66);
+    }
+    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, (int)idx, 0, disp);
+}
+
+static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_t disp)
+{
+    unsigned lg2 = MEM_LG2(o->aux);
+    Opnd value = opnd(h, o->b);
+    if (value.kind == O_XMM && lg2 >= 2) {
+        x_rx(&h->a, 0, lg2 == 3 ? X_MOVQ_STORE : X_MOVD_FROM, value.reg, base, (int)idx, 0, disp);
+        return;
+    }
+    store_gpr(h, o, gpr(h, o->b, RDX), base, idx, disp);
+}
+
+/* The register with the addend of the entry that rcx says. In a flat region it is known before; if it was another after all, the
+ * access is made elsewhere. */
+static unsigned addend_take(JitHost *h, const IrOp *o, unsigned d)
+{
+    if (!h->m->is_flat || h->is_rest) {
+        addend_op(h, X_LOAD, RCX, o->op == IR_st);
+        return RCX;
+    }
+    addend_op(h, X_CMP, FLAT_REG, o->op == IR_st);
+    Stub *s = stub_new(h, STUB_ADDEND, x_jcc(&h->a, CC_NE));
+    s->q = h->q;
+    s->reg = (uint8_t)d;
+    if (o->op == IR_st) {
+        s->value = opnd(h, o->b);
+    }
+    return FLAT_REG;
+}
+
+/* The stubs from this one on come back here. */
+static void stubs_back(JitHost *h, size_t first)
+{
+    for (size_t i = first; i < h->stubs.n; i++) {
+        h->stubs.items[i].back = h->a.p;
+    }
+}
+
+void emit_addend(JitHost *h, const Stub *s)
+{
+    const IrOp *o = &h->m->bb[s->k].b->op[s->q];
+    addend_op(h, X_LOAD, RCX, o->op == IR_st);
+    if (o->op == IR_ld) {
+        load(h, o, s->reg, RCX, RAX, 0);
+    } else {
+        opnd_to(h, RDX, s->value);
+        store_gpr(h, o, RDX, RCX, RAX, 0);
+    }
+    x_fix(x_jmp(&h->a), s->back);
+}
+
+/* d: register, or FPR_HOME + that of the other file */
+static void fin_load(JitHost *h, const IrOp *o, unsigned d)
+{
+    if (d >= FPR_HOME) {
+        wrote(h, o->d);
+    } else {
+        fin(h, o->d, d);
+    }
+}
+
 void emit_load(JitHost *h, const IrOp *o)
 {
-    static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
+    int home = h->m->home[host_id(h, o->d)];
+    unsigned base, addend, d = home >= FPR_HOME && MEM_LG2(o->aux) == 3 ? (unsigned)home : dst(h, o->d);
     host_kill(h, o->d);
+    if (is_grouped(h, o, &base, &addend)) {
+        load(h, o, d, addend, base, (int32_t)o->imm);
+        fin_load(h, o, d);
+        return;
+    }
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
         call_slow(h, site_new(h, h->q));
         fin(h, o->d, RAX);
         return;
     }
-    unsigned lg2 = MEM_LG2(o->aux), d = dst(h, o->d);
-    bool is_signed = o->aux & MEM_SIGNED;
-    size_t stub = slow_stub(h, o, tlb_check(h, 1u << lg2, false), d);
-    x_rx(&h->a, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, RCX, RAX, 0, 0);
-    h->stubs.items[stub].back = h->a.p;
-    fin(h, o->d, d);
+    size_t stub = slow_stub(h, o, tag_check(h, MEM_SIZE(o->aux), false), d);
+    unsigned by = addend_take(h, o, d);
+    load(h, o, d, by, RAX, 0);
+    stubs_back(h, stub);
+    fin_load(h, o, d);
 }
 
 void emit_store(JitHost *h, const IrOp *o)
 {
-    unsigned lg2 = MEM_LG2(o->aux);
+    unsigned base, addend;
+    if (is_grouped(h, o, &base, &addend)) {
+        store(h, o, addend, base, (int32_t)o->imm);
+        return;
+    }
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
         gpr_to(h, RDX, o->b);
         call_slow(h, site_new(h, h->q));
         return;
     }
-    size_t stub = slow_stub(h, o, tlb_check(h, 1u << lg2, true), 0);
-    unsigned r = gpr(h, o->b, RDX);
-    if (lg2 == 1) {
-        x_byte(&h->a, 0x66);
-    }
-    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, RCX, RAX, 0, 0);
-    h->stubs.items[stub].back = h->a.p;
+    size_t stub = slow_stub(h, o, tag_check(h, MEM_SIZE(o->aux), true), 0);
+    unsigned by = addend_take(h, o, 0);
+    store(h, o, by, RAX, 0);
+    stubs_back(h, stub);
 }
 
 /* x86-64 orders all but a store before a load that follows it (SDM 3, 9.2.2). */

@@ -70,7 +70,7 @@ static void emit_alu(JitHost *h, const IrOp *o, uint32_t opc, Width width)
     Right b = right_of(h, o);
     unsigned flags = flags_of(width), d = width == WIDTH_W ? RAX : dst(h, o->d);
     Opnd a = opnd(h, o->a), c = b.is_imm ? (Opnd){.kind = O_IMM} : opnd(h, b.s);
-    if (opc == X_ADD && b.is_imm && is_s32(b.imm) && a.kind == O_MEM && o->a == o->d && width == WIDTH_64) {
+    if (opc == X_ADD && b.is_imm && is_s32(b.imm) && a.kind == O_MEM && a.disp == AT_SLOT(o->d) && width == WIDTH_64) {
         x_alumi(&h->a, W, G_ADD, RBP, a.disp, (int32_t)b.imm);
         wrote(h, o->d);
         return;

@@ -37,6 +37,13 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_TZCNT      0xf3000fbcu
 #define X_LZCNT      0xf3000fbdu
 #define X_XORPS      0x0f57u
+#define X_UCOMI      0x0f2eu /* 0x66 for f64 */
+#define X_COMI       0x0f2fu
+#define X_CVTSI2S    0x0f2au /* 0xf2, 0xf3 for f64, f32, as of the next ones */
+#define X_CVTTS2SI   0x0f2cu
+#define X_CVTS2SI    0x0f2du
+#define X_CVTS2S     0x0f5au
+#define X_MOVD_FROM  0x66000f7eu /* register or memory of 4 bytes from xmm */
 #define X_MOVQ_LOAD  0xf3000f7eu /* xmm from memory or xmm */
 #define X_MOVQ_STORE 0x66000fd6u
 #define X_MOVQ_TO    0x66000f6eu /* xmm from register */

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * region.c - the hot tier: a block that is run often becomes one piece of code with all blocks that it links to, so that loops
+ * close in registers. A region lives as long as every link that it was made of: links are the dispatcher's, which takes one back
+ * when its target dies, so nothing here knows of pages. */
+#include "sim/jit/jit_int.h"
+
+#include <string.h>
+
+enum { HEAT_AGAIN = 1 << 30 }; /* nothing was gained: not again soon */
+
+void jblock_aim(const Jit *j, JBlock *b)
+{
+    const uint8_t *to = NULL;
+    if (b->hot) {
+        to = b->hot->region->code + b->hot->entry + j->cache.exec;
+    } else if (b->unit && b->unit->code + HOST_ENTRY != b->head) {
+        to = b->unit->code + HOST_ENTRY + j->cache.exec;
+    }
+    host_redirect(j, b, to);
+}
+
+/* ---- dropping ---- */
+static void member_unlink(Member *m)
+{
+    Member **at = &m->b->members;
+    while (*at != m) {
+        at = &(*at)->next;
+    }
+    *at = m->next;
+}
+
+static void exits_unlink(Unit *u)
+{
+    for (uint32_t i = 0; i < u->nexits; i++) {
+        JExit *e = &u->exits[i], **at = &e->from->exits[e->number];
+        while (*at != e) {
+            at = &(*at)->next;
+        }
+        *at = e->next;
+    }
+}
+
+static void region_drop(Jit *j, Unit *u)
+{
+    exits_unlink(u);
+    for (uint32_t i = 0; i < u->nmembers; i++) {
+        Member *m = &u->members[i];
+        if (m->b->hot == m) {
+            m->b->hot = NULL;
+            m->b->heat = j->heat;
+            jblock_aim(j, m->b);
+        }
+        member_unlink(m);
+    }
+    u->is_dead = true;
+    u->next = j->dead;
+    j->dead = u;
+    j->stats.dropped++;
+}
+
+void regions_drop(Jit *j, JBlock *b)
+{
+    while (b->members) {
+        region_drop(j, b->members->region);
+    }
+}
+
+static bool has_member(const Unit *u, const JBlock *b)
+{
+    for (const Member *m = b->members; m; m = m->next) {
+        if (m->region == u) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to)
+{
+    Member *next;
+    for (Member *m = from->members; m; m = next) {
+        next = m->next;
+        if (has_member(m->region, to)) {
+            region_drop(j, m->region);
+        }
+    }
+}
+
+void regions_reap(Jit *j)
+{
+    while (j->dead) {
+        Unit *u = j->dead;
+        j->dead = u->next;
+        cache_put(&j->cache, u->code, u->code_bytes);
+        mem_free(u->members);
+        mem_free(u);
+    }
+}
+
+/* ---- making ---- */
+static bool is_covered(const Unit *u) /* by what is being made */
+{
+    for (uint32_t i = 0; i < u->nmembers; i++) {
+        if (!u->members[i].b->mark) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void marks_clear(Maker *m)
+{
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        m->bb[k].b->mark = 0;
+    }
+}
+
+/* From the root of a region that it is in, if it is still reachable from there: then that one is made anew with one more entry. */
+static JBlock *region_form(Jit *j, JBlock *b)
+{
+    Maker *m = j->maker;
+    for (const Member *in = b->members; in; in = in->next) {
+        unit_begin(m);
+        region_add(m, in->region->root);
+        if (b->mark) {
+            return in->region->root;
+        }
+        marks_clear(m);
+    }
+    unit_begin(m);
+    region_add(m, b);
+    return b;
+}
+
+static void entries_choose(Maker *m, const JBlock *hot)
+{
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        const JBlock *b = m->bb[k].b;
+        m->bb[k].is_entry = b == hot || (b->hot && is_covered(b->hot->region));
+    }
+}
+
+/* What it replaces goes; its blocks go to it where it has an entry. */
+static void region_install(Jit *j, Unit *u)
+{
+    Maker *m = j->maker;
+    Unit *old[JIT_MAX_BBS];
+    unsigned nold = 0;
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        const Member *hot = m->bb[k].b->hot;
+        if (hot && !hot->region->is_dead && is_covered(hot->region)) {
+            old[nold++] = hot->region;
+            hot->region->is_dead = true;
+        }
+    }
+    for (unsigned i = 0; i < nold; i++) {
+        region_drop(j, old[i]);
+    }
+    for (uint32_t i = 0; i < u->nmembers; i++) {
+        Member *in = &u->members[i];
+        in->next = in->b->members;
+        in->b->members = in;
+        if (in->entry && !in->b->hot) {
+            in->b->hot = in;
+            jblock_aim(j, in->b);
+        }
+    }
+    unit_connect(j, u);
+    j->stats.regions++;
+}
+
+void region_try(Jit *j, JBlock *b, const Frame *f)
+{
+    Maker *m = j->maker;
+    b->heat = HEAT_AGAIN;
+    JBlock *root = region_form(j, b);
+    m->is_flat = f->tlb_same >= JIT_SAME;
+    entries_choose(m, b);
+    unit_plan(m);
+    Unit *u = host_emit(j->host, m);
+    j->is_full = !u;
+    if (u) {
+        u->root = root;
+        region_install(j, u);
+    }
+    marks_clear(m);
+}
