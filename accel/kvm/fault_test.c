@@ -13,7 +13,10 @@ static size_t open_fds(void)
 {
     size_t n = 0;
     DIR *d = opendir("/proc/self/fd");
-    while (d && readdir(d)) {
+    if (!CHECK(d != NULL)) {
+        return 0;
+    }
+    while (readdir(d)) {
         n++;
     }
     closedir(d);
