@@ -115,6 +115,8 @@ static void open_on(Plan *p, const Backend *b, bool is_remote, GuestId guest, Pl
     open->shown = b->is_double ? arena_printf(p->arena, "%s (double)", open->stub.name) : open->stub.name;
     if (!rc) {
         keep_caps(p->arena, &caps, &open->caps);
+    } else if (is_remote) { /* or it reads as if it were said of this machine */
+        err_prefix(&open->err, "%s", open->stub.name);
     }
 }
 

@@ -21,21 +21,20 @@ typedef struct {
 
 static void usage(FILE *out)
 {
-    fputs("usage: conf-agent [--place NAME] [--plugin PATH]...\n"
-          "       conf-agent --help | --version\n"
-          "Serves the virtual-CPU backends of this machine: frames of docs/wire.md come on "
-          "standard input and go to\n"
-          "standard output, as from `conf run --backend \"remote:ssh host conf-agent\"`. Ends when "
-          "its input ends. Results are labelled BACKEND@NAME (without a name, @remote). --plugin adds a backend\n"
-          "from a shared object (conf-backend.h), under its own name: --backend \"remote:NAME:COMMAND\".\n"
-          "backends here:",
-          out);
-    size_t n;
-    const Backend *const *list = backend_list(&n);
-    for (size_t i = 0; i < n; i++) {
-        fprintf(out, " %s", list[i]->name);
-    }
-    fputc('\n', out);
+    char *names = remote_names();
+    fprintf(out,
+            "usage: conf-agent [--place NAME] [--plugin PATH]...\n"
+            "       conf-agent --help | --version\n"
+            "Serves the virtual-CPU backends of this machine to a `conf` elsewhere, until its\n"
+            "standard input ends: frames of docs/wire.md come there and go to standard output.\n"
+            "  conf run --backend 'remote:ssh host conf-agent' scenarios/*.yaml\n"
+            "  conf run --backend 'remote:sim-interp:ssh host conf-agent' scenarios/*.yaml\n"
+            "Without a name before the command it is kvm. Results show it as BACKEND@NAME,\n"
+            "without --place as BACKEND@remote. --plugin adds a backend from a shared object\n"
+            "(conf-backend.h), under its own name.\n"
+            "backends here: %s\n",
+            names);
+    mem_free(names);
 }
 
 static void on_alarm(int sig)
@@ -73,6 +72,9 @@ static int serve(Agent *a)
     if (wire < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         perror("conf-agent: standard output");
         return STATUS_FAILED;
+    }
+    if (isatty(STDIN_FILENO)) { /* it may be a serial line */
+        fputs("conf-agent: waits for the frames of a client on this terminal; --help says how it is used\n", stderr);
     }
     Err err = {0};
     ServeArgs args = {

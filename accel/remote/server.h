@@ -34,6 +34,7 @@ typedef struct {
      * not hear its kick is waited for without end, unless this sees to it. */
     void (*on_end)(void);
 } ServeArgs;
+char *remote_names(void); /* of the built-in backends: "kvm, fake, sim-interp"; mem_free */
 MUST_USE int server_run(const ServeArgs *args, Err *err);
 
 typedef struct Server Server;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,6 +83,17 @@ static void *guest_main(void *arg)
     return NULL;
 }
 
+static bool is_running(const Job *j)
+{
+    const LifeModel *m = vm_model(j->vm);
+    for (unsigned i = 0; i < NVCPUS; i++) {
+        if (strcmp(m->states[vcpu_state(vm_vcpu(j->vm, (uint8_t)i))], "Running") != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void job_end(Job *j, Way way)
 {
     switch (way) {
@@ -99,11 +111,14 @@ static void job_end(Job *j, Way way)
     case LINK_ABORTED:
         remote_abort(j->link);
         break;
-    case VM_CLOSED: /* below */
+    case VM_CLOSED: /* below; what it is to end must have begun, as the vcpus are gone then */
+        while (!is_running(j)) {
+            poll(NULL, 0, 1);
+        }
         break;
     case VCPU_KICKED:
-        for (uint8_t i = 0; i < NVCPUS; i++) {
-            vcpu_kick(vm_vcpu(j->vm, i));
+        for (unsigned i = 0; i < NVCPUS; i++) {
+            vcpu_kick(vm_vcpu(j->vm, (uint8_t)i));
         }
         break;
     case WAY_COUNT:
