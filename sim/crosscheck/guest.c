@@ -106,8 +106,8 @@ const Engine *cross_engine(unsigned n)
 {
     const char *why;
 #ifdef JIT_HAS_HOST
-    if (n == SIM_ENGINES) {
-        return &engine_jit_eager;
+    if (n >= SIM_ENGINES) {
+        return n == SIM_ENGINES ? &engine_jit_eager : &engine_hybrid_eager;
     }
 #endif
     return n < SIM_ENGINES ? engine_of((SimEngine)n, &why) : NULL;
