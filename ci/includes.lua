@@ -11,7 +11,7 @@ local may = {
     },
     ["sim/bench"] = { "sim", "sim/base" },
     ["sim/lockstep"] = { "sim", "sim/guest", "sim/guest/riscv64", "sim/base" },
-    ["sim/crosscheck"] = { "sim", "sim/ir", "sim/softmmu", "sim/machine", "sim/base" },
+    ["sim/crosscheck"] = { "sim", "sim/ir", "sim/jit", "sim/softmmu", "sim/machine", "sim/base" },
     ["sim/softfp"] = { "sim/base" },
     ["sim/ir"] = { "sim/base", "sim/softfp" },
     ["sim/machine"] = { "sim/base" },

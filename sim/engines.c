@@ -7,17 +7,20 @@
 
 const Engine *engine_of(SimEngine e, const char **why)
 {
+#ifdef JIT_HAS_HOST
+    const Engine *jit = &engine_jit, *hybrid = &engine_hybrid;
     *why = NULL;
+#else
+    const Engine *jit = NULL, *hybrid = NULL;
+    *why = e == SIM_INTERP ? NULL : "makes code for x86-64 hosts only";
+#endif
     switch (e) {
     case SIM_INTERP:
         return &engine_interp;
     case SIM_JIT:
-#ifdef JIT_HAS_HOST
-        return &engine_jit;
-#else
-        *why = "makes code for x86-64 hosts only";
-        return NULL;
-#endif
+        return jit;
+    case SIM_HYBRID:
+        return hybrid;
     case SIM_ENGINES:
         break;
     }
@@ -42,4 +45,9 @@ int sim_engine_check(SimEngine e, Err *err)
         return err_set(err, ERR_INVAL, "no engine has number %d", (int)e);
     }
     return engine_of(e, &why) ? 0 : err_set(err, ERR_UNAVAILABLE, "engine %s: %s", sim_engine_name(e), why);
+}
+
+SimEngine sim_engine_best(void)
+{
+    return sim_engine_check(SIM_HYBRID, NULL) ? SIM_INTERP : SIM_HYBRID;
 }

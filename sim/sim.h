@@ -40,10 +40,11 @@ typedef enum {
 const char *sim_engine_name(SimEngine e); /* "interp"; NULL: no such number */
 /* -ERR_UNAVAILABLE with the reason if this host or build does not have it. sim_new says the same. */
 MUST_USE int sim_engine_check(SimEngine e, Err *err);
+SimEngine sim_engine_best(void); /* the fastest of this host: for who does not care which */
 typedef struct {
     const char *guest; /* "riscv64" */
     const char *cpu;   /* "rv64imac,..."; NULL = all that is implemented */
-    SimEngine engine;
+    SimEngine engine;  /* 0: SIM_INTERP */
     bool is_virt; /* the guest runs as under a hypervisor: no M-mode, EL2, VMX; SBI, PSCI, VMCALL stop as hypercall */
     uint32_t max_block_insns; /* 0 = the engine's own; else blocks are at most so long (1: reference mode) */
     uint64_t block_seed; /* not 0: each block's cap is random in 1..max_block_insns, from this seed: tests of rule 6 */

@@ -3,13 +3,13 @@
  *
  *   testfloat_gen -rmin f64_add | testfloat_riscv64 f64_add 2 [LIMIT]      2: the rounding mode as rm encodes it (Unpriv 20.2)
  *
- * A line on stdin is operands, result and flags in hexadecimal. Each goes three ways: through the interpreter, with the rounding
- * mode in the instruction and fflags clear; through it again with the mode in frm and NX accrued, which takes other paths of
- * sim/softfp/hostfp.h; and through the evaluator of the IR, which is softfp alone. Prints the number of vectors (at most LIMIT are
+ * A line on stdin is operands, result and flags in hexadecimal. Each goes two ways through each engine that this host has: with the
+ * rounding mode in the instruction and fflags clear; and with the mode in frm and NX accrued, which takes other paths of
+ * sim/softfp/hostfp.h; and then through the evaluator of the IR, which is softfp alone. Prints the number of vectors (at most LIMIT are
  * read) and of wrong ones, and the first few of those on stderr. Status: 0 all right, 1 some wrong, 2 bad usage or input. */
 #include "sim/base/mem.h"
+#include "sim/engines.h"
 #include "sim/guest/guest.h"
-#include "sim/interp/interp.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +19,8 @@
 enum { OP_FP = 0x53, FMADD = 0x43, RD = 10 << 7, RS1 = 11 << 15, RS2 = 12 << 20, RS3 = 13u << 27, DYN = 7, SHOWN = 5 };
 enum { MSTATUS_FS_DIRTY = 0x6000, MAX_OPERANDS = 3, FLAG_NX = 1, FRM_SHIFT = 5 };
 typedef enum { H = 2, S = 0, D = 1 } Fmt; /* bits 26:25 */
+
+typedef enum { WAY_STATIC, WAY_DYNAMIC, WAY_SOFT } Way;
 
 typedef struct {
     const char *name;
@@ -74,7 +76,9 @@ typedef struct {
     const GuestIsa *isa;
     const Op *op;
     Frame *f;
-    void *cpu, *engine, *code[2]; /* code: static rounding, dynamic */
+    void *cpu;
+    const Engine *engine[SIM_ENGINES];              /* NULL: not on this host */
+    void *made[SIM_ENGINES], *code[SIM_ENGINES][2]; /* code: by WAY_STATIC, WAY_DYNAMIC */
     IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock block;
     RegId in[MAX_OPERANDS], out, fcsr;
@@ -130,6 +134,17 @@ static bool translate(Bench *b, unsigned rm)
     return true;
 }
 
+/* The block, on each engine. */
+static bool prepare(Bench *b, Way way)
+{
+    bool ok = true;
+    for (unsigned e = 0; e < SIM_ENGINES; e++) {
+        b->code[e][way] = b->engine[e] ? b->engine[e]->prepare(b->made[e], &b->block, NULL) : NULL;
+        ok = ok && (b->code[e][way] || !b->engine[e]);
+    }
+    return ok;
+}
+
 static bool bench_open(Bench *b)
 {
     static const char *const f_names[] = {"f11", "f12", "f13"}, *const x_names[] = {"a1", "a2", "a3"};
@@ -146,28 +161,27 @@ static bool bench_open(Bench *b)
     }
     b->f = x_alloc(b->isa->ir.frame_bytes);
     b->isa->reset(b->f, &(GuestReset){.cpu = b->cpu});
-    b->engine = engine_interp.create(&b->isa->ir);
-    if (!reg_put(b, reg_id("mstatus"), MSTATUS_FS_DIRTY) || !translate(b, b->rm)) {
-        return false;
+    for (unsigned e = 0; e < SIM_ENGINES; e++) {
+        const char *why;
+        b->engine[e] = engine_of((SimEngine)e, &why);
+        b->made[e] = b->engine[e] ? b->engine[e]->create(&b->isa->ir) : NULL;
     }
-    b->code[0] = engine_interp.prepare(b->engine, &b->block, NULL);
-    if (!reg_put(b, b->fcsr, b->rm << FRM_SHIFT) || !translate(b, DYN)) {
-        return false;
-    }
-    b->code[1] = engine_interp.prepare(b->engine, &b->block, NULL);
-    return b->code[0] && b->code[1];
+    return reg_put(b, reg_id("mstatus"), MSTATUS_FS_DIRTY) && translate(b, b->rm) && prepare(b, WAY_STATIC) &&
+           reg_put(b, b->fcsr, b->rm << FRM_SHIFT) && translate(b, DYN) && prepare(b, WAY_DYNAMIC);
 }
 
 static void bench_close(Bench *b)
 {
-    if (b->engine) {
-        engine_interp.destroy(b->engine);
+    for (unsigned e = 0; e < SIM_ENGINES; e++) {
+        if (b->engine[e]) {
+            b->engine[e]->destroy(b->made[e]);
+        }
     }
     mem_free(b->f);
     mem_free(b->cpu);
 }
 
-/* ---- the three ways ---- */
+/* ---- the ways ---- */
 static uint64_t *slot(const Bench *b, Slot s)
 {
     return (uint64_t *)(void *)((char *)b->f + s);
@@ -188,11 +202,10 @@ static void evaluate(const Bench *b)
     }
 }
 
-typedef enum { WAY_STATIC, WAY_DYNAMIC, WAY_SOFT, WAY_COUNT } Way;
-
-static bool is_right(const Bench *b, const Vector *v, Way way)
+/* e: of WAY_STATIC and WAY_DYNAMIC */
+static bool is_right(const Bench *b, const Vector *v, Way way, SimEngine e)
 {
-    static const char *const names[] = {"interpreter, static", "interpreter, dynamic, NX accrued", "evaluator"};
+    static const char *const names[] = {"static", "dynamic, NX accrued", "evaluator"};
     uint32_t accrued = way == WAY_DYNAMIC ? FLAG_NX : 0;
     uint64_t boxes = b->op->is_x_in ? 0 : ones(b->op->bits_in), garbage = b->op->is_x_in ? ones(b->op->bits_in) : 0;
     for (unsigned i = 0; i < b->op->nsrc; i++) {
@@ -205,7 +218,7 @@ static bool is_right(const Bench *b, const Vector *v, Way way)
         evaluate(b);
     } else {
         b->f->budget = 1000;
-        (void)engine_interp.enter(b->engine, b->code[way == WAY_DYNAMIC], b->f);
+        (void)b->engine[e]->enter(b->made[e], b->code[e][way], b->f);
     }
     uint64_t got = reg_take(b, b->out), above = ones(b->op->bits_out);
     uint64_t sign = b->op->is_x_out && got >> (b->op->bits_out - 1) & 1 ? above : 0;
@@ -215,8 +228,10 @@ static bool is_right(const Bench *b, const Vector *v, Way way)
         return true;
     }
     fprintf(stderr,
-            "%s rm %u (%s): %" PRIx64 " %" PRIx64 " %" PRIx64 ": %" PRIx64 " flags %x, expected %" PRIx64 " flags %x\n",
-            b->op->name, b->rm, names[way], v->in[0], v->in[1], v->in[2], got, flags, want, v->flags | accrued);
+            "%s rm %u (%s, %s): %" PRIx64 " %" PRIx64 " %" PRIx64 ": %" PRIx64 " flags %x, expected %" PRIx64
+            " flags %x\n",
+            b->op->name, b->rm, way == WAY_SOFT ? "IR" : sim_engine_name(e), names[way], v->in[0], v->in[1], v->in[2],
+            got, flags, want, v->flags | accrued);
     return false;
 }
 
@@ -253,9 +268,10 @@ static int run(const Bench *b, uint64_t limit)
             return 2;
         }
         nvectors++;
-        bool is_wrong = false;
-        for (Way way = WAY_STATIC; way < WAY_COUNT && nwrong < SHOWN; way++) {
-            is_wrong |= !is_right(b, &v, way);
+        bool is_wrong = nwrong < SHOWN && !is_right(b, &v, WAY_SOFT, SIM_INTERP);
+        for (unsigned e = 0; e < SIM_ENGINES && nwrong < SHOWN; e++) {
+            is_wrong |= b->engine[e] && !is_right(b, &v, WAY_STATIC, (SimEngine)e);
+            is_wrong |= b->engine[e] && !is_right(b, &v, WAY_DYNAMIC, (SimEngine)e);
         }
         nwrong += is_wrong;
     }

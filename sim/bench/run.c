@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * run.c - bench_run: what sim/bench/interp.lua starts.
- *   bench_run guest ELF          runs ELF in M-mode on the board with 128 MiB; its console is stdout. Status 1: it did not
+ * run.c - bench_run: what the programs beside it start.
+ *   bench_run guest ELF [ENGINE] runs ELF in M-mode on the board with 128 MiB; its console is stdout. Status 1: it did not
  *                                power off
+ *   bench_run engines            prints the names of the engines that there are
  *   bench_run usage COMMAND...   runs COMMAND, then prints "usage CPU_US WALL_US PEAK_RSS_KIB" of it */
 #include "sim/base/os.h"
 #include "sim/sim.h"
@@ -28,18 +29,32 @@ static int machine_run(Sim *s, const char *elf, SimExit *exit, Err *err)
     return rc ? rc : sim_run_all(s, QUANTUM, &(SimRun){.insns = UINT64_MAX, .serve_board = true}, &who, exit, err);
 }
 
-static int guest(const char *elf)
+static int guest(const char *elf, const char *engine)
 {
     Err err = {0};
     Sim *s = NULL;
     SimExit exit = {0};
-    int rc = sim_new(&(SimConfig){.guest = "riscv64", .engine = SIM_INTERP}, &s, &err);
+    unsigned e = 0;
+    while (e < SIM_ENGINES && strcmp(engine, sim_engine_name((SimEngine)e)) != 0) {
+        e++;
+    }
+    int rc = sim_new(&(SimConfig){.guest = "riscv64", .engine = (SimEngine)e}, &s, &err);
     rc = rc ? rc : machine_run(s, elf, &exit, &err);
     if (rc) {
         fprintf(stderr, "bench_run: %s\n", err.text);
     }
     sim_free(s);
     return rc || exit.kind != SIM_EXIT_system_down;
+}
+
+static int engines(void)
+{
+    for (unsigned e = 0; e < SIM_ENGINES; e++) {
+        if (!sim_engine_check((SimEngine)e, NULL)) {
+            puts(sim_engine_name((SimEngine)e));
+        }
+    }
+    return 0;
 }
 
 /* ---- usage ---- */
@@ -71,12 +86,15 @@ static int usage(char **command)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && !strcmp(argv[1], "guest")) {
-        return guest(argv[2]);
+    if ((argc == 3 || argc == 4) && !strcmp(argv[1], "guest")) {
+        return guest(argv[2], argc == 4 ? argv[3] : sim_engine_name(SIM_INTERP));
+    }
+    if (argc == 2 && !strcmp(argv[1], "engines")) {
+        return engines();
     }
     if (argc >= 3 && !strcmp(argv[1], "usage")) {
         return usage(argv + 2);
     }
-    fprintf(stderr, "usage: bench_run guest ELF | usage COMMAND [ARG...]\n");
+    fprintf(stderr, "usage: bench_run guest ELF [ENGINE] | engines | usage COMMAND [ARG...]\n");
     return 2;
 }

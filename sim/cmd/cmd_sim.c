@@ -45,7 +45,9 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "      --console C    uart (default), or virtio: that as well, as the next virtio\n"
                            "                     device; keys go there once the guest is ready for them\n"
                            "  -g, --guest G      riscv64 (default)\n"
-                           "      --engine E     interp (default)\n"
+                           "      --engine E     hybrid (default): makes code for this host of what runs\n"
+                           "                     often; jit: of all; interp: of nothing (default where\n"
+                           "                     there is no other). The guest cannot tell which\n"
                            "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
                            "      --env E        machine: bare, starts in M mode; virt: in S mode, under\n"
                            "                     SBI (default: virt for a Linux image without --bios,\n"
@@ -681,7 +683,7 @@ static int run(Command *c, Err *err)
 int cmd_sim(int argc, char **argv)
 {
     Err err = {0};
-    Command c = {.sim = {.guest = "riscv64"},
+    Command c = {.sim = {.guest = "riscv64", .engine = sim_engine_best()},
                  .board = {.ram_bytes = 128 << 20, .nvcpus = 1, .has_firmware = true},
                  .insns = UINT64_MAX,
                  .console = CONSOLE_INIT(STDIN_FILENO, STDOUT_FILENO)};

@@ -278,7 +278,7 @@ TEST(cmd_sim, wrong_usage_says_what_was_meant)
         {"sim", "--kernel or --bios is missing"},
         {"sim --kernal x", "did you mean --kernel?"},
         {"sim --kernel x --engine intrep", "did you mean `interp`?"},
-        {"sim --kernel x --engine none", "known: interp jit"},
+        {"sim --kernel x --engine none", "known: interp jit hybrid"},
         {"sim --kernel x --env machin", "did you mean `machine`?"},
         {"sim --kernel x --guest riscv46", "did you mean `riscv64`?"},
         {"sim --kernel x -m lots", "-m: `lots`"},

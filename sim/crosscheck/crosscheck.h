@@ -15,6 +15,7 @@
 #define SIM_CROSSCHECK_CROSSCHECK_H
 
 #include "sim/ir/ir.h"
+#include "sim/sim.h"
 
 enum {
     CROSS_BLOCKS = 6,
@@ -59,6 +60,9 @@ void program_print(const Program *p, const IrGuest *g, Buf *out);
 
 /* ---- worlds ---- */
 extern const Engine engine_oracle;
+/* The engines of engines.def, then variants of them that get hot at once; NULL: not on this host. */
+enum { CROSS_ENGINES = SIM_ENGINES + 2 };
+const Engine *cross_engine(unsigned n);
 typedef struct World World;
 World *world_new(const Engine *engine, CrossGuest guest, bool is_optimised);
 void world_free(World *w);

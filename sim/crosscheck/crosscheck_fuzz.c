@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bytes choose a program; every engine of engines.def runs it as the oracle does. The first byte: which FP rules. */
 #include "sim/crosscheck/crosscheck.h"
-#include "sim/engines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    static World *oracle[CROSS_GUESTS], *other[CROSS_GUESTS][2 * SIM_ENGINES];
+    static World *oracle[CROSS_GUESTS], *other[CROSS_GUESTS][2 * CROSS_ENGINES];
     static Program p;
     if (!n) {
         return 0;
@@ -18,9 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     CrossGuest guest = (CrossGuest)(bytes[0] % CROSS_GUESTS);
     oracle[guest] = oracle[guest] ? oracle[guest] : world_new(&engine_oracle, guest, false);
     program_random(&p, &(Choices){.bytes = bytes + 1, .n = n - 1});
-    for (unsigned i = 0; i < 2 * SIM_ENGINES; i++) {
-        const char *why;
-        const Engine *e = engine_of((SimEngine)(i / 2), &why);
+    for (unsigned i = 0; i < 2 * CROSS_ENGINES; i++) {
+        const Engine *e = cross_engine(i / 2);
         if (!e) {
             continue;
         }

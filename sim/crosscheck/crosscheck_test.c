@@ -4,7 +4,6 @@
 #include "sim/base/mem.h"
 #include "sim/base/test.h"
 #include "sim/crosscheck/crosscheck.h"
-#include "sim/engines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +21,9 @@ static void each_engine(CrossGuest guest, uint64_t seed, EachProgram *fn)
 {
     static Program p;
     World *oracle = world_new(&engine_oracle, guest, false);
-    for (unsigned i = 0; i < 2 * SIM_ENGINES; i++) {
-        const char *why;
-        const Engine *e = engine_of((SimEngine)(i / 2), &why);
+    for (unsigned i = 0; i < 2 * CROSS_ENGINES; i++) {
+        const Engine *e = cross_engine(i / 2);
         if (!e) {
-            printf("%s: %s\n", sim_engine_name((SimEngine)(i / 2)), why);
             continue;
         }
         World *w = world_new(e, guest, i & 1);

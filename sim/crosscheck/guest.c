@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * guest.c - the guest that programs are of: registers, a rounding mode, flags, and a helper of each kind of effect. */
 #include "sim/crosscheck/world.h"
+#include "sim/engines.h"
+#include "sim/jit/jit.h"
 
 static CrossFrame *cross(Frame *f)
 {
@@ -81,11 +83,13 @@ static const IrSlotInfo slots[] = {
     {"r12", CROSS_REG(12)},       {"r13", CROSS_REG(13)}, {"r14", CROSS_REG(14)}, {"r15", CROSS_REG(15)},
     {"fp_flags", CROSS_FP_FLAGS}, {"fp_rm", CROSS_FP_RM},
 };
+static const Slot hot[] = {CROSS_REG(12), CROSS_REG(0), CROSS_REG(5), CROSS_REG(1),
+                           CROSS_REG(13), CROSS_REG(7), CROSS_REG(2), CROSS_REG(3)};
 #define GUEST(name_, mode)                                                                                             \
     {                                                                                                                  \
         .name = (name_), .frame_bytes = sizeof(CrossFrame), .slots = slots, .nslots = ARRAY_LEN(slots),                \
         .helpers = helpers, .nhelpers = CROSS_HELPERS, .fp_flags = CROSS_FP_FLAGS, .fp_rm = CROSS_FP_RM,               \
-        .fp_mode = (mode)                                                                                              \
+        .fp_mode = (mode), .hot = hot, .nhot = ARRAY_LEN(hot)                                                          \
     }
 
 const IrGuest *cross_guest(CrossGuest g)
@@ -96,4 +100,15 @@ const IrGuest *cross_guest(CrossGuest g)
         [CROSS_ARM] = GUEST("cross-arm", FP_MODE_AARCH64 | FPM_FZ_IN | FPM_FZ_OUT),
     };
     return &guests[g];
+}
+
+const Engine *cross_engine(unsigned n)
+{
+    const char *why;
+#ifdef JIT_HAS_HOST
+    if (n >= SIM_ENGINES) {
+        return n == SIM_ENGINES ? &engine_jit_eager : &engine_hybrid_eager;
+    }
+#endif
+    return n < SIM_ENGINES ? engine_of((SimEngine)n, &why) : NULL;
 }

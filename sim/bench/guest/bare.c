@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bare.c - main of the guest images: runs one kernel (-DKERNEL=name), prints "name checksum instructions" on the UART and powers
+ * bare.c - main of the guest images: runs one kernel (-DKERNEL=name) so many times (-DTIMES=n; 1), prints "name checksum instructions" on the UART and powers
  * off. With -DSV39 it runs in S-mode under an identity map of 4 KiB pages. With -DHTIF=ADDRESS it prints and powers off by a
  * host-target interface that is there at 0x40000000 to 0x401fffff (TinyEMU), not by a UART. */
 #include "sim/bench/guest/kernels.h"
@@ -8,6 +8,10 @@
 #define CAT(a, b)  CAT2(a, b)
 #define STR2(s)    #s
 #define STR(s)     STR2(s)
+
+#ifndef TIMES
+#define TIMES 1
+#endif
 
 #ifdef HTIF
 #define TOHOST ((volatile uint32_t *)HTIF)
@@ -116,7 +120,10 @@ static inline uint64_t instret(void)
 int main(void)
 {
     uint64_t from = instret();
-    uint64_t sum = CAT(k_, KERNEL)();
+    uint64_t sum = 0;
+    for (int i = 0; i < TIMES; i++) {
+        sum = sum * 31 + CAT(k_, KERNEL)();
+    }
     uint64_t to = instret();
     put_text(NAME " ");
     put_hex(sum);

@@ -1,0 +1,127 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- common.lua: builds the guest programs of sim/bench/guest and the same C for the host, runs
+-- them, and takes the times of whole processes by wait4 (bench_run usage).
+local M = { rounds = 3 }
+
+local function fail(...)
+    io.stderr:write("bench: ", string.format(...), "\n")
+    os.exit(1)
+end
+
+local function sh(...)
+    local command = string.format(...)
+    if not os.execute(command) then fail("failed: %s", command) end
+end
+
+-- ---- build ----
+local work = io.popen("mktemp -d"):read("l")
+local source = "sim/bench/guest/"
+local opt = "-O2 -std=gnu11 -Wall -Wextra -I. -ffreestanding -fno-tree-loop-distribute-patterns -fno-stack-protector"
+    .. " -ffp-contract=off -fno-math-errno -ffunction-sections -fdata-sections" -- a program holds its own kernel's data only
+local rv = "riscv64-linux-gnu-gcc " .. opt .. " -march=rv64imafdc_zicsr_zifencei -mabi=lp64d -mcmodel=medany -fno-pic -fno-pie"
+
+function M.elf_of(name)
+    return work .. "/" .. name .. ".elf"
+end
+
+local function plain(name)
+    return (name:gsub("^sv39%-", ""))
+end
+
+-- times: how often the kernel is run (1)
+function M.build_guest(name, times)
+    local kernel = plain(name)
+    sh("%s -nostdlib -static -T %slink.ld -Wl,--build-id=none,--gc-sections -Wl,--no-warn-rwx-segments %s -DKERNEL=%s -DTIMES=%d"
+        .. " %scrt0.S %sbare.c %s/kernels.o %s/events.o -o %s", rv, source, kernel ~= name and "-DSV39" or "", kernel, times or 1,
+        source, source, work, work, M.elf_of(name))
+end
+
+function M.build_native(name, times)
+    sh("cc %s -static -DKERNEL=%s -DTIMES=%d %snative.c %s/native.o -o %s/%s", opt:gsub(" %-ffreestanding", ""), plain(name),
+        times or 1, source, work, work, plain(name))
+end
+
+function M.build_kernels()
+    sh("%s -c %skernels.c -o %s/kernels.o", rv, source, work)
+    sh("%s -c %sbare_events.c -o %s/events.o", rv, source, work)
+    sh("cc %s -c %skernels.c -o %s/native.o", opt, source, work)
+end
+
+function M.clean()
+    sh("rm -rf %s", work)
+end
+
+-- ---- one run ----
+-- checksum, instructions, CPU seconds, wall seconds, KiB
+function M.run(command)
+    local pipe = io.popen(("%s usage %s </dev/null 2>&1"):format(M.bench_run, command))
+    local text = pipe:read("a"):gsub("\r", "")
+    pipe:close()
+    local sum, insns = text:match("[%w-]+ (%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x) (%d+)\n")
+    local cpu, wall, rss = text:match("usage (%d+) (%d+) (%d+)\n")
+    if not sum or not cpu then fail("no result of %s:\n%s", command, text) end
+    return { sum = sum, insns = tonumber(insns), cpu = cpu / 1e6, wall = wall / 1e6, rss = tonumber(rss) }
+end
+
+-- who: native, qemu, or an engine of ours
+function M.command_of(who, name)
+    if who == "native" then return work .. "/" .. plain(name) end
+    if who == "qemu" then return "qemu-system-riscv64 -M virt -bios none -nographic -m 128 -kernel " .. M.elf_of(name) end
+    return ("%s guest %s %s"):format(M.bench_run, M.elf_of(name), who)
+end
+
+function M.median(list)
+    table.sort(list)
+    return list[(#list + 1) // 2]
+end
+
+function M.least(list)
+    return math.min(table.unpack(list))
+end
+
+-- By who runs it, all of one kernel in turn: of each figure the median, or what `pick` takes.
+function M.measure(name, whos, pick)
+    local seen, out = {}, {}
+    for _ = 1, M.rounds do
+        for _, who in ipairs(whos) do
+            local r = M.run(M.command_of(who, name))
+            seen[who] = seen[who] or { cpu = {}, wall = {}, rss = {} }
+            for key, list in pairs(seen[who]) do list[#list + 1] = r[key] end
+            out[who] = out[who] or { sum = r.sum, insns = r.insns }
+            if r.sum ~= out[whos[1]].sum then fail("%s on %s: %s, expected %s", name, who, r.sum, out[whos[1]].sum) end
+        end
+    end
+    for who, lists in pairs(seen) do
+        for key, list in pairs(lists) do out[who][key] = (pick or M.median)(list) end
+    end
+    return out
+end
+
+-- ---- numbers ----
+function M.geomean(list)
+    local sum = 0
+    for _, x in ipairs(list) do sum = sum + math.log(x) end
+    return math.exp(sum / #list)
+end
+
+M.missed = 0
+function M.verdict(ok)
+    if not ok then M.missed = M.missed + 1 end
+    return ok and "met" or "MISSED"
+end
+
+-- Those of the list that are named on the command line; all if none is.
+function M.wanted(list, only)
+    if not next(only) then return list end
+    local out = {}
+    for _, name in ipairs(list) do
+        if only[name] then out[#out + 1] = name end
+    end
+    return out
+end
+
+function M.load_average()
+    return io.open("/proc/loadavg"):read("l"):match("^%S+ %S+ %S+")
+end
+
+return M
