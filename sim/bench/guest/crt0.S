@@ -6,6 +6,10 @@
 _start:
     csrr    t0, mhartid
     bnez    t0, park
+    .option push
+    .option norelax
+    la      gp, __global_pointer$ /* the linker makes near data relative to it */
+    .option pop
     la      t0, m_trap
     csrw    mtvec, t0
     li      t0, 7
