@@ -74,7 +74,7 @@ expect 0 'stores[n=1]' "$conf" list good.yaml
 
 # isolation: each misbehaviour is one error, everything else is whole
 bad() {
-    "$conf" run -b "${backend:-fake}" --timeout 2 --memory-limit 48M bad.yaml "$@"
+    "$conf" run -b "${backend:-fake}" --timeout 5 --memory-limit 48M bad.yaml "$@"
 }
 expect 1 '6 passed, 2 failed, 10 errors, 0 skipped' bad -j 2
 grep -qF 'backend died: signal 11 (SIGSEGV)' out || fail 'the signal is not named'
