@@ -6,14 +6,14 @@
 
 #include <string.h>
 
-void cache_open(CodeCache *c)
+void jit_cache_open(CodeCache *c)
 {
     void *exec;
     *c = (CodeCache){.code = os_code_new(CACHE_BYTES, &exec)};
     c->exec = (uint8_t *)exec - c->code;
 }
 
-void cache_close(CodeCache *c)
+void jit_cache_close(CodeCache *c)
 {
     os_code_free(c->code, c->code + c->exec, CACHE_BYTES);
 }
@@ -23,7 +23,7 @@ static size_t grains(size_t size_bytes)
     return (size_bytes + CACHE_GRAIN - 1) / CACHE_GRAIN;
 }
 
-uint8_t *cache_get(CodeCache *c, size_t size_bytes)
+uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes)
 {
     size_t n = grains(size_bytes);
     if (n < CACHE_SIZES && c->released[n]) {
@@ -38,7 +38,7 @@ uint8_t *cache_get(CodeCache *c, size_t size_bytes)
     return c->code + c->used - n * CACHE_GRAIN;
 }
 
-void cache_put(CodeCache *c, uint8_t *p, size_t size_bytes)
+void jit_cache_put(CodeCache *c, uint8_t *p, size_t size_bytes)
 {
     size_t n = grains(size_bytes);
     if (n < CACHE_SIZES) {
@@ -48,7 +48,7 @@ void cache_put(CodeCache *c, uint8_t *p, size_t size_bytes)
     }
 }
 
-void cache_reset(CodeCache *c)
+void jit_cache_reset(CodeCache *c)
 {
     c->used = c->fixed;
     memset(c->released, 0, sizeof c->released);

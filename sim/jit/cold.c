@@ -221,7 +221,7 @@ static int op_run(Cold *c)
     return GO_ON;
 }
 
-Left cold_run(Jit *j, JBlock *b, Frame *f, JBlock **next)
+Left jit_cold_run(Jit *j, JBlock *b, Frame *f, JBlock **next)
 {
     Cold c = {.j = j, .f = f, .b = b};
     *next = NULL;

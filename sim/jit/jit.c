@@ -157,7 +157,7 @@ static void *create(const IrGuest *g, int32_t cold, int32_t heat)
     j->heat = heat;
     j->cold = cold;
     j->guest = g;
-    cache_open(&j->cache);
+    jit_cache_open(&j->cache);
     j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
     for (size_t p = 0; p < j->npins; p++) {
         j->pin[p] = g->hot[p];
@@ -193,7 +193,7 @@ static void engine_destroy(void *engine)
 {
     Jit *j = engine;
     host_close(j->host);
-    cache_close(&j->cache);
+    jit_cache_close(&j->cache);
     mem_free(j->maker);
     mem_free(j);
 }
@@ -215,7 +215,7 @@ static JBlock *jblock_new(const Jit *j, const IrBlock *from, void *tag)
     return b;
 }
 
-void unit_connect(const Jit *j, Unit *u)
+void jit_unit_connect(const Jit *j, Unit *u)
 {
     for (uint32_t i = 0; i < u->nexits; i++) {
         JExit *e = &u->exits[i];
@@ -232,12 +232,12 @@ static void *code_of(const Jit *j, const JBlock *b)
 
 static bool unit_make(Jit *j, JBlock *b)
 {
-    unit_begin(j->maker);
-    unit_add(j->maker, b);
-    unit_plan(j->maker);
+    jit_unit_begin(j->maker);
+    jit_unit_add(j->maker, b);
+    jit_unit_plan(j->maker);
     b->unit = host_emit(j->host, j->maker);
     if (b->unit) {
-        unit_connect(j, b->unit);
+        jit_unit_connect(j, b->unit);
     }
     return b->unit;
 }
@@ -274,13 +274,13 @@ static bool cold_go(Jit *j, JBlock **b, Frame *f, Left *left)
     while (!(*b)->hot && !(*b)->unit) {
         if (--(*b)->cold < 0) {
             if (unit_make(j, *b)) {
-                jblock_aim(j, *b);
+                jit_block_aim(j, *b);
                 return false;
             }
             j->is_full = true;
         }
         JBlock *next;
-        *left = cold_run(j, *b, f, &next);
+        *left = jit_cold_run(j, *b, f, &next);
         if (!next) {
             return true;
         }
@@ -294,7 +294,7 @@ static bool block_improve(Jit *j, const LeftBy *by, Frame *f, void **code, Left 
 {
     JBlock *b = (JBlock *)(uintptr_t)by->what;
     if (by->by == BY_HEAT) {
-        region_try(j, b, f);
+        jit_region_try(j, b, f);
     } else if (cold_go(j, &b, f, left)) {
         return false;
     }
@@ -314,7 +314,7 @@ static Left engine_enter(void *engine, void *code, Frame *f)
 {
     Jit *j = engine;
     f->event = 0;
-    regions_reap(j);
+    jit_regions_reap(j);
     uint32_t host_fp = host_fp_begin();
     LeftBy by = host_enter(j->host, code, f);
     while (by.by == BY_HEAT || by.by == BY_COLD) {
@@ -334,7 +334,7 @@ static void engine_link(void *engine, void *from, unsigned exit, void *to)
     JBlock *b = jblock_of(from), *before = b->to[exit];
     b->to[exit] = to && to != LINK_BY_JUMP_CACHE ? jblock_of(to) : NULL;
     if (before && before != b->to[exit]) {
-        regions_drop_edge(j, b, before);
+        jit_regions_drop_edge(j, b, before);
     }
     for (const JExit *e = b->exits[exit]; e; e = e->next) {
         host_patch(j, e, to);
@@ -346,18 +346,18 @@ static void engine_release(void *engine, void *code)
 {
     Jit *j = engine;
     JBlock *b = jblock_of(code);
-    regions_drop(j, b);
-    regions_reap(j);
+    jit_regions_drop(j, b);
+    jit_regions_reap(j);
     if (b->unit) {
-        cache_put(&j->cache, b->unit->code, b->unit->code_bytes);
+        jit_cache_put(&j->cache, b->unit->code, b->unit->code_bytes);
         mem_free(b->unit);
     }
     if (j->cold >= 0) {
-        cache_put(&j->cache, b->head - HOST_ENTRY, HOST_STUB_BYTES);
+        jit_cache_put(&j->cache, b->head - HOST_ENTRY, HOST_STUB_BYTES);
     }
     mem_free(b);
     if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
-        cache_reset(&j->cache);
+        jit_cache_reset(&j->cache);
         j->is_full = false;
     }
 }

@@ -108,11 +108,11 @@ typedef struct {
     size_t fixed, used; /* the first bytes are never released */
     CachePiece *released[CACHE_SIZES];
 } CodeCache;
-void cache_open(CodeCache *c);
-void cache_close(CodeCache *c);
-uint8_t *cache_get(CodeCache *c, size_t size_bytes); /* aligned to CACHE_GRAIN; NULL: full */
-void cache_put(CodeCache *c, uint8_t *p, size_t size_bytes);
-void cache_reset(CodeCache *c); /* everything but what is fixed */
+void jit_cache_open(CodeCache *c);
+void jit_cache_close(CodeCache *c);
+uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes); /* aligned to CACHE_GRAIN; NULL: full */
+void jit_cache_put(CodeCache *c, uint8_t *p, size_t size_bytes);
+void jit_cache_reset(CodeCache *c); /* everything but what is fixed */
 
 /* ---- a unit being made ---- */
 typedef struct {
@@ -177,23 +177,23 @@ struct Jit {
 };
 
 /* unit.c */
-unsigned op_sources(const IrGuest *g, const IrOp *o, Slot out[3]);
-bool op_may_leave(const IrGuest *g, const IrOp *o); /* can the frame be looked at here? */
-void unit_begin(Maker *m);                          /* no blocks yet */
-void unit_add(Maker *m, JBlock *b);
-void unit_plan(Maker *m);                /* homes, and what is live and dirty where */
-void region_add(Maker *m, JBlock *root); /* and what is reachable from it by links, in order of addresses */
+unsigned jit_op_sources(const IrGuest *g, const IrOp *o, Slot out[3]);
+bool jit_op_may_leave(const IrGuest *g, const IrOp *o); /* can the frame be looked at here? */
+void jit_unit_begin(Maker *m);                          /* no blocks yet */
+void jit_unit_add(Maker *m, JBlock *b);
+void jit_unit_plan(Maker *m);                /* homes, and what is live and dirty where */
+void jit_region_add(Maker *m, JBlock *root); /* and what is reachable from it by links, in order of addresses */
 
 /* region.c: hot blocks with what they link to */
 /* b is hot: gives it a region. f: says what its accesses are like. */
-void region_try(Jit *j, JBlock *b, const Frame *f);
-void regions_drop(Jit *j, JBlock *b); /* all that it is in */
-void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);
-void regions_reap(Jit *j);
-void jblock_aim(const Jit *j, JBlock *b); /* its head goes to the best code that there is */
+void jit_region_try(Jit *j, JBlock *b, const Frame *f);
+void jit_regions_drop(Jit *j, JBlock *b); /* all that it is in */
+void jit_regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);
+void jit_regions_reap(Jit *j);
+void jit_block_aim(const Jit *j, JBlock *b); /* its head goes to the best code that there is */
 /* cold.c: one block, from its IR. next: where it goes on, if that is known */
-Left cold_run(Jit *j, JBlock *b, Frame *f, JBlock **next);
-void unit_connect(const Jit *j, Unit *u); /* jit.c: its exits follow the links of their blocks */
+Left jit_cold_run(Jit *j, JBlock *b, Frame *f, JBlock **next);
+void jit_unit_connect(const Jit *j, Unit *u); /* jit.c: its exits follow the links of their blocks */
 
 /* jit.c: what code calls, and what is done when it is left */
 typedef struct JitStack { /* where registers are when C looks at them */
@@ -225,7 +225,7 @@ extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no 
 struct JitHost *host_open(Jit *j);                   /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
-bool fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */
+bool host_fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */
 /* Around code that may do FP: the host's own state, to give back; the flags that have accrued, as softfp's. */
 uint32_t host_fp_begin(void);
 uint32_t host_fp_flags(void);

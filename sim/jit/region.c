@@ -8,7 +8,7 @@
 
 enum { HEAT_AGAIN = 1 << 30 }; /* nothing was gained: not again soon */
 
-void jblock_aim(const Jit *j, JBlock *b)
+void jit_block_aim(const Jit *j, JBlock *b)
 {
     const uint8_t *to = NULL;
     if (b->hot) {
@@ -48,7 +48,7 @@ static void region_drop(Jit *j, Unit *u)
         if (m->b->hot == m) {
             m->b->hot = NULL;
             m->b->heat = j->heat;
-            jblock_aim(j, m->b);
+            jit_block_aim(j, m->b);
         }
         member_unlink(m);
     }
@@ -58,7 +58,7 @@ static void region_drop(Jit *j, Unit *u)
     j->stats.dropped++;
 }
 
-void regions_drop(Jit *j, JBlock *b)
+void jit_regions_drop(Jit *j, JBlock *b)
 {
     while (b->members) {
         region_drop(j, b->members->region);
@@ -75,7 +75,7 @@ static bool has_member(const Unit *u, const JBlock *b)
     return false;
 }
 
-void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to)
+void jit_regions_drop_edge(Jit *j, JBlock *from, const JBlock *to)
 {
     Member *next;
     for (Member *m = from->members; m; m = next) {
@@ -86,12 +86,12 @@ void regions_drop_edge(Jit *j, JBlock *from, const JBlock *to)
     }
 }
 
-void regions_reap(Jit *j)
+void jit_regions_reap(Jit *j)
 {
     while (j->dead) {
         Unit *u = j->dead;
         j->dead = u->next;
-        cache_put(&j->cache, u->code, u->code_bytes);
+        jit_cache_put(&j->cache, u->code, u->code_bytes);
         mem_free(u->members);
         mem_free(u);
     }
@@ -120,15 +120,15 @@ static JBlock *region_form(Jit *j, JBlock *b)
 {
     Maker *m = j->maker;
     for (const Member *in = b->members; in; in = in->next) {
-        unit_begin(m);
-        region_add(m, in->region->root);
+        jit_unit_begin(m);
+        jit_region_add(m, in->region->root);
         if (b->mark) {
             return in->region->root;
         }
         marks_clear(m);
     }
-    unit_begin(m);
-    region_add(m, b);
+    jit_unit_begin(m);
+    jit_region_add(m, b);
     return b;
 }
 
@@ -162,21 +162,21 @@ static void region_install(Jit *j, Unit *u)
         in->b->members = in;
         if (in->entry && !in->b->hot) {
             in->b->hot = in;
-            jblock_aim(j, in->b);
+            jit_block_aim(j, in->b);
         }
     }
-    unit_connect(j, u);
+    jit_unit_connect(j, u);
     j->stats.regions++;
 }
 
-void region_try(Jit *j, JBlock *b, const Frame *f)
+void jit_region_try(Jit *j, JBlock *b, const Frame *f)
 {
     Maker *m = j->maker;
     b->heat = HEAT_AGAIN;
     JBlock *root = region_form(j, b);
     m->is_flat = f->tlb_same >= JIT_SAME;
     entries_choose(m, b);
-    unit_plan(m);
+    jit_unit_plan(m);
     Unit *u = host_emit(j->host, m);
     j->is_full = !u;
     if (u) {

@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-unsigned op_sources(const IrGuest *g, const IrOp *o, Slot out[3])
+unsigned jit_op_sources(const IrGuest *g, const IrOp *o, Slot out[3])
 {
     out[0] = o->a, out[1] = o->b, out[2] = o->c;
     unsigned n = o->op == IR_call ? g->helpers[o->aux].nsrc : ir_op_info[o->op].nsrc;
     return n < 3 ? n : 3;
 }
 
-bool op_may_leave(const IrGuest *g, const IrOp *o)
+bool jit_op_may_leave(const IrGuest *g, const IrOp *o)
 {
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
@@ -43,7 +43,7 @@ static void id_give(Maker *m, Slot s)
     m->slot_of[m->nids++] = s;
 }
 
-void unit_begin(Maker *m)
+void jit_unit_begin(Maker *m)
 {
     for (unsigned i = 1; i < m->nids; i++) {
         m->id_of[m->slot_of[i] / 8] = 0;
@@ -57,7 +57,7 @@ void unit_begin(Maker *m)
     }
 }
 
-void unit_add(Maker *m, JBlock *b)
+void jit_unit_add(Maker *m, JBlock *b)
 {
     Bb *x = &m->bb[m->nbbs++];
     *x = (Bb){.b = b};
@@ -68,7 +68,7 @@ void unit_add(Maker *m, JBlock *b)
             x->at[x->nexits++] = q;
         }
         Slot src[3];
-        unsigned n = op_sources(m->guest, o, src);
+        unsigned n = jit_op_sources(m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
             id_give(m, src[s]);
         }
@@ -107,7 +107,7 @@ static void edge_add(Maker *m, unsigned k, unsigned exit, unsigned t)
     }
 }
 
-void region_add(Maker *m, JBlock *root)
+void jit_region_add(Maker *m, JBlock *root)
 {
     JBlock *list[JIT_MAX_BBS];
     unsigned n = 1;
@@ -128,7 +128,7 @@ void region_add(Maker *m, JBlock *root)
     m->is_region = true;
     for (unsigned k = 0; k < n; k++) {
         list[k]->mark = k + 1;
-        unit_add(m, list[k]);
+        jit_unit_add(m, list[k]);
     }
     for (unsigned k = 0; k < n; k++) {
         for (unsigned e = 0; e < m->bb[k].nexits; e++) {
@@ -161,7 +161,7 @@ static void weigh(Maker *m, uint64_t weight[JIT_IDS])
             const IrOp *o = &b->op[q];
             uint64_t w = weight_of(&m->bb[k], k, q);
             Slot src[3];
-            unsigned n = op_sources(m->guest, o, src);
+            unsigned n = jit_op_sources(m->guest, o, src);
             for (unsigned s = 0; s < n; s++) {
                 weight[m->id_of[src[s] / 8]] += w;
             }
@@ -177,11 +177,11 @@ static void weigh(Maker *m, uint64_t weight[JIT_IDS])
 static void numbers_note(Maker *m, const IrOp *o)
 {
     FpShape shape = ir_op_info[o->op].shape;
-    if (ir_op_info[o->op].cls != CLASS_FP || !fp_is_inline(m->guest, o)) {
+    if (ir_op_info[o->op].cls != CLASS_FP || !host_fp_is_inline(m->guest, o)) {
         return;
     }
     Slot src[3];
-    unsigned n = shape == FP_SHAPE_FROM_INT ? 0 : op_sources(m->guest, o, src);
+    unsigned n = shape == FP_SHAPE_FROM_INT ? 0 : jit_op_sources(m->guest, o, src);
     for (unsigned s = 0; s < n; s++) {
         m->is_fpr[m->id_of[src[s] / 8]] = true;
     }
@@ -241,7 +241,7 @@ static void uses(Maker *m, Bb *x)
     for (uint32_t q = 0; q < x->b->nops; q++) {
         const IrOp *o = &x->b->op[q];
         Slot src[3];
-        unsigned n = op_sources(m->guest, o, src);
+        unsigned n = jit_op_sources(m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
             unsigned i = m->id_of[src[s] / 8];
             if (is_tracked(m, i) && !set_has(&x->def, i)) {
@@ -304,7 +304,7 @@ static bool live_spread(Maker *m, unsigned k)
 }
 
 /* What may be dirty at the head of a block is written back if the budget ends there; so it must be right there: it is live. */
-void unit_plan(Maker *m)
+void jit_unit_plan(Maker *m)
 {
     homes_give(m);
     bool again = true;

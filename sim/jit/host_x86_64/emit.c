@@ -24,7 +24,7 @@ static Opnd opnd_of_id(const JitHost *h, unsigned i)
     return opnd_of_home(h, v->kind == V_COPY ? v->of : i);
 }
 
-Opnd opnd(const JitHost *h, Slot s)
+Opnd host_opnd(const JitHost *h, Slot s)
 {
     unsigned i = host_id(h, s);
     if (i) {
@@ -33,7 +33,7 @@ Opnd opnd(const JitHost *h, Slot s)
     return s == IR_ZERO ? (Opnd){.kind = O_IMM} : (Opnd){.kind = O_MEM, .disp = AT_SLOT(s)};
 }
 
-void opnd_to(JitHost *h, unsigned r, Opnd o)
+void host_opnd_to(JitHost *h, unsigned r, Opnd o)
 {
     switch (o.kind) {
     case O_REG:
@@ -51,30 +51,30 @@ void opnd_to(JitHost *h, unsigned r, Opnd o)
     }
 }
 
-void gpr_to(JitHost *h, unsigned r, Slot s)
+void host_gpr_to(JitHost *h, unsigned r, Slot s)
 {
-    opnd_to(h, r, opnd(h, s));
+    host_opnd_to(h, r, host_opnd(h, s));
 }
 
-unsigned gpr(JitHost *h, Slot s, unsigned scratch)
+unsigned host_gpr(JitHost *h, Slot s, unsigned scratch)
 {
-    Opnd o = opnd(h, s);
+    Opnd o = host_opnd(h, s);
     if (o.kind == O_REG) {
         return o.reg;
     }
-    opnd_to(h, scratch, o);
+    host_opnd_to(h, scratch, o);
     return scratch;
 }
 
-void alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s)
+void host_alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s)
 {
-    Opnd o = opnd(h, s);
+    Opnd o = host_opnd(h, s);
     if (o.kind == O_IMM && (is_s32(o.imm) || !(flags & W))) {
         x_alui(&h->a, flags, opc >> 3, r, (int32_t)o.imm);
     } else if (o.kind == O_MEM) {
         x_rm(&h->a, flags, opc, r, RBP, o.disp);
     } else {
-        x_rr(&h->a, flags, opc, r, gpr(h, s, RCX));
+        x_rr(&h->a, flags, opc, r, host_gpr(h, s, RCX));
     }
 }
 
@@ -89,7 +89,7 @@ static void opnd_to_frame(JitHost *h, Slot s, Opnd o)
     } else if (o.kind == O_REG) {
         x_rm(&h->a, W, X_STORE, o.reg, RBP, AT_SLOT(s));
     } else {
-        opnd_to(h, RAX, o);
+        host_opnd_to(h, RAX, o);
         x_rm(&h->a, W, X_STORE, RAX, RBP, AT_SLOT(s));
     }
 }
@@ -135,11 +135,11 @@ static void materialise(JitHost *h, unsigned i)
         } else if (o.kind == O_IMM && !o.imm) {
             x_rr(&h->a, 0, X_XORPS, x, x);
         } else {
-            opnd_to(h, RAX, o);
+            host_opnd_to(h, RAX, o);
             x_rr(&h->a, W, X_MOVQ_TO, x, RAX);
         }
     } else if (home != HOME_FRAME) {
-        opnd_to(h, (unsigned)home, o);
+        host_opnd_to(h, (unsigned)home, o);
     } else {
         opnd_to_frame(h, h->m->slot_of[i], o);
     }
@@ -167,13 +167,13 @@ static bool is_dead(const JitHost *h, unsigned i)
             return true;
         }
         Slot src[3];
-        unsigned n = op_sources(h->m->guest, o, src);
+        unsigned n = jit_op_sources(h->m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
             if (host_id(h, src[s]) == i) {
                 return false;
             }
         }
-        if (!h->m->is_temp[i] && op_may_leave(h->m->guest, o)) {
+        if (!h->m->is_temp[i] && jit_op_may_leave(h->m->guest, o)) {
             return false;
         }
         if (q > h->q && ir_op_info[o->op].has_dst && host_id(h, o->d) == i) {
@@ -202,7 +202,7 @@ void host_kill(JitHost *h, Slot d)
     }
 }
 
-void wrote(JitHost *h, Slot d)
+void host_wrote(JitHost *h, Slot d)
 {
     unsigned i = host_id(h, d);
     if (i) {
@@ -211,13 +211,13 @@ void wrote(JitHost *h, Slot d)
     }
 }
 
-unsigned dst(const JitHost *h, Slot d)
+unsigned host_dst(const JitHost *h, Slot d)
 {
     int home = h->m->home[host_id(h, d)];
     return home >= 0 && home < FPR_HOME ? (unsigned)home : RAX;
 }
 
-void fin(JitHost *h, Slot d, unsigned r)
+void host_fin(JitHost *h, Slot d, unsigned r)
 {
     int home = h->m->home[host_id(h, d)];
     if (home >= FPR_HOME) {
@@ -227,10 +227,10 @@ void fin(JitHost *h, Slot d, unsigned r)
     } else {
         x_rm(&h->a, W, X_STORE, r, RBP, AT_SLOT(d));
     }
-    wrote(h, d);
+    host_wrote(h, d);
 }
 
-void set_const(JitHost *h, Slot d, uint64_t c)
+void host_set_const(JitHost *h, Slot d, uint64_t c)
 {
     unsigned i = host_id(h, d);
     if (!i) {
@@ -242,11 +242,11 @@ void set_const(JitHost *h, Slot d, uint64_t c)
     set_add(&h->away, i);
 }
 
-void set_copy(JitHost *h, Slot d, Slot s)
+void host_set_copy(JitHost *h, Slot d, Slot s)
 {
     unsigned to = host_id(h, d), from = host_id(h, s);
     if (!to || !from) {
-        fin(h, d, gpr(h, s, RAX));
+        host_fin(h, d, host_gpr(h, s, RAX));
         return;
     }
     from = h->val[from].kind == V_COPY ? h->val[from].of : from;
@@ -289,7 +289,7 @@ static void entry_add(JitHost *h, unsigned i)
 }
 
 /* Pins are written back in any case, and before what the table says. */
-uint32_t site_new(JitHost *h, uint32_t op)
+uint32_t jit_site_new(JitHost *h, uint32_t op)
 {
     uint32_t first = (uint32_t)h->entries.n;
     for (unsigned w = 0; w < JIT_IDS / 64; w++) {
@@ -306,15 +306,15 @@ uint32_t site_new(JitHost *h, uint32_t op)
     return (uint32_t)h->sites.n - 1;
 }
 
-Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix)
+Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
     VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty});
     return &h->stubs.items[h->stubs.n - 1];
 }
 
-void rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
+void host_rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
 {
-    Stub *s = stub_new(h, STUB_REST, fix);
+    Stub *s = host_stub_new(h, STUB_REST, fix);
     s->fix2 = fix2;
     s->point = x_alloc(sizeof *s->point);
     memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
@@ -323,7 +323,7 @@ void rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
     h->nrests++;
 }
 
-void jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
+void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
 {
     VEC_PUSH(&h->relocs, (Reloc){.kind = RELOC_CODE, .at = at, .to = (uintptr_t)to});
 }
@@ -334,7 +334,7 @@ static void pointer_to(JitHost *h, unsigned r, RelocKind kind, uint32_t number)
     VEC_PUSH(&h->relocs, (Reloc){.kind = kind, .at = h->a.p - 8, .to = number});
 }
 
-void site_to_rcx(JitHost *h, uint32_t site)
+void host_site_to_rcx(JitHost *h, uint32_t site)
 {
     pointer_to(h, RCX, RELOC_SITE, site);
 }
@@ -371,7 +371,7 @@ static void write_back_all(JitHost *h)
 
 static void leave(JitHost *h, const uint8_t *to)
 {
-    jump_out(h, x_jmp(&h->a), to);
+    host_jump_out(h, x_jmp(&h->a), to);
 }
 
 static bool is_same_page(const JBlock *b, uint64_t pc)
@@ -423,15 +423,15 @@ static unsigned compare(JitHost *h, const IrOp *o)
 {
     static const uint8_t cc[COND_COUNT] = {CC_E, CC_NE, CC_L, CC_GE, CC_B, CC_AE};
     static const uint8_t swapped[COND_COUNT] = {CC_E, CC_NE, CC_G, CC_LE, CC_A, CC_BE};
-    bool is_swapped = opnd(h, o->a).kind == O_IMM;
+    bool is_swapped = host_opnd(h, o->a).kind == O_IMM;
     Slot x = is_swapped ? o->b : o->a, y = is_swapped ? o->a : o->b;
-    Opnd left = opnd(h, x), right = opnd(h, y);
+    Opnd left = host_opnd(h, x), right = host_opnd(h, y);
     if (right.kind == O_IMM && !right.imm && left.kind == O_REG) {
         x_rr(&h->a, W, X_TEST, left.reg, left.reg);
     } else if (right.kind == O_IMM && is_s32(right.imm) && left.kind == O_MEM) {
         x_alumi(&h->a, W, G_CMP, RBP, left.disp, (int32_t)right.imm);
     } else {
-        alu(h, W, X_CMP, gpr(h, x, RAX), y);
+        host_alu(h, W, X_CMP, host_gpr(h, x, RAX), y);
     }
     return (is_swapped ? swapped : cc)[o->aux];
 }
@@ -445,7 +445,7 @@ static void fix_later(JitHost *h, uint8_t *at, unsigned to, bool is_paid)
 static void edge_to(JitHost *h, unsigned to, unsigned give)
 {
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
-    stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site;
+    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site;
     fix_later(h, x_jmp(&h->a), to, true);
 }
 
@@ -463,7 +463,7 @@ static void emit_brcond(JitHost *h, const IrOp *o)
         x_fix(over, h->a.p);
         return;
     }
-    Stub *s = stub_new(h, to >= 0 ? STUB_EDGE : STUB_EXIT, x_jcc(&h->a, cc));
+    Stub *s = host_stub_new(h, to >= 0 ? STUB_EDGE : STUB_EXIT, x_jcc(&h->a, cc));
     s->number = to >= 0 ? (uint32_t)to : number;
     s->pc = (uint64_t)o->imm;
     s->give = give;
@@ -487,7 +487,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
 
 static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
 {
-    gpr_to(h, r, o->a);
+    host_gpr_to(h, r, o->a);
     if (o->imm && is_s32((uint64_t)o->imm)) {
         x_alui(&h->a, W, G_ADD, r, (int32_t)o->imm);
     } else if (o->imm) {
@@ -514,23 +514,23 @@ static void emit_jmpr(JitHost *h, const IrOp *o)
     x_rm(a, W, X_LOAD, RCX, RBP, AT(jump));
     x_rx(a, W, X_LEA, RAX, RCX, RAX, 3, 0);
     x_rm(a, W, X_CMP, RDX, RAX, offsetof(JumpEntry, pc));
-    jump_out(h, x_jcc(a, CC_NE), h->indirect);
+    host_jump_out(h, x_jcc(a, CC_NE), h->indirect);
     x_rm(a, 0, X_GROUP5, 4, RAX, offsetof(JumpEntry, code));
 }
 
 static void operands_to_stack(JitHost *h, const IrOp *o)
 {
     Slot src[3];
-    unsigned n = op_sources(h->m->guest, o, src);
+    unsigned n = jit_op_sources(h->m->guest, o, src);
     n = o->op == IR_call ? ARRAY_LEN(src) : n; /* a helper gets 0 for what it does not have */
     for (unsigned i = 0; i < n; i++) {
-        Opnd v = opnd(h, src[i]);
+        Opnd v = host_opnd(h, src[i]);
         int32_t at = ON_STACK(arg) + (int32_t)i * 8;
         if (v.kind == O_IMM && is_s32(v.imm)) {
             x_rm(&h->a, W, X_MOVI32, 0, RSP, at);
             x_imm32(&h->a, (uint32_t)v.imm);
         } else {
-            x_rm(&h->a, W, X_STORE, gpr(h, src[i], RAX), RSP, at);
+            x_rm(&h->a, W, X_STORE, host_gpr(h, src[i], RAX), RSP, at);
         }
     }
 }
@@ -554,7 +554,7 @@ static void emit_term(JitHost *h, const IrOp *o)
         break;
     default: /* trap, stop */
         operands_to_stack(h, o);
-        site_to_rcx(h, site_new(h, h->q));
+        host_site_to_rcx(h, jit_site_new(h, h->q));
         leave(h, h->term);
         break;
     }
@@ -582,7 +582,7 @@ static void frame_take(JitHost *h)
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
 }
 
-void emit_call(JitHost *h, const IrOp *o)
+void host_emit_call(JitHost *h, const IrOp *o)
 {
     bool has_dst = ir_op_info[o->op].has_dst && o->d != IR_ZERO;
     uint32_t effects = o->op == IR_call ? h->m->guest->helpers[o->aux].effects : 0;
@@ -593,13 +593,13 @@ void emit_call(JitHost *h, const IrOp *o)
     if (effects & EFF_WRITES_FRAME) {
         frame_give(h);
     }
-    site_to_rcx(h, site_new(h, h->q));
-    jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
+    host_site_to_rcx(h, jit_site_new(h, h->q));
+    host_jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
     if (effects & EFF_WRITES_FRAME) {
         frame_take(h);
     }
     if (has_dst) {
-        fin(h, o->d, RAX);
+        host_fin(h, o->d, RAX);
     }
 }
 
@@ -608,7 +608,7 @@ void emit_call(JitHost *h, const IrOp *o)
 static bool touches_flags(const JitHost *h, const IrOp *o)
 {
     Slot src[3], flags = h->m->guest->fp_flags;
-    unsigned n = op_sources(h->m->guest, o, src);
+    unsigned n = jit_op_sources(h->m->guest, o, src);
     bool is_any = flags && ir_op_info[o->op].has_dst && o->d == flags;
     for (unsigned i = 0; i < n; i++) {
         is_any |= flags && src[i] == flags;
@@ -619,27 +619,27 @@ static bool touches_flags(const JitHost *h, const IrOp *o)
 static void emit_op(JitHost *h, const IrOp *o)
 {
     if (touches_flags(h, o)) {
-        jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
+        host_jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
     }
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
-        emit_pure(h, o);
+        host_emit_pure(h, o);
         break;
     case CLASS_LOAD:
-        emit_load(h, o);
+        host_emit_load(h, o);
         break;
     case CLASS_STORE:
-        emit_store(h, o);
+        host_emit_store(h, o);
         break;
     case CLASS_FP:
-        emit_fp(h, o);
+        host_emit_fp(h, o);
         break;
     case CLASS_ATOMIC:
     case CLASS_CALL:
-        emit_call(h, o);
+        host_emit_call(h, o);
         break;
     case CLASS_FENCE:
-        emit_fence(h, o);
+        host_emit_fence(h, o);
         break;
     case CLASS_SIDE_EXIT:
         emit_brcond(h, o);
@@ -665,7 +665,7 @@ static void block_begin(JitHost *h, unsigned k)
 static void head_site(JitHost *h, unsigned k)
 {
     block_begin(h, k);
-    h->bb[k].site = site_new(h, h->m->bb[k].b->nops);
+    h->bb[k].site = jit_site_new(h, h->m->bb[k].b->nops);
 }
 
 static void emit_block(JitHost *h, unsigned k)
@@ -674,7 +674,7 @@ static void emit_block(JitHost *h, unsigned k)
     block_begin(h, k);
     h->bb[k].head = h->a.p;
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
-    stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
+    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
     h->bb[k].paid = h->a.p;
     for (h->q = 0; h->q < x->b->nops; h->q++) {
         emit_op(h, &x->b->op[h->q]);
@@ -706,7 +706,7 @@ static void emit_stub(JitHost *h, const Stub *s)
     h->k = s->k;
     switch (s->kind) {
     case STUB_SLOW:
-        emit_slow(h, s);
+        host_emit_slow(h, s);
         break;
     case STUB_EXIT:
         write_back(h, &s->dirty);
@@ -719,14 +719,14 @@ static void emit_stub(JitHost *h, const Stub *s)
         edge_to(h, s->number, s->give);
         break;
     case STUB_BUDGET:
-        site_to_rcx(h, s->site);
+        host_site_to_rcx(h, s->site);
         leave(h, h->budget);
         break;
     case STUB_SOFT:
-        emit_soft(h, s);
+        host_emit_soft(h, s);
         break;
     case STUB_ADDEND:
-        emit_addend(h, s);
+        host_emit_addend(h, s);
         break;
     case STUB_REST:
         emit_rest(h, s);
@@ -750,7 +750,7 @@ static void emit_entry(JitHost *h, unsigned k)
     if (!h->m->is_region) {
         x_movi64(a, RAX, (uintptr_t)&h->m->bb[k].b->heat); /* host_redirect writes over this */
         x_alumi(a, 0, G_SUB, RAX, 0, 1);
-        stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
+        host_stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
     }
     if (h->m->is_flat) {
         x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(tlb_addend));
@@ -780,7 +780,7 @@ static void emit_units_blocks(JitHost *h)
     }
 }
 
-bool unit_emit(JitHost *h)
+bool jit_unit_emit(JitHost *h)
 {
     h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
     emit_units_blocks(h);

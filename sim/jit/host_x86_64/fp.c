@@ -34,19 +34,19 @@ static bool is_mode_like_host(uint32_t mode)
 /* ---- operands ---- */
 static void pick_to(JitHost *h, unsigned x, Slot s)
 {
-    Opnd o = opnd(h, s);
+    Opnd o = host_opnd(h, s);
     if (o.kind == O_XMM) {
         x_rr(&h->a, 0, X_MOVAPS, x, o.reg);
     } else if (o.kind == O_MEM) {
         x_rm(&h->a, 0, X_MOVQ_LOAD, x, RBP, o.disp);
     } else {
-        x_rr(&h->a, W, X_MOVQ_TO, x, gpr(h, s, RAX));
+        x_rr(&h->a, W, X_MOVQ_TO, x, host_gpr(h, s, RAX));
     }
 }
 
 static unsigned pick(JitHost *h, Slot s, unsigned scratch)
 {
-    Opnd o = opnd(h, s);
+    Opnd o = host_opnd(h, s);
     if (o.kind == O_XMM) {
         return o.reg;
     }
@@ -57,11 +57,11 @@ static unsigned pick(JitHost *h, Slot s, unsigned scratch)
 /* To the slow path if the operand is not a boxed f32. */
 static void check_boxed(JitHost *h, Slot s, uint8_t *fix[], unsigned *n)
 {
-    Opnd o = opnd(h, s);
+    Opnd o = host_opnd(h, s);
     if (o.kind == O_MEM) {
         x_alumi(&h->a, 0, G_CMP, RBP, o.disp + 4, -1);
     } else {
-        opnd_to(h, RAX, o);
+        host_opnd_to(h, RAX, o);
         x_shift(&h->a, W, G_SHR, RAX, 32);
         x_alui(&h->a, 0, G_CMP, RAX, -1);
     }
@@ -78,7 +78,7 @@ typedef struct {
 static void check_operands(JitHost *h, const IrOp *o, Format f, Ways *w)
 {
     Slot src[3];
-    unsigned n = f.is_boxed ? op_sources(h->m->guest, o, src) : 0;
+    unsigned n = f.is_boxed ? jit_op_sources(h->m->guest, o, src) : 0;
     for (unsigned i = 0; i < n; i++) {
         check_boxed(h, src[i], w->fix, &w->n);
     }
@@ -90,15 +90,15 @@ static void softly(JitHost *h, const Ways *w, const IrOp *o)
     if (!w->n) {
         return;
     }
-    uint32_t site = site_new(h, h->q);
+    uint32_t site = jit_site_new(h, h->q);
     for (unsigned i = 0; i < w->n; i++) {
-        Stub *s = stub_new(h, STUB_SOFT, w->fix[i]);
+        Stub *s = host_stub_new(h, STUB_SOFT, w->fix[i]);
         s->site = site;
         s->q = h->q;
         Slot src[3];
-        s->noperands = op_sources(h->m->guest, o, src);
+        s->noperands = jit_op_sources(h->m->guest, o, src);
         for (unsigned k = 0; k < s->noperands; k++) {
-            s->operand[k] = opnd(h, src[k]);
+            s->operand[k] = host_opnd(h, src[k]);
         }
     }
 }
@@ -113,15 +113,15 @@ static void softly_back(JitHost *h, size_t first)
     }
 }
 
-void emit_soft(JitHost *h, const Stub *s)
+void host_emit_soft(JitHost *h, const Stub *s)
 {
     const IrOp *o = &h->m->bb[s->k].b->op[s->q];
     for (unsigned k = 0; k < s->noperands; k++) {
-        opnd_to(h, RAX, s->operand[k]);
+        host_opnd_to(h, RAX, s->operand[k]);
         x_rm(&h->a, W, X_STORE, RAX, RSP, ON_STACK(arg) + (int32_t)k * 8);
     }
-    site_to_rcx(h, s->site);
-    jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
+    host_site_to_rcx(h, s->site);
+    host_jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
     int home = h->m->home[host_id(h, o->d)];
     if (home >= FPR_HOME) {
         x_rr(&h->a, W, X_MOVQ_TO, (unsigned)home - FPR_HOME, RAX);
@@ -144,18 +144,18 @@ static void fin_number(JitHost *h, Slot d, unsigned x, Format f)
             x_movi(&h->a, RCX, BOX_ONES);
             x_rr(&h->a, W, X_OR, RAX, RCX);
         }
-        fin(h, d, RAX);
+        host_fin(h, d, RAX);
     } else if (home >= FPR_HOME) {
         if ((unsigned)home - FPR_HOME != x) {
             x_rr(&h->a, 0, X_MOVAPS, (unsigned)home - FPR_HOME, x);
         }
-        wrote(h, d);
+        host_wrote(h, d);
     } else if (home == HOME_FRAME) {
         x_rm(&h->a, 0, X_MOVQ_STORE, x, RBP, AT_SLOT(d));
-        wrote(h, d);
+        host_wrote(h, d);
     } else {
         x_rr(&h->a, W, X_MOVQ_FROM, x, RAX);
-        fin(h, d, RAX);
+        host_fin(h, d, RAX);
     }
 }
 
@@ -199,7 +199,7 @@ static bool emit_fma(JitHost *h, const IrOp *o, Format f)
     }
     Ways w = {0};
     size_t first = h->stubs.n;
-    Opnd y = opnd(h, o->b), z = opnd(h, o->c);
+    Opnd y = host_opnd(h, o->b), z = host_opnd(h, o->c);
     if (y.kind != O_XMM && z.kind != O_XMM) { /* a scratch register too few */
         return false;
     }
@@ -232,7 +232,7 @@ static void emit_test(JitHost *h, const IrOp *o, bool is_signalling, Format f)
         x_rr(a, 0, X_SETCC | (o->op == IR_flt || o->op == IR_fltq ? CC_A : CC_AE), 0, RAX);
     }
     x_rr(a, 0, X_MOVZX8, RAX, RAX);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
     softly_back(h, first);
 }
 
@@ -242,7 +242,7 @@ static bool emit_from_int(JitHost *h, const IrOp *o, Format f)
     if (kind == FP_U64) {
         return false;
     }
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     if (kind == FP_U32) {
         x_rr(&h->a, 0, X_LOAD, RAX, RAX);
     }
@@ -267,7 +267,7 @@ static bool emit_to_int(JitHost *h, const IrOp *o, Format f)
     x_alui(&h->a, flags, G_SUB, RCX, 1);
     w.fix[w.n++] = x_jcc(&h->a, CC_O);
     softly(h, &w, o);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
     softly_back(h, first);
     return true;
 }
@@ -332,17 +332,17 @@ static bool emit_by_shape(JitHost *h, const IrOp *o, Format f)
     }
 }
 
-bool fp_is_inline(const IrGuest *g, const IrOp *o)
+bool host_fp_is_inline(const IrGuest *g, const IrOp *o)
 {
     unsigned rm = FP_RM(o->aux);
     return is_mode_like_host(g->fp_mode) && is_f32_or_f64(FP_FMT(o->aux)) &&
            (rm == RM_RNE || (o->op == IR_ftoi && rm == RM_RTZ));
 }
 
-void emit_fp(JitHost *h, const IrOp *o)
+void host_emit_fp(JitHost *h, const IrOp *o)
 {
     host_kill(h, o->d);
-    if (!fp_is_inline(h->m->guest, o) || !emit_by_shape(h, o, format_of(FP_FMT(o->aux), o->aux))) {
-        emit_call(h, o);
+    if (!host_fp_is_inline(h->m->guest, o) || !emit_by_shape(h, o, format_of(FP_FMT(o->aux), o->aux))) {
+        host_emit_call(h, o);
     }
 }

@@ -183,7 +183,7 @@ JitHost *host_open(Jit *j)
     h->has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
     h->has_fma = __builtin_cpu_supports("fma");
     h->has_popcnt = __builtin_cpu_supports("popcnt");
-    uint8_t *code = cache_get(&j->cache, AROUND_BYTES);
+    uint8_t *code = jit_cache_get(&j->cache, AROUND_BYTES);
     h->a = (Asm){.p = code, .end = code + AROUND_BYTES};
     emit_around(h);
     assert(!h->a.is_full);
@@ -294,11 +294,11 @@ Unit *host_emit(JitHost *h, Maker *m)
 {
     h->m = m;
     h->a = (Asm){.p = h->buffer + HOST_ENTRY, .end = h->buffer + HOST_BUFFER_BYTES};
-    if (!unit_emit(h)) {
+    if (!jit_unit_emit(h)) {
         return NULL;
     }
     size_t size = (size_t)(h->a.p - h->buffer);
-    uint8_t *code = cache_get(&h->j->cache, size);
+    uint8_t *code = jit_cache_get(&h->j->cache, size);
     if (!code) {
         return NULL;
     }
@@ -334,7 +334,7 @@ void host_patch(const Jit *j, const JExit *e, const void *to)
 
 uint8_t *host_stub(JitHost *h, JBlock *b)
 {
-    uint8_t *code = cache_get(&h->j->cache, HOST_STUB_BYTES);
+    uint8_t *code = jit_cache_get(&h->j->cache, HOST_STUB_BYTES);
     if (code) {
         memcpy(code + HOST_ENTRY - sizeof b, &b, sizeof b);
         h->a = (Asm){.p = code + HOST_ENTRY, .end = code + HOST_STUB_BYTES};

@@ -127,35 +127,35 @@ static inline unsigned host_id(const JitHost *h, Slot s) /* 0: untracked, or IR_
 }
 
 /* emit.c: values of slots */
-Opnd opnd(const JitHost *h, Slot s);
-void opnd_to(JitHost *h, unsigned r, Opnd o);
-void gpr_to(JitHost *h, unsigned r, Slot s);
-unsigned gpr(JitHost *h, Slot s, unsigned scratch); /* a register that holds it: its home, or scratch */
-void alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s); /* r = r op s; rcx may be lost */
-void host_kill(JitHost *h, Slot d);                                     /* before d changes. rax may be lost */
-unsigned dst(const JitHost *h, Slot d);   /* where its value is best made: its home, or rax */
-void fin(JitHost *h, Slot d, unsigned r); /* d = r */
-void wrote(JitHost *h, Slot d);           /* its home has been written */
-void set_const(JitHost *h, Slot d, uint64_t c);
-void set_copy(JitHost *h, Slot d, Slot s);
-void rest_stub(JitHost *h, uint8_t *fix,
-               uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
-uint32_t site_new(JitHost *h, uint32_t op);
-Stub *stub_new(JitHost *h, StubKind kind, uint8_t *fix);
-void jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
-void site_to_rcx(JitHost *h, uint32_t site);
-void emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
+Opnd host_opnd(const JitHost *h, Slot s);
+void host_opnd_to(JitHost *h, unsigned r, Opnd o);
+void host_gpr_to(JitHost *h, unsigned r, Slot s);
+unsigned host_gpr(JitHost *h, Slot s, unsigned scratch); /* a register that holds it: its home, or scratch */
+void host_alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s); /* r = r op s; rcx may be lost */
+void host_kill(JitHost *h, Slot d);                                          /* before d changes. rax may be lost */
+unsigned host_dst(const JitHost *h, Slot d);   /* where its value is best made: its home, or rax */
+void host_fin(JitHost *h, Slot d, unsigned r); /* d = r */
+void host_wrote(JitHost *h, Slot d);           /* its home has been written */
+void host_set_const(JitHost *h, Slot d, uint64_t c);
+void host_set_copy(JitHost *h, Slot d, Slot s);
+void host_rest_stub(JitHost *h, uint8_t *fix,
+                    uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
+uint32_t jit_site_new(JitHost *h, uint32_t op);
+Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix);
+void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
+void host_site_to_rcx(JitHost *h, uint32_t site);
+void host_emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
 /* pure.c */
-void emit_pure(JitHost *h, const IrOp *o);
+void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */
-void emit_fp(JitHost *h, const IrOp *o);
-void emit_soft(JitHost *h, const Stub *s);
+void host_emit_fp(JitHost *h, const IrOp *o);
+void host_emit_soft(JitHost *h, const Stub *s);
 /* memory.c */
-void emit_load(JitHost *h, const IrOp *o);
-void emit_store(JitHost *h, const IrOp *o);
-void emit_fence(JitHost *h, const IrOp *o);
-void emit_slow(JitHost *h, const Stub *s);
-void emit_addend(JitHost *h, const Stub *s);
+void host_emit_load(JitHost *h, const IrOp *o);
+void host_emit_store(JitHost *h, const IrOp *o);
+void host_emit_fence(JitHost *h, const IrOp *o);
+void host_emit_slow(JitHost *h, const Stub *s);
+void host_emit_addend(JitHost *h, const Stub *s);
 /* emit.c */
-bool unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
+bool jit_unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif

@@ -6,16 +6,16 @@
 /* rax = gva */
 static void gva_to_rax(JitHost *h, const IrOp *o)
 {
-    Opnd base = opnd(h, o->a);
+    Opnd base = host_opnd(h, o->a);
     if (base.kind == O_IMM) {
         x_movi(&h->a, RAX, base.imm + (uint64_t)o->imm);
     } else if (!is_s32((uint64_t)o->imm)) {
         x_movi(&h->a, RAX, (uint64_t)o->imm);
-        alu(h, W, X_ADD, RAX, o->a);
+        host_alu(h, W, X_ADD, RAX, o->a);
     } else if (base.kind == O_REG && o->imm) {
         x_rm(&h->a, W, X_LEA, RAX, base.reg, (int32_t)o->imm);
     } else {
-        opnd_to(h, RAX, base);
+        host_opnd_to(h, RAX, base);
         if (o->imm) {
             x_alui(&h->a, W, G_ADD, RAX, (int32_t)o->imm);
         }
@@ -58,15 +58,15 @@ static bool has_fast_path(const IrOp *o)
 
 static void call_slow(JitHost *h, uint32_t site)
 {
-    site_to_rcx(h, site);
-    jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
+    host_site_to_rcx(h, site);
+    host_jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
 }
 
 /* Behind the unit: what the TLB does not have. */
-void emit_slow(JitHost *h, const Stub *s)
+void host_emit_slow(JitHost *h, const Stub *s)
 {
     if (s->is_store) {
-        opnd_to(h, RDX, s->value);
+        host_opnd_to(h, RDX, s->value);
     }
     call_slow(h, s->site);
     if (!s->is_store && s->reg >= FPR_HOME) {
@@ -79,13 +79,13 @@ void emit_slow(JitHost *h, const Stub *s)
 
 static size_t slow_stub(JitHost *h, const IrOp *o, uint8_t *fix, unsigned reg)
 {
-    uint32_t site = site_new(h, h->q);
-    Stub *s = stub_new(h, STUB_SLOW, fix);
+    uint32_t site = jit_site_new(h, h->q);
+    Stub *s = host_stub_new(h, STUB_SLOW, fix);
     s->site = site;
     s->reg = (uint8_t)reg;
     s->is_store = o->op == IR_st;
     if (s->is_store) {
-        s->value = opnd(h, o->b);
+        s->value = host_opnd(h, o->b);
     }
     return h->stubs.n - 1;
 }
@@ -145,7 +145,7 @@ static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
         now.addend = host_gprs[host_ngprs - 1 - which];
         addend_op(h, X_LOAD, now.addend, now.can_write);
     }
-    rest_stub(h, miss, other);
+    host_rest_stub(h, miss, other);
     h->group[i] = now;
     return true;
 }
@@ -154,7 +154,7 @@ static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
 static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *addend)
 {
     unsigned i = host_id(h, o->a);
-    Opnd at = opnd(h, o->a);
+    Opnd at = host_opnd(h, o->a);
     if (!h->m->is_region || h->is_rest || !i || !is_plain_access(o) || at.kind != O_REG || h->val[i].kind != V_HOME ||
         (!is_in(&h->group[i], o) && !group_begin(h, o, i, at.reg))) {
         return false;
@@ -188,12 +188,12 @@ static void store_gpr(JitHost *h, const IrOp *o, unsigned r, unsigned base, unsi
 static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_t disp)
 {
     unsigned lg2 = MEM_LG2(o->aux);
-    Opnd value = opnd(h, o->b);
+    Opnd value = host_opnd(h, o->b);
     if (value.kind == O_XMM && lg2 >= 2) {
         x_rx(&h->a, 0, lg2 == 3 ? X_MOVQ_STORE : X_MOVD_FROM, value.reg, base, (int)idx, 0, disp);
         return;
     }
-    store_gpr(h, o, gpr(h, o->b, RDX), base, idx, disp);
+    store_gpr(h, o, host_gpr(h, o->b, RDX), base, idx, disp);
 }
 
 /* The register with the addend of the entry that rcx says. In a flat region it is known before; if it was another after all, the
@@ -205,11 +205,11 @@ static unsigned addend_take(JitHost *h, const IrOp *o, unsigned d)
         return RCX;
     }
     addend_op(h, X_CMP, FLAT_REG, o->op == IR_st);
-    Stub *s = stub_new(h, STUB_ADDEND, x_jcc(&h->a, CC_NE));
+    Stub *s = host_stub_new(h, STUB_ADDEND, x_jcc(&h->a, CC_NE));
     s->q = h->q;
     s->reg = (uint8_t)d;
     if (o->op == IR_st) {
-        s->value = opnd(h, o->b);
+        s->value = host_opnd(h, o->b);
     }
     return FLAT_REG;
 }
@@ -222,14 +222,14 @@ static void stubs_back(JitHost *h, size_t first)
     }
 }
 
-void emit_addend(JitHost *h, const Stub *s)
+void host_emit_addend(JitHost *h, const Stub *s)
 {
     const IrOp *o = &h->m->bb[s->k].b->op[s->q];
     addend_op(h, X_LOAD, RCX, o->op == IR_st);
     if (o->op == IR_ld) {
         load(h, o, s->reg, RCX, RAX, 0);
     } else {
-        opnd_to(h, RDX, s->value);
+        host_opnd_to(h, RDX, s->value);
         store_gpr(h, o, RDX, RCX, RAX, 0);
     }
     x_fix(x_jmp(&h->a), s->back);
@@ -239,16 +239,16 @@ void emit_addend(JitHost *h, const Stub *s)
 static void fin_load(JitHost *h, const IrOp *o, unsigned d)
 {
     if (d >= FPR_HOME) {
-        wrote(h, o->d);
+        host_wrote(h, o->d);
     } else {
-        fin(h, o->d, d);
+        host_fin(h, o->d, d);
     }
 }
 
-void emit_load(JitHost *h, const IrOp *o)
+void host_emit_load(JitHost *h, const IrOp *o)
 {
     int home = h->m->home[host_id(h, o->d)];
-    unsigned base, addend, d = home >= FPR_HOME && MEM_LG2(o->aux) == 3 ? (unsigned)home : dst(h, o->d);
+    unsigned base, addend, d = home >= FPR_HOME && MEM_LG2(o->aux) == 3 ? (unsigned)home : host_dst(h, o->d);
     host_kill(h, o->d);
     if (is_grouped(h, o, &base, &addend)) {
         load(h, o, d, addend, base, (int32_t)o->imm);
@@ -257,8 +257,8 @@ void emit_load(JitHost *h, const IrOp *o)
     }
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
-        call_slow(h, site_new(h, h->q));
-        fin(h, o->d, RAX);
+        call_slow(h, jit_site_new(h, h->q));
+        host_fin(h, o->d, RAX);
         return;
     }
     size_t stub = slow_stub(h, o, tag_check(h, MEM_SIZE(o->aux), false), d);
@@ -268,7 +268,7 @@ void emit_load(JitHost *h, const IrOp *o)
     fin_load(h, o, d);
 }
 
-void emit_store(JitHost *h, const IrOp *o)
+void host_emit_store(JitHost *h, const IrOp *o)
 {
     unsigned base, addend;
     if (is_grouped(h, o, &base, &addend)) {
@@ -277,8 +277,8 @@ void emit_store(JitHost *h, const IrOp *o)
     }
     gva_to_rax(h, o);
     if (!has_fast_path(o)) {
-        gpr_to(h, RDX, o->b);
-        call_slow(h, site_new(h, h->q));
+        host_gpr_to(h, RDX, o->b);
+        call_slow(h, jit_site_new(h, h->q));
         return;
     }
     size_t stub = slow_stub(h, o, tag_check(h, MEM_SIZE(o->aux), true), 0);
@@ -288,7 +288,7 @@ void emit_store(JitHost *h, const IrOp *o)
 }
 
 /* x86-64 orders all but a store before a load that follows it (SDM 3, 9.2.2). */
-void emit_fence(JitHost *h, const IrOp *o)
+void host_emit_fence(JitHost *h, const IrOp *o)
 {
     if (o->aux == ORD_SEQ_CST) {
         x_byte(&h->a, 0xf0); /* lock or dword [rsp + unused], 0: sooner done than mfence */

@@ -16,14 +16,14 @@ static Right right_of(const JitHost *h, const IrOp *o)
     if (ir_op_info[o->op].has_imm) {
         return (Right){.is_imm = true, .imm = (uint64_t)o->imm};
     }
-    Opnd b = opnd(h, o->b);
+    Opnd b = host_opnd(h, o->b);
     return (Right){.is_imm = b.kind == O_IMM, .imm = b.imm, .s = o->b};
 }
 
 static void alu_right(JitHost *h, unsigned flags, uint32_t opc, unsigned r, const Right *b)
 {
     if (!b->is_imm) {
-        alu(h, flags, opc, r, b->s);
+        host_alu(h, flags, opc, r, b->s);
     } else if (is_s32(b->imm) || !(flags & W)) {
         x_alui(&h->a, flags, opc >> 3, r, (int32_t)b->imm);
     } else {
@@ -37,14 +37,14 @@ static void right_to(JitHost *h, unsigned r, const Right *b)
     if (b->is_imm) {
         x_movi(&h->a, r, b->imm);
     } else {
-        gpr_to(h, r, b->s);
+        host_gpr_to(h, r, b->s);
     }
 }
 
 static unsigned right_gpr(JitHost *h, const Right *b, unsigned scratch)
 {
     if (!b->is_imm) {
-        return gpr(h, b->s, scratch);
+        return host_gpr(h, b->s, scratch);
     }
     x_movi(&h->a, scratch, b->imm);
     return scratch;
@@ -58,21 +58,21 @@ static unsigned flags_of(Width width)
 static void fin_width(JitHost *h, Slot d, unsigned r, Width width)
 {
     if (width == WIDTH_W) {
-        unsigned to = dst(h, d);
+        unsigned to = host_dst(h, d);
         x_rr(&h->a, W, X_MOVSXD, to, r);
         r = to;
     }
-    fin(h, d, r);
+    host_fin(h, d, r);
 }
 
 static void emit_alu(JitHost *h, const IrOp *o, uint32_t opc, Width width)
 {
     Right b = right_of(h, o);
-    unsigned flags = flags_of(width), d = width == WIDTH_W ? RAX : dst(h, o->d);
-    Opnd a = opnd(h, o->a), c = b.is_imm ? (Opnd){.kind = O_IMM} : opnd(h, b.s);
+    unsigned flags = flags_of(width), d = width == WIDTH_W ? RAX : host_dst(h, o->d);
+    Opnd a = host_opnd(h, o->a), c = b.is_imm ? (Opnd){.kind = O_IMM} : host_opnd(h, b.s);
     if (opc == X_ADD && b.is_imm && is_s32(b.imm) && a.kind == O_MEM && a.disp == AT_SLOT(o->d) && width == WIDTH_64) {
         x_alumi(&h->a, W, G_ADD, RBP, a.disp, (int32_t)b.imm);
-        wrote(h, o->d);
+        host_wrote(h, o->d);
         return;
     }
     if (opc == X_ADD && a.kind == O_REG && b.is_imm && is_s32(b.imm) && a.reg != d) {
@@ -84,9 +84,9 @@ static void emit_alu(JitHost *h, const IrOp *o, uint32_t opc, Width width)
             x_rr(&h->a, flags, X_GROUP3, G_NEG, d);
             opc = X_ADD;
         }
-        alu(h, flags, opc, d, o->a);
+        host_alu(h, flags, opc, d, o->a);
     } else {
-        gpr_to(h, d, o->a);
+        host_gpr_to(h, d, o->a);
         alu_right(h, flags, opc, d, &b);
     }
     fin_width(h, o->d, d, width);
@@ -98,22 +98,22 @@ static void emit_alu_not(JitHost *h, const IrOp *o, uint32_t opc)
     Right b = right_of(h, o);
     right_to(h, RAX, &b);
     x_rr(&h->a, W, X_GROUP3, G_NOT, RAX);
-    alu(h, W, opc, RAX, o->a);
-    fin(h, o->d, RAX);
+    host_alu(h, W, opc, RAX, o->a);
+    host_fin(h, o->d, RAX);
 }
 
 static void emit_xnor(JitHost *h, const IrOp *o)
 {
     Right b = right_of(h, o);
     right_to(h, RAX, &b);
-    alu(h, W, X_XOR, RAX, o->a);
+    host_alu(h, W, X_XOR, RAX, o->a);
     x_rr(&h->a, W, X_GROUP3, G_NOT, RAX);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
 }
 
 static void shift_by_imm(JitHost *h, const IrOp *o, unsigned group, unsigned flags, unsigned n, unsigned d)
 {
-    Opnd a = opnd(h, o->a);
+    Opnd a = host_opnd(h, o->a);
     if (group == G_SHL && flags && n >= 1 && n <= 3 && a.kind == O_REG && a.reg != d) {
         x_prefix(&h->a, W, X_LEA, d, a.reg, 0, false); /* [a << n + disp32] */
         x_byte(&h->a, (d & 7) << 3 | 4);
@@ -121,7 +121,7 @@ static void shift_by_imm(JitHost *h, const IrOp *o, unsigned group, unsigned fla
         x_imm32(&h->a, 0);
         return;
     }
-    gpr_to(h, d, o->a);
+    host_gpr_to(h, d, o->a);
     if (n) {
         x_shift(&h->a, flags, group, d, n);
     } else if (!flags) {
@@ -132,15 +132,15 @@ static void shift_by_imm(JitHost *h, const IrOp *o, unsigned group, unsigned fla
 static void emit_shift(JitHost *h, const IrOp *o, unsigned group, Width width)
 {
     Right b = right_of(h, o);
-    unsigned flags = flags_of(width), d = width == WIDTH_W ? RAX : dst(h, o->d);
+    unsigned flags = flags_of(width), d = width == WIDTH_W ? RAX : host_dst(h, o->d);
     if (b.is_imm) {
         shift_by_imm(h, o, group, flags, (unsigned)(b.imm & (flags ? 63 : 31)), d);
     } else if (group != G_ROR && h->has_bmi2) {
-        unsigned count = gpr(h, b.s, RCX), s = gpr(h, o->a, RAX);
+        unsigned count = host_gpr(h, b.s, RCX), s = host_gpr(h, o->a, RAX);
         x_shiftx(&h->a, group == G_SHL ? 1 : group == G_SHR ? 3 : 2, flags & W, d, count, s);
     } else {
-        gpr_to(h, RCX, b.s);
-        gpr_to(h, RAX, o->a);
+        host_gpr_to(h, RCX, b.s);
+        host_gpr_to(h, RAX, o->a);
         x_rr(&h->a, flags, 0xd3, group, RAX);
         d = RAX;
     }
@@ -150,7 +150,7 @@ static void emit_shift(JitHost *h, const IrOp *o, unsigned group, Width width)
 static void emit_mul(JitHost *h, const IrOp *o, Width width)
 {
     Right b = right_of(h, o);
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     x_rr(&h->a, flags_of(width), X_IMUL, RAX, right_gpr(h, &b, RCX));
     fin_width(h, o->d, RAX, width);
 }
@@ -160,15 +160,15 @@ static void emit_mul_high(JitHost *h, const IrOp *o, unsigned group, bool is_mix
 {
     Right b = right_of(h, o);
     right_to(h, RCX, &b);
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     x_rr(&h->a, W, X_GROUP3, group, RCX);
     if (is_mixed) { /* less b if a is negative */
-        gpr_to(h, RAX, o->a);
+        host_gpr_to(h, RAX, o->a);
         x_shift(&h->a, W, G_SAR, RAX, 63);
         x_rr(&h->a, W, X_AND, RAX, RCX);
         x_rr(&h->a, W, X_SUB, RDX, RAX);
     }
-    fin(h, o->d, RDX);
+    host_fin(h, o->d, RDX);
 }
 
 typedef struct {
@@ -197,7 +197,7 @@ static void emit_division(JitHost *h, const IrOp *o, Division how)
     Right b = right_of(h, o);
     unsigned flags = flags_of(how.width);
     right_to(h, RCX, &b);
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     uint8_t *plain;
     if (how.is_signed) {
         x_rm(a, flags, X_LEA, RDX, RCX, 1);
@@ -226,88 +226,88 @@ static void emit_division(JitHost *h, const IrOp *o, Division how)
 static void emit_compare(JitHost *h, const IrOp *o, unsigned cc)
 {
     Right b = right_of(h, o);
-    unsigned d = dst(h, o->d);
-    alu_right(h, W, X_CMP, gpr(h, o->a, RAX), &b);
+    unsigned d = host_dst(h, o->d);
+    alu_right(h, W, X_CMP, host_gpr(h, o->a, RAX), &b);
     x_rr(&h->a, 0, X_SETCC | cc, 0, RAX);
     x_rr(&h->a, 0, X_MOVZX8, d, RAX);
-    fin(h, o->d, d);
+    host_fin(h, o->d, d);
 }
 
 /* b unless the comparison of a with b holds: cc is its opposite */
 static void emit_least(JitHost *h, const IrOp *o, unsigned cc)
 {
     Right b = right_of(h, o);
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     unsigned r = right_gpr(h, &b, RCX);
     x_rr(&h->a, W, X_CMP, RAX, r);
     x_rr(&h->a, W, X_CMOV | cc, RAX, r);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
 }
 
 static void emit_extend(JitHost *h, const IrOp *o, unsigned flags, uint32_t opc)
 {
-    unsigned s = gpr(h, o->a, RAX), d = dst(h, o->d);
+    unsigned s = host_gpr(h, o->a, RAX), d = host_dst(h, o->d);
     x_rr(&h->a, flags | (opc == X_MOVZX8 || opc == X_MOVSX8 ? BYTE : 0), opc, d, s);
-    fin(h, o->d, d);
+    host_fin(h, o->d, d);
 }
 
 static void emit_sel(JitHost *h, const IrOp *o)
 {
-    gpr_to(h, RDX, o->c);
-    unsigned b = gpr(h, o->b, RCX), a = gpr(h, o->a, RAX);
+    host_gpr_to(h, RDX, o->c);
+    unsigned b = host_gpr(h, o->b, RCX), a = host_gpr(h, o->a, RAX);
     x_rr(&h->a, W, X_TEST, a, a);
     x_rr(&h->a, W, X_CMOV | CC_NE, RDX, b);
-    fin(h, o->d, RDX);
+    host_fin(h, o->d, RDX);
 }
 
 static void emit_count(JitHost *h, const IrOp *o, bool has_it, uint32_t opc)
 {
     if (!has_it) {
-        emit_call(h, o);
+        host_emit_call(h, o);
         return;
     }
-    unsigned s = gpr(h, o->a, RAX);
+    unsigned s = host_gpr(h, o->a, RAX);
     x_rr(&h->a, W, opc, RAX, s);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
 }
 
 static void emit_bswap(JitHost *h, const IrOp *o)
 {
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     x_prefix(&h->a, W, 0x0fc8 | RAX, 0, 0, RAX, false);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
 }
 
 /* The number in a boxed slot, or the default NaN. */
 static void emit_unbox32(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
-    gpr_to(h, RAX, o->a);
+    host_gpr_to(h, RAX, o->a);
     x_movi(a, RCX, 0x7fc00000);
     x_mov(a, RDX, RAX);
     x_shift(a, W, G_SHR, RDX, 32);
     x_alui(a, 0, G_ADD, RDX, 1);
     x_rr(a, 0, X_LOAD, RAX, RAX);
     x_rr(a, 0, X_CMOV | CC_NE, RAX, RCX);
-    fin(h, o->d, RAX);
+    host_fin(h, o->d, RAX);
 }
 
 static void emit_mov(JitHost *h, const IrOp *o)
 {
-    Opnd a = opnd(h, o->a);
+    Opnd a = host_opnd(h, o->a);
     if (a.kind == O_IMM) {
-        set_const(h, o->d, a.imm);
+        host_set_const(h, o->d, a.imm);
     } else {
-        set_copy(h, o->d, o->a);
+        host_set_copy(h, o->d, o->a);
     }
 }
 
 static bool is_const(const JitHost *h, const IrOp *o)
 {
     Slot src[3];
-    unsigned n = op_sources(h->m->guest, o, src);
+    unsigned n = jit_op_sources(h->m->guest, o, src);
     for (unsigned i = 0; i < n; i++) {
-        if (opnd(h, src[i]).kind != O_IMM) {
+        if (host_opnd(h, src[i]).kind != O_IMM) {
             return false;
         }
     }
@@ -401,12 +401,14 @@ static bool emit_bits(JitHost *h, const IrOp *o)
     }
 }
 
-void emit_pure(JitHost *h, const IrOp *o)
+void host_emit_pure(JitHost *h, const IrOp *o)
 {
     host_kill(h, o->d);
     if (is_const(h, o)) {
-        set_const(h, o->d, ir_eval((IrOpcode)o->op, opnd(h, o->a).imm, opnd(h, o->b).imm, opnd(h, o->c).imm, o->imm));
+        host_set_const(
+            h, o->d,
+            ir_eval((IrOpcode)o->op, host_opnd(h, o->a).imm, host_opnd(h, o->b).imm, host_opnd(h, o->c).imm, o->imm));
     } else if (!emit_arithmetic(h, o) && !emit_bits(h, o)) {
-        emit_call(h, o);
+        host_emit_call(h, o);
     }
 }
