@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- common.lua: builds the guest programs of sim/bench/guest and the same C for the host, runs
 -- them, and takes the times of whole processes by wait4 (bench_run usage).
-local M = { rounds = 3 }
+local M = { rounds = 3, peer = {} } -- peer: programs of other simulators, by name: tinyemu, spike
 
 local function fail(...)
     io.stderr:write("bench: ", string.format(...), "\n")
@@ -28,12 +28,24 @@ local function plain(name)
     return (name:gsub("^sv39%-", ""))
 end
 
+local function link_guest(name, elf, times, defines)
+    local kernel = plain(name)
+    sh("%s -nostdlib -static -T %slink.ld -Wl,--build-id=none,--gc-sections -Wl,--no-warn-rwx-segments %s %s -DKERNEL=%s -DTIMES=%d"
+        .. " %scrt0.S %sbare.c %s/kernels.o %s/events.o -o %s", rv, source, kernel ~= name and "-DSV39" or "", defines, kernel,
+        times or 1, source, source, work, work, elf)
+end
+
 -- times: how often the kernel is run (1)
 function M.build_guest(name, times)
-    local kernel = plain(name)
-    sh("%s -nostdlib -static -T %slink.ld -Wl,--build-id=none,--gc-sections -Wl,--no-warn-rwx-segments %s -DKERNEL=%s -DTIMES=%d"
-        .. " %scrt0.S %sbare.c %s/kernels.o %s/events.o -o %s", rv, source, kernel ~= name and "-DSV39" or "", kernel, times or 1,
-        source, source, work, work, M.elf_of(name))
+    link_guest(name, M.elf_of(name), times, "")
+    if M.peer.tinyemu then -- it takes flat images, and has no UART
+        local base = work .. "/" .. name .. ".tinyemu"
+        link_guest(name, base .. ".elf", times, "-DHTIF=0x40008000ull")
+        sh("riscv64-linux-gnu-objcopy -O binary %s.elf %s.bin", base, base)
+        local config = assert(io.open(base, "w"))
+        config:write(('{version: 1, machine: "riscv64", memory_size: 128, bios: "%s.bin"}\n'):format(base))
+        config:close()
+    end
 end
 
 function M.build_native(name, times)
@@ -63,10 +75,12 @@ function M.run(command)
     return { sum = sum, insns = tonumber(insns), cpu = cpu / 1e6, wall = wall / 1e6, rss = tonumber(rss) }
 end
 
--- who: native, qemu, or an engine of ours
+-- who: native, qemu, a peer, or an engine of ours
 function M.command_of(who, name)
     if who == "native" then return work .. "/" .. plain(name) end
     if who == "qemu" then return "qemu-system-riscv64 -M virt -bios none -nographic -m 128 -kernel " .. M.elf_of(name) end
+    if who == "tinyemu" then return ("%s %s/%s.tinyemu"):format(M.peer.tinyemu, work, name) end
+    if who == "spike" then return ("%s --isa=rv64gc_zicntr -m0x80000000:0x8000000 %s"):format(M.peer.spike, M.elf_of(name)) end
     return ("%s guest %s %s"):format(M.bench_run, M.elf_of(name), who)
 end
 
