@@ -7,6 +7,7 @@ cd "$(dirname "$0")"
 root=$(cd ../../.. && pwd)
 cmake=$1 build=$2 cc=$3
 work=$(mktemp -d)
+export CMAKE_GENERATOR=Ninja # what we build with; a stranger may have another
 trap 'rm -rf "$work"' EXIT
 "$cmake" --install "$build" --prefix "$work/prefix" >/dev/null
 cd "$work"
