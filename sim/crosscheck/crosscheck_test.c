@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Every engine of engines.def, with and without the optimiser, against the oracle. CROSSCHECK_SEED and CROSSCHECK_PROGRAMS (how
- * many) in the environment change what is tried; a difference prints the seed. */
+ * Every engine of engines.def, with and without the optimiser, against the oracle. CROSSCHECK_SEED, CROSSCHECK_PROGRAMS (how
+ * many) and CROSSCHECK_TRIES (of each form of an op) in the environment change what is tried; a difference prints the seed. */
 #include "sim/base/mem.h"
 #include "sim/base/test.h"
 #include "sim/crosscheck/crosscheck.h"
@@ -47,7 +47,7 @@ static bool agrees(World *oracle, World *w, uint64_t seed, Program *p)
 static bool each_op(World *oracle, World *w, uint64_t seed, Program *p)
 {
     enum { AUX = 0x400 };
-    unsigned tries = (unsigned)number_of("CROSSCHECK_TRIES", 2);
+    unsigned tries = (unsigned)number_of("CROSSCHECK_TRIES", 1);
     for (unsigned op = 0; op < IR_COUNT; op++) {
         unsigned nfor = ir_op_info[op].cls == CLASS_PURE ? 10 * tries : tries;
         for (unsigned aux = 0; aux < AUX; aux++) {
@@ -68,7 +68,7 @@ static bool each_op(World *oracle, World *w, uint64_t seed, Program *p)
 
 static bool random_programs(World *oracle, World *w, uint64_t seed, Program *p)
 {
-    for (uint64_t i = 0, n = number_of("CROSSCHECK_PROGRAMS", 700); i < n; i++) {
+    for (uint64_t i = 0, n = number_of("CROSSCHECK_PROGRAMS", 250); i < n; i++) {
         program_random(p, &(Choices){.random = seed + i * 0x1234567});
         if (!agrees(oracle, w, seed + i * 0x1234567, p)) {
             return false;
