@@ -85,9 +85,16 @@ expect 1 'exit status 3' bad -k exits
 expect 1 'the worker did not end and was killed' bad -k hangs
 
 # order: the same for any -j, and each time
-bad -j 1 --report json=j1.json -q >/dev/null 2>&1
 bad -j 8 --report json=j8.json --report junit=j8.xml --report tap=j8.tap -q >/dev/null 2>&1
-[ "$(plain j1.json)" = "$(plain j8.json)" ] || { fail '-j 1 and -j 8 differ'; diff j1.json j8.json; }
+if [ -z "${CONF_SANITIZED:-}" ]; then
+    bad -j 1 --report json=j1.json -q >/dev/null 2>&1
+    cp j8.json same.json
+else # whether its limit or the clock ends what takes all memory is a matter of speed there
+    for j in 1 8; do bad -j $j -k 'not memory' --report json=j$j-whole.json -q >/dev/null 2>&1; done
+    mv j1-whole.json j1.json
+    mv j8-whole.json same.json
+fi
+[ "$(plain j1.json)" = "$(plain same.json)" ] || { fail '-j 1 and -j 8 differ'; diff j1.json same.json; }
 "$conf" run -b fake good.yaml -q --report json=first.json >/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do
     "$conf" run -b fake good.yaml -q -j 4 --report json=again.json >/dev/null
