@@ -219,7 +219,7 @@ static void server_play(Cursor *c)
     }
     int in = fd_of(&b), out = open("/dev/null", O_WRONLY | O_CLOEXEC);
     Err e;
-    int rc = server_run(&(ServeArgs){.find = backend_find, .fd_in = in, .fd_out = out}, &e);
+    int rc = server_run(&(ServeArgs){.find = remote_find_built_in, .fd_in = in, .fd_out = out}, &e);
     (void)rc;
     close(in);
     close(out);
