@@ -191,18 +191,28 @@ static void *serve_main(void *ctx)
     return NULL;
 }
 
+/* Until v, which another thread serves, idles for the n-th time. */
+static void await_idle(const Vcpu *v, uint64_t n)
+{
+    VcpuStats stats = {0};
+    while (stats.exits[EXIT_idle] < n || strcmp(life_virtualcpu.states[vcpu_state(v)], "Halted") != 0) {
+        sched_yield();
+        vcpu_stats(v, &stats);
+    }
+}
+
 TEST(board, vcpus_on_threads_of_their_own_wait_for_each_other)
 {
     Bench b;
     pthread_t thread;
     VmExit e;
     bench_open(&b, NULL);
-    Vcpu *v = second(&b, "idle; take 1;" VENDOR);
+    Vcpu *v = second(&b, "idle; idle; take 1;" VENDOR);
     CHECK(!pthread_create(&thread, NULL, serve_main, v));
-    while (strcmp(life_virtualcpu.states[vcpu_state(v)], "Halted") != 0) {
-        sched_yield();
-    }
-    serve(&b, "cpu_up target=1 entry=0x80000000;" CALL(735049, 0) " arg0=2;" CALL(52464e43, 1) " arg0=2;" VENDOR);
+    await_idle(v, 1);
+    serve(&b, "cpu_up target=1 entry=0x80000000;" VENDOR); /* which ends the first */
+    await_idle(v, 2);
+    serve(&b, CALL(735049, 0) " arg0=2;" CALL(52464e43, 1) " arg0=2;" VENDOR);
     CHECK_INT(rig_reg(&b.r, "a0"), 0);
     pthread_join(thread, NULL);
     rig_script(&b.r, "halt;" VENDOR);
