@@ -66,7 +66,7 @@ static void put_needs(const Case *c, Buf *out)
     const char *gap = "  needs ";
     for (int i = 0; i < CAP_COUNT; i++) {
         if (c->needs[i]) {
-            buf_printf(out, "%s%s", gap, cap_name((Cap)i));
+            buf_printf(out, "%s%s%s", gap, cap_name((Cap)i), c->needs[i] == CAP_FULL ? ":full" : "");
             gap = " ";
         }
     }
@@ -120,6 +120,7 @@ static void put_case(Json *j, const Case *c)
         if (c->needs[i]) {
             json_open(j, '{');
             json_kstr(j, "capability", cap_name((Cap)i));
+            json_kstr(j, "level", cap_level_name(c->needs[i]));
             json_kstr(j, "why", c->need_why[i]);
             json_close(j, '}');
         }

@@ -316,7 +316,7 @@ TEST(typing, needs_follow_from_what_is_used_with_their_reason)
 {
     Loaded l = load_text(
         HEAD "  code: {x86_64: \"a: nop\"}\n  memory: {rom: {size: 4K, flags: r}, log: {size: 4K, log: true}}\n"
-             "  vcpus: {a: {}, b: {parked: true}}\n  needs: [clock]\n  start: machine\n"
+             "  vcpus: {a: {}, b: {parked: true}}\n  needs: [clock: full]\n  start: machine\n"
              "  intercept: {sysregs: [msr.tsc]}\n  steps:\n  - save: x\n"
              "  - {run: {a: [halt, io_write: {data: 1}, hypercall: {nr: 1}]}, break: [$a], watch: [$a]}\n"
              "  - {inject: 0x40, vcpu: a}\n  - {inject: nmi, vcpu: a}\n  - {op: request_irq_window, vcpu: a}\n"
@@ -347,11 +347,13 @@ TEST(typing, needs_follow_from_what_is_used_with_their_reason)
         }
     }
     for (int i = 0; c && i < CAP_COUNT; i++) {
-        n += c->needs[i];
+        n += c->needs[i] != CAP_NA;
     }
     CHECK_INT(n, ARRAY_LEN(caps));
     CHECK_STR(c ? c->need_why[CAP_save] : "", "uses save at line 11");
     CHECK_STR(c ? c->need_why[CAP_clock] : "", "asked for");
+    CHECK_INT(c ? c->needs[CAP_save] : CAP_NA, CAP_PARTIAL);
+    CHECK_INT(c ? c->needs[CAP_clock] : CAP_NA, CAP_FULL);
     loaded_free(&l);
 }
 

@@ -315,7 +315,7 @@ typedef struct {
     const char *const *backends; /* allowed; n 0 = all */
     size_t nbackends;
     bool is_probe;
-    bool needs[CAP_COUNT];           /* declared or derived */
+    CapLevel needs[CAP_COUNT];       /* the least level, declared or derived; CAP_NA: not needed */
     const char *need_why[CAP_COUNT]; /* "uses save at line 12"; "asked for" */
     const char *need_device;         /* a device that the guest's board has not; NULL = none */
     const Boot *boot;                /* NULL = code, regions and vcpus below */

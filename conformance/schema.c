@@ -175,6 +175,25 @@ static void cap_words(Json *j)
     words_end(j);
 }
 
+/* A capability, or {capability: full}. */
+static void need_words(Json *j)
+{
+    json_open(j, '{');
+    json_key(j, "oneOf");
+    json_open(j, '[');
+    cap_words(j);
+    type_of(j, "object");
+    json_ku64(j, "minProperties", 1);
+    json_ku64(j, "maxProperties", 1);
+    json_key(j, "propertyNames");
+    cap_words(j);
+    json_key(j, "additionalProperties");
+    one_word(j, "full");
+    json_close(j, '}');
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
 static void type_devices(Json *j, TypeId type)
 {
     (void)type;
@@ -345,7 +364,7 @@ static void type_lists(Json *j, TypeId type)
         words_list(j, guest_words);
         break;
     case TYPE_caps:
-        words_list(j, cap_words);
+        words_list(j, need_words);
         break;
     case TYPE_exits:
         words_list(j, exit_words);

@@ -86,8 +86,10 @@ bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
     }
     for (int cap = 0; cap < CAP_COUNT; cap++) {
         bool is_played = cap == CAP_executes && story_is_fake(caps) && c->nfake;
-        if (c->needs[cap] && caps->level[cap] < CAP_PARTIAL && !is_played) {
-            buf_printf(out, "needs %s%s%s%s: %s: %s", cap_name((Cap)cap), c->need_why[cap] ? " (" : "",
+        if (c->needs[cap] && caps->level[cap] < c->needs[cap] && !is_played) {
+            bool is_whole = c->needs[cap] == CAP_FULL;
+            buf_printf(out, "needs %s%s%s%s%s: %s: %s", is_whole ? "all of " : "", cap_name((Cap)cap),
+                       c->need_why[cap] ? " (" : "",
                        c->need_why[cap] ? c->need_why[cap] : "", c->need_why[cap] ? ")" : "", b->name,
                        caps->why[cap] ? caps->why[cap] : cap_level_name(caps->level[cap]));
             return true;

@@ -19,7 +19,7 @@ bool word_is(const Node *n, const char *word)
 void need(Typer *t, Cap cap, Pos pos, const char *what)
 {
     if (!t->c->needs[cap]) {
-        t->c->needs[cap] = true;
+        t->c->needs[cap] = CAP_PARTIAL;
         t->c->need_why[cap] = pos.line ? arena_printf(t->l->arena, "uses %s at line %u", what, pos.line)
                                        : arena_printf(t->l->arena, "uses %s", what);
     }

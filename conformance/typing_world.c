@@ -658,6 +658,22 @@ static void type_lifecycle(Typer *t, const Node *n)
     }
 }
 
+/* A capability, of which a part will do, or {capability: full}. */
+static void type_need(Typer *t, const Node *n)
+{
+    bool is_whole = n->kind == NODE_MAP && n->n == 1;
+    int cap = type_cap(t, is_whole ? n->keys[0] : n);
+    if (cap < 0) {
+        return;
+    }
+    if (is_whole && !word_is(n->items[0], "full")) {
+        say(t->l, n->items[0]->pos, "expected `full`; a part of it is `%s` alone", cap_name((Cap)cap));
+        return;
+    }
+    t->c->needs[cap] = is_whole ? CAP_FULL : CAP_PARTIAL;
+    t->c->need_why[cap] = "asked for";
+}
+
 void type_world(Typer *t, const Node *keys, Expander *x)
 {
     const Node *n;
@@ -686,11 +702,7 @@ void type_world(Typer *t, const Node *keys, Expander *x)
     }
     if ((n = node_get(keys, "needs")) && is_list(t->l, n, "`needs`")) {
         for (size_t i = 0; i < n->n; i++) {
-            int cap = type_cap(t, n->items[i]);
-            if (cap >= 0) {
-                t->c->needs[cap] = true;
-                t->c->need_why[cap] = "asked for";
-            }
+            type_need(t, n->items[i]);
         }
     }
     if ((n = node_get(keys, "fake"))) {

@@ -48,7 +48,7 @@ const char *x86_set_name(uint32_t group);              /* "KVM_SET_REGS" */
 int x86_msrs_learn(BeVcpu *v, X86Msrs *out, Err *err); /* the MSRs that can be read and written back */
 /* What this host's KVM really does, found by a small guest; once per process. */
 typedef struct {
-    bool has_run, steps, hw_breaks, hw_watches, sw_breaks, executes_x87;
+    bool has_run, steps, hw_breaks, hw_watches, sw_breaks, executes_x87, keeps_tsc;
 } X86Probe;
 X86Probe x86_probe(void);
 #endif

@@ -80,6 +80,22 @@ static int guest_run(Guest *g, const uint8_t *code, size_t n, struct kvm_guest_d
     return rc < 0 ? -1 : (int)g->run->exit_reason;
 }
 
+enum { TSC = 0x10, TSC_HIGH = 0x10000 };
+
+/* What the guest's counter is set to is what the guest reads of it. */
+static bool keeps_tsc(Guest *g)
+{
+    static const uint8_t rdtsc[] = {0x0f, 0x31, 0xf4};
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry tsc;
+    } msrs = {.head = {.nmsrs = 1}, .tsc = {.index = TSC, .data = (uint64_t)TSC_HIGH << 32}};
+    struct kvm_regs r;
+    return ioctl(g->vcpu, KVM_SET_MSRS, &msrs) == 1 &&
+           guest_run(g, rdtsc, sizeof rdtsc, (struct kvm_guest_debug){0}) == KVM_EXIT_HLT &&
+           !ioctl(g->vcpu, KVM_GET_REGS, &r) && r.rdx >= TSC_HIGH && r.rdx < 2 * TSC_HIGH;
+}
+
 static void probe(X86Probe *out)
 {
     static const uint8_t nops[] = {0x90, 0x90, 0xf4};
@@ -102,6 +118,7 @@ static void probe(X86Probe *out)
         out->hw_breaks = guest_run(&g, nops, sizeof nops, brk) == KVM_EXIT_DEBUG;
         out->hw_watches = guest_run(&g, store, sizeof store, watch) == KVM_EXIT_DEBUG;
         out->executes_x87 = guest_run(&g, x87, sizeof x87, none) == KVM_EXIT_HLT;
+        out->keeps_tsc = keeps_tsc(&g);
         /* last: where it is not reported it leaves the guest in the middle of an exception */
         out->sw_breaks = guest_run(&g, int3, sizeof int3, sw) == KVM_EXIT_DEBUG;
     }

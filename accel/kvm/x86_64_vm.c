@@ -13,21 +13,26 @@ enum { IDENTITY_MAP_ADDR = 0xfeffc000u, TSS_ADDR = 0xfeffd000u, IOAPIC_PINS = 24
 /* KVM_CAP_X86_USER_SPACE_MSR and KVM_X86_SET_MSR_FILTER */
 enum { MAX_MSR_RANGES = 16, MAX_MSRS_OF_RANGE = 0x600 * 8 };
 
-static void debug_caps(int sys_fd, Caps *caps)
+/* What a small guest shows of this KVM. */
+static void probed_caps(int sys_fd, Caps *caps)
 {
+    X86Probe p = x86_probe();
+    if (!p.executes_x87) {
+        kvm_cap_set(caps, CAP_executes, CAP_PARTIAL,
+                    "this KVM emulates instructions and does not know all of them (a probe: x87)");
+    }
+    if (!p.keeps_tsc) {
+        kvm_cap_set(caps, CAP_clock, CAP_PARTIAL,
+                    "the kvmclock; a guest's time stamp counter is the host's whatever it is set to (a probe)");
+    }
     if (!kvm_check(sys_fd, KVM_CAP_SET_GUEST_DEBUG)) {
         return;
     }
-    X86Probe p = x86_probe();
     static const char seen[] = "accepted by this KVM, but a probe guest ran on without the exit";
     kvm_cap_set(caps, CAP_step, p.steps ? CAP_FULL : CAP_NONE, p.steps ? NULL : seen);
     kvm_cap_set(caps, CAP_hw_break, p.hw_breaks ? CAP_FULL : CAP_NONE, p.hw_breaks ? NULL : seen);
     kvm_cap_set(caps, CAP_hw_watch, p.hw_watches ? CAP_FULL : CAP_NONE, p.hw_watches ? NULL : seen);
     kvm_cap_set(caps, CAP_sw_break, p.sw_breaks ? CAP_FULL : CAP_NONE, p.sw_breaks ? NULL : seen);
-    if (!p.executes_x87) {
-        kvm_cap_set(caps, CAP_executes, CAP_PARTIAL,
-                    "this KVM emulates instructions and does not know all of them (a probe: x87)");
-    }
 }
 
 void kvm_arch_caps(int sys_fd, Caps *caps)
@@ -42,13 +47,13 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
     kvm_cap_set(caps, CAP_halt_visible, CAP_FULL, "with irqchip none or board; split and kernel wait in the kernel");
     kvm_cap_set(caps, CAP_firmware_visible, CAP_NA, "x86 firmware is guest code");
     kvm_cap_set(caps, CAP_parked, CAP_FULL, "with irqchip kernel or split until the guest's own INIT and SIPI");
-    kvm_cap_set(caps, CAP_clock, CAP_PARTIAL, "the kvmclock; the time stamp counter is a register");
+    kvm_cap_set(caps, CAP_clock, CAP_FULL, "the kvmclock; the time stamp counter is a register");
     kvm_cap_set(caps, CAP_save, CAP_FULL, NULL);
     if (kvm_check(sys_fd, KVM_CAP_X86_USER_SPACE_MSR) && kvm_check(sys_fd, KVM_CAP_X86_MSR_FILTER)) {
         kvm_cap_set(caps, CAP_sysreg_exit, CAP_FULL, "for MSRs named by intercept; not x2APIC's 0x800 to 0x8ff");
         kvm_cap_set(caps, CAP_reply_fault, CAP_PARTIAL, "MSR accesses only");
     }
-    debug_caps(sys_fd, caps);
+    probed_caps(sys_fd, caps);
 }
 
 unsigned long kvm_arch_vm_type(int sys_fd)
