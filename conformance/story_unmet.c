@@ -89,8 +89,8 @@ bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
         if (c->needs[cap] && caps->level[cap] < c->needs[cap] && !is_played) {
             bool is_whole = c->needs[cap] == CAP_FULL;
             buf_printf(out, "needs %s%s%s%s%s: %s: %s", is_whole ? "all of " : "", cap_name((Cap)cap),
-                       c->need_why[cap] ? " (" : "",
-                       c->need_why[cap] ? c->need_why[cap] : "", c->need_why[cap] ? ")" : "", b->name,
+                       c->need_why[cap] ? " (" : "", c->need_why[cap] ? c->need_why[cap] : "",
+                       c->need_why[cap] ? ")" : "", b->name,
                        caps->why[cap] ? caps->why[cap] : cap_level_name(caps->level[cap]));
             return true;
         }

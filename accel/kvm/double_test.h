@@ -26,5 +26,4 @@ void double_up(const DoubleSpec *spec);
 void double_down(void);
 unsigned double_calls(void);     /* calls so far */
 const char *double_failed(void); /* the name of the call that was made to fail; NULL = not reached */
-const char *double_name(unsigned long request);
 #endif
