@@ -69,7 +69,8 @@ typedef struct {
     const Job *job;
 } ProbeCtx;
 
-/* Did every row of that probe pass, for the job's suite, guest and backend? One that was never asked did not. */
+/* Did no row of that probe show a gap, for the job's suite, guest and backend? One that was never asked shows one; one that
+ * ended with an error says nothing. */
 static bool probe_passed(void *ctx, const char *name, const char *backend)
 {
     (void)backend; /* the job's own: the plan asked only there */
@@ -81,7 +82,8 @@ static bool probe_passed(void *ctx, const char *name, const char *backend)
         if (probe->c->suite == x->job->c->suite && probe->c->guest == x->job->c->guest &&
             probe->backend == x->job->backend && !strcmp(probe->c->name, name)) {
             has_any = true;
-            if (x->runner->answers.items[i] != STATUS_passed) {
+            Status answer = x->runner->answers.items[i];
+            if (answer != STATUS_passed && answer != STATUS_error) {
                 return false;
             }
         }

@@ -186,12 +186,15 @@ defaults: {guests: [x86_64]}
 scenarios:
 - {name: gap, role: probe, code: {x86_64: nop}, fake: [halt, done], run: done}
 - {name: no gap, role: probe, code: {x86_64: nop}, fake: [done], run: done}
+- {name: no answer, role: probe, code: {x86_64: nop}, fake: ["error IO"], run: done}
 - {name: held, xfail: {probe: gap, reason: a gap}, code: {x86_64: nop}, fake: [halt, done], run: done}
 - {name: too good, xfail: {probe: gap, reason: a gap}, code: {x86_64: nop}, fake: [done], run: done}
 - {name: no excuse, xfail: {probe: no gap, reason: none}, code: {x86_64: nop}, fake: [halt, done], run: done}
 - {name: fine, xfail: {probe: no gap, reason: none}, code: {x86_64: nop}, fake: [done], run: done}
+- {name: not asked, xfail: {probe: no answer, reason: none}, code: {x86_64: nop}, fake: [done], run: done}
+- {name: no excuse either, xfail: {probe: no answer, reason: none}, code: {x86_64: nop}, fake: [halt, done], run: done}
 YAML
-expect 1 '1 passed, 1 failed, 0 errors, 0 skipped, 1 xfailed (1 xpassed)' "$conf" run -b fake probe.yaml
+expect 1 '2 passed, 2 failed, 0 errors, 0 skipped, 1 xfailed (1 xpassed)' "$conf" run -b fake probe.yaml
 expect 0 '1 xfailed' "$conf" run -b fake probe.yaml::held
 expect 4 'probes' "$conf" run -b fake probe.yaml::gap
 
