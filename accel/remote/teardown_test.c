@@ -148,7 +148,7 @@ static bool job_check(const Job *j, Way way)
         bool is_lost = way == AGENT_KILLED || way == PIPE_PULLED || way == LINK_ABORTED;
         ok = CHECK(is_lost ? j->rc[i] == -ERR_IO : is_canceled) && ok;
     }
-    uint64_t until = os_now_ns() + 20000000000u;
+    uint64_t until = os_now_ns() + 120000000000u;
     pid_t got;
     while ((got = waitpid(j->agent, &status, WNOHANG)) == 0 && os_now_ns() < until) {
         poll(NULL, 0, 1);

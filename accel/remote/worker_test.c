@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const uint64_t GRACE_NS = 5ull * 1000 * 1000 * 1000;
+static const uint64_t GRACE_NS = 60ull * 1000 * 1000 * 1000;
 
 /* A worker with a VM and a vcpu that is to run `program`. */
 static bool job_start(WorkerServer *s, const WorkerLimits *limits, uint64_t program, Ends *e)

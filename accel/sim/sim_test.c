@@ -599,7 +599,7 @@ static void *run_thread(void *arg)
 {
     Runner *runner = arg;
     Err err = {0};
-    RunArgs args = {.insns = UINT64_MAX, .deadline_ns = os_now_ns() + 20000000000};
+    RunArgs args = {.insns = UINT64_MAX, .deadline_ns = os_now_ns() + 120000000000};
     if (vops()->run(runner->v, &args, &runner->exit, &err)) {
         runner->exit.kind = EXIT_COUNT;
     }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum { BY_SIGNAL = 1000, MS = 1000000 };
-static const uint64_t PATIENCE_NS = 20000000000u;
+static const uint64_t PATIENCE_NS = 120000000000u;
 
 /* ---- instructions ---- */
 uint32_t lui(unsigned rd, uint32_t upper)
