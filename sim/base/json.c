@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sim/base/json.h"
+#include "sim/base/json_in.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -54,28 +54,12 @@ void json_close(Json *j, char bracket)
     buf_char(j->out, bracket);
 }
 
-/* Length of the valid UTF-8 sequence at s (RFC 3629 section 4), 0 if it is none. */
-static size_t utf8_len(const unsigned char *s)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    size_t n = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_bad = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-                  (s[0] == 0xf4 && s[1] > 0x8f);
-    return is_bad ? 0 : n;
-}
-
 static void quoted(Buf *out, const char *text)
 {
     buf_char(out, '"');
+    const char *end = text + strlen(text);
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        size_t n = utf8_len(s);
+        size_t n = json_utf8_length((const char *)s, end);
         if (!n) {
             buf_str(out, "\xef\xbf\xbd");
             s++;
