@@ -120,7 +120,7 @@ typedef struct {
     int64_t before_ms; /* only runs older than that; 0 = any */
     bool is_dry;       /* count only */
 } HistoryPrune;
-/* Deletes runs that are both beyond `keep` and older than `before_ms`, and what only they used. */
+/* Deletes runs that are both beyond `keep` and older than `before_ms`, and what only they used (but for the names of cases). */
 MUST_USE int history_prune(History *h, const HistoryPrune *p, uint64_t *nruns, Err *err);
 /* Reads the whole database: every row decodes, no reference is broken. -ERR_PROTO with what is wrong first. */
 MUST_USE int history_check(History *h, Err *err);
@@ -172,6 +172,7 @@ typedef struct {
 } HistoryViewOptions;
 MUST_USE int history_view(History *h, const HistoryViewOptions *o, HistoryView **out, Err *err);
 void history_view_free(HistoryView *v); /* NULL is fine */
+/* A view's own copies: the lists that it was made from may go. */
 size_t history_nruns(const HistoryView *v);
 size_t history_ncases(const HistoryView *v);
 size_t history_nbackends(const HistoryView *v);
@@ -226,10 +227,11 @@ typedef struct {
 MUST_USE int history_bench(History *h, const HistoryRuns *runs, HistoryBenchRows *out, Err *err);
 void history_bench_free(HistoryBenchRows *r);
 
-/* ---- analyses: on a view; run, backend and c are its indices ---- */
+/* ---- analyses: on a view; run, backend and c are its indices ----
+ * Runs of different hosts or branches differ for other reasons than time: each pair of host and branch is a series of its own. */
 typedef struct {   /* a lasting change of one case on one backend */
     size_t run;    /* the first run with the new status */
-    size_t before; /* the last run that ran it before; its status is `from` */
+    size_t before; /* the last run of the series before it that had a say; its status is `from` */
     size_t backend, c;
     HistoryStatus from, to;
 } HistoryChange;
@@ -237,36 +239,36 @@ typedef struct {
     HistoryChange *items; /* newest run first; cases of one run in their order */
     size_t n;
 } HistoryChanges;
-/* Changes between good and bad (or of any status, with is_any) that were not undone within the 2 results that followed: what
- * flickers is flaky, not a change. */
+/* Changes between good and bad (is_any: between any two statuses but absent) that lasted: 3 results or more, or up to the newest run,
+ * and longer than a case that flickers as often as this one would by chance (1 in 1,000). */
 void history_changes(const HistoryView *v, bool is_any, HistoryChanges *out);
 /* Every difference between two runs of the view, absent included. */
 void history_compare(const HistoryView *v, size_t from, size_t to, HistoryChanges *out);
 void history_changes_free(HistoryChanges *c);
 
+enum { HISTORY_EVIDENCE = 8 };
 typedef struct { /* a case on a backend that answers differently without a reason */
     size_t backend, c;
-    size_t nruns;        /* in which it ran */
-    size_t nbad;         /* of these bad */
-    size_t nflickers;    /* times that it went bad, or good, for at most 2 results and back */
-    size_t nsame_commit; /* commits (of a clean tree) of which it was both good and bad */
-    uint64_t nretries;   /* needs HISTORY_COUNTS */
-    double rate;         /* the smaller of good and bad among flickering stretches, over nruns */
-    size_t first, last;  /* runs of the first and the last flicker: the evidence */
-    size_t evidence[8];  /* up to 8 runs at which it flickered, oldest first */
+    size_t nruns;                      /* in which it ran */
+    size_t nbad;                       /* of these bad */
+    size_t nflickers;                  /* times that it went bad, or good, and back, without a lasting change */
+    size_t nsame_commit;               /* commits (of a clean tree, on one host) of which it was both good and bad */
+    uint64_t nretries;                 /* needs HISTORY_COUNTS */
+    double rate;                       /* results that differ from the lasting status around them, over nruns */
+    size_t evidence[HISTORY_EVIDENCE]; /* the newest runs at which it flickered, oldest first */
     size_t nevidence;
 } HistoryFlaky;
 typedef struct {
     HistoryFlaky *items; /* highest rate first */
     size_t n;
 } HistoryFlakies;
-/* Flaky is: bad and good of one commit, retried, or at least 2 flickers. */
+/* Flaky is: good and bad of one commit, played again, or at least 2 flickers. */
 void history_flaky(const HistoryView *v, HistoryFlakies *out);
 void history_flaky_free(HistoryFlakies *f);
 
 typedef struct {
     size_t backend, c;
-    uint64_t median_ns, max_ns, total_ns;
+    uint64_t median_ns, max_ns, total_ns; /* of the runs in which it was not skipped */
     size_t nruns;
 } HistorySlow;
 typedef struct {
@@ -276,34 +278,37 @@ typedef struct {
 void history_slowest(const HistoryView *v, size_t max, HistorySlowest *out); /* needs HISTORY_DURATIONS */
 void history_slowest_free(HistorySlowest *s);
 
-/* A step in a series that noise does not explain. The test is on ranks (Pettitt's, by segments), so outliers and the form of the
- * noise do not matter; its p is corrected for the number of series looked at (Bonferroni). See trend.c for the method. */
+/* A step in a series that noise does not explain. The test is on ranks, so outliers and the form of the noise do not matter; its p is
+ * corrected for the number of places and of series looked at. trend.c says how. */
 typedef struct {
     size_t at;            /* index of the first point after the step */
     double before, after; /* medians of the stretches around it */
-    double p;             /* chance that noise alone makes such a step in any of the series; below alpha */
+    double p;             /* at most the chance that noise alone makes such a step in any of the series */
 } HistoryStep;
 typedef struct {
-    double alpha;       /* 0 = 0.001 */
-    double min_change;  /* smallest relative change that is of interest; 0 = 0.05 */
+    double alpha;       /* p from which on a step is none; 0 = 0.001 */
+    double min_change;  /* smallest relative change of interest; 0 = 0.05 */
     size_t min_segment; /* points on each side; 0 = 5 */
     size_t nseries;     /* how many series are looked at in all; 0 = 1 */
 } HistoryStepOptions;
 /* The steps of one series of n positive values, in order; at most max are written; returns how many there are. */
 size_t history_steps(const double *values, size_t n, const HistoryStepOptions *o, HistoryStep *out, size_t max);
 
+#define HISTORY_ALL_CASES SIZE_MAX /* as the index of a case */
 typedef struct {
-    size_t backend, c; /* c SIZE_MAX: the whole backend became slower or faster, all cases alike */
-    size_t run;        /* the first run after the step */
-    size_t before_run; /* the last one before it */
+    size_t backend,
+        c; /* c HISTORY_ALL_CASES: the backend became slower or faster as a whole; before and after are then medians of the
+                          factor against its usual speed, times 1,000 */
+    size_t run;    /* the first run after the step */
+    size_t before; /* the last one of the series before it */
     double before_ns, after_ns, p;
 } HistoryTrend;
 typedef struct {
-    HistoryTrend *items; /* greatest change first, slowdowns before speed-ups */
+    HistoryTrend *items; /* slowdowns before speed-ups, the greatest first */
     size_t n;
 } HistoryTrends;
-/* Steps in the durations of every case and backend (passed results only). What a run's host does to all cases of a backend alike is
- * taken out first. Needs HISTORY_DURATIONS; o may be NULL. */
+/* Steps in the durations of every case and backend (of results that passed). What a run does to all cases of a backend alike is
+ * taken out first, where there are at least 20. Needs HISTORY_DURATIONS; o may be NULL, its nseries is not used. */
 void history_trends(const HistoryView *v, const HistoryStepOptions *o, HistoryTrends *out);
 void history_trends_free(HistoryTrends *t);
 
