@@ -93,7 +93,7 @@ static size_t needed(size_t nlike, size_t nall)
     if (!nlike) {
         return LASTING;
     }
-    double n = ceil(log(0.001) / log((double)nlike / (double)nall));
+    double n = ceil(log(1e-6) / log((double)nlike / (double)nall));
     return n < LASTING ? LASTING : n > LASTING_MAX ? LASTING_MAX : (size_t)n;
 }
 
@@ -372,12 +372,6 @@ void history_flaky_free(HistoryFlakies *f)
 
 /* ---- slowest ---- */
 
-static int compare_u64(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static int compare_slow(const void *a, const void *b)
 {
     const HistorySlow *x = a, *y = b;
@@ -390,26 +384,27 @@ static int compare_slow(const void *a, const void *b)
 void history_slowest(const HistoryView *v, size_t max, HistorySlowest *out)
 {
     VEC(HistorySlow) list = {0};
-    uint64_t *times = x_calloc(history_nruns(v) + 1, sizeof *times);
-    for (size_t b = 0; b < history_nbackends(v); b++) {
+    size_t nruns = history_nruns(v);
+    uint16_t *codes = x_calloc(nruns + 1, sizeof *codes); /* packed durations are in the order of what they stand for */
+    for (size_t b = 0; b < history_nbackends(v) && view_durations(v, 0, 0); b++) {
         for (size_t c = 0; c < history_ncases(v); c++) {
             HistorySlow s = {.backend = b, .c = c};
-            for (size_t r = 0; r < history_nruns(v); r++) {
-                if (history_status_ran(history_status(v, r, b, c))) {
-                    uint64_t ns = history_duration_ns(v, r, b, c);
-                    times[s.nruns++] = ns;
+            for (size_t r = 0; r < nruns; r++) {
+                if (history_status_ran((HistoryStatus)view_statuses(v, r, b)[c])) {
+                    uint16_t code = view_durations(v, r, b)[c];
+                    uint64_t ns = unpack_duration(code);
+                    codes[s.nruns++] = code;
                     s.total_ns += ns;
                     s.max_ns = ns > s.max_ns ? ns : s.max_ns;
                 }
             }
             if (s.nruns) {
-                qsort(times, s.nruns, sizeof *times, compare_u64);
-                s.median_ns = times[s.nruns / 2];
+                s.median_ns = unpack_duration(key_median(codes, s.nruns));
                 VEC_PUSH(&list, s);
             }
         }
     }
-    mem_free(times);
+    mem_free(codes);
     if (list.n) {
         qsort(list.items, list.n, sizeof *list.items, compare_slow);
     }

@@ -240,7 +240,7 @@ typedef struct {
     size_t n;
 } HistoryChanges;
 /* Changes between good and bad (is_any: between any two statuses but absent) that lasted: 3 results or more, or up to the newest run,
- * and longer than a case that flickers as often as this one would by chance (1 in 1,000). */
+ * and longer than a case that flickers as often as this one would by chance (1 in a million). */
 void history_changes(const HistoryView *v, bool is_any, HistoryChanges *out);
 /* Every difference between two runs of the view, absent included. */
 void history_compare(const HistoryView *v, size_t from, size_t to, HistoryChanges *out);

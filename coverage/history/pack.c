@@ -3,7 +3,6 @@
  * they share; what differs each time (durations) is as short as it can be without hurting anyone. What is read here may have
  * been written by anybody: every length is checked. */
 #include "coverage/history/history_int.h"
-#include "sim/base/hash.h"
 
 #include <inttypes.h>
 #include <zlib.h>
@@ -15,8 +14,8 @@ void pack_chunk(Buf *out, const Buf *raw)
     uLongf n = compressBound((uLong)raw->n);
     unsigned char *packed = x_alloc(n);
     bool is_shorter = raw->n && compress2(packed, &n, (const Bytef *)buf_text(raw), (uLong)raw->n, 6) == Z_OK &&
-                      n < raw->n - raw->n / 16; /* not for a few bytes: reading costs */
-    buf_le(out, crc32_ieee(0, buf_text(raw), raw->n), 4);
+                      n < raw->n - raw->n / 4; /* not for a few bytes: reading costs */
+    buf_le(out, crc32(0, (const Bytef *)buf_text(raw), (uInt)raw->n), 4);
     buf_le(out, raw->n, 4);
     buf_le(out, is_shorter ? DEFLATED : RAW, 1);
     buf_bytes(out, is_shorter ? (const char *)packed : buf_text(raw), is_shorter ? n : raw->n);
@@ -45,7 +44,7 @@ int unpack_chunk(const void *bytes, size_t n, const char *what, uint8_t **raw, s
     } else {
         is_ok = uncompress(out, &got, c.at, (uLong)cursor_left(&c)) == Z_OK && got == size;
     }
-    if (!is_ok || crc32_ieee(0, out, size) != crc) {
+    if (!is_ok || crc32(0, out, (uInt)size) != crc) {
         mem_free(out);
         return err_set(err, ERR_PROTO, "%s: damaged: its checksum is wrong", what);
     }
