@@ -312,11 +312,26 @@ typedef struct {
 void history_trends(const HistoryView *v, const HistoryStepOptions *o, HistoryTrends *out);
 void history_trends_free(HistoryTrends *t);
 
+/* ---- from files ---- */
+/* What a JSON document brings to a run: the report of `conf run --report json=FILE` (key "results"), and any of the keys "run",
+ * "backends", "coverage" and "bench", in it or in documents of their own; docs/history.md has them all. Read one after the other into one
+ * HistoryFile; what is given twice is found by history_add. */
+typedef struct HistoryFile HistoryFile;
+HistoryFile *history_file_new(void);
+void history_file_free(HistoryFile *f); /* NULL is fine */
+/* name is for messages: "FILE:LINE:COLUMN: expected ...". -ERR_INVAL, -ERR_LIMIT, -ERR_VERSION (a schema_version that is not 1). */
+MUST_USE int history_file_read(HistoryFile *f, const char *name, const void *bytes, size_t n, Err *err);
+/* All of it, to be added; what is not in the files is for the caller to fill. run.uid is made of the bytes that were read: the same
+ * files are the same run. Valid until the next call on f. */
+HistoryAdd *history_file_add(HistoryFile *f);
+
 /* ---- where a run comes from ---- */
 typedef struct {
-    char commit[65], parent[65], branch[256], job[512];
-} HistoryGit;
-/* Commit and branch of the work tree that `dir` (NULL: the current one) is in: from the variables of GitHub and GitLab, else
- * by reading .git. parent is known if the commit is a loose object. All empty where there is none. */
-void history_git(const char *dir, HistoryGit *out);
+    char commit[65], parent[65], branch[256], host[256], job[512];
+    bool is_ci;
+} HistoryOrigin;
+/* Commit and branch of the work tree that `dir` (NULL: the current one) is in: from the variables of GitHub and GitLab, else by reading
+ * .git; parent is known if the commit is an object of its own file. host: CONF_HISTORY_HOST, else the kind of runner in CI (its machines
+ * have a new name each time), else this machine's name. What is not known is "". */
+void history_origin(const char *dir, HistoryOrigin *out);
 #endif
