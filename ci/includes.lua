@@ -39,7 +39,7 @@ local may = {
     ["ci"] = { "accel", "accel/remote", "sim/base" },
     ["coverage/history"] = { "sim/base" },
     ["conformance/llvm"] = {},
-    ["conformance"] = { "accel", "accel/remote", "accel/plugin", "sim/base", "conformance/llvm" },
+    ["conformance"] = { "accel", "accel/remote", "accel/plugin", "coverage/history", "sim/base", "conformance/llvm" },
     ["lua"] = { "conformance", "accel", "accel/remote", "accel/plugin", "sim/base" },
 }
 -- single files that wire modules together

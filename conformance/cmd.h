@@ -23,5 +23,6 @@ int cmd_schema(int argc, char **argv);
 int cmd_backends(int argc, char **argv);
 int cmd_asm(int argc, char **argv);
 int cmd_disasm(int argc, char **argv);
+int cmd_history(int argc, char **argv);
 int cmd_repl(int argc, char **argv);
 #endif

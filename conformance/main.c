@@ -55,6 +55,7 @@ static const struct {
     {"asm", cmd_asm, "assemble guest code"},
     {"disasm", cmd_disasm, "disassemble guest code"},
     {"diff", cmd_diff, "find where two backends go apart"},
+    {"history", cmd_history, "ask the database of runs"},
     {"sim", cmd_sim, "run a whole machine on the simulator"},
     {"repl", cmd_repl, "drive a virtual machine by hand"},
 };

@@ -129,6 +129,23 @@ TEST(history, several_steps_are_found_each)
     CHECK_INT(step[2].at, 390);
 }
 
+TEST(history, samples_differ_or_not)
+{
+    double a[12], b[12];
+    for (size_t i = 0; i < 12; i++) {
+        a[i] = (double)(i * 7 % 12);
+        b[i] = (double)(i * 5 % 12) + 0.5;
+    }
+    CHECK(history_differ(a, 12, b, 12) > 0.2);
+    CHECK(history_differ(a, 12, a, 12) == 1);
+    for (size_t i = 0; i < 12; i++) {
+        b[i] += 12;
+    }
+    CHECK(history_differ(a, 12, b, 12) < 1e-4);
+    CHECK(history_differ(b, 12, a, 3) < 0.2);
+    CHECK(history_differ(a, 1, b, 1) > 0.2);
+}
+
 TEST(history, the_median_is_the_middle)
 {
     for (size_t n = 1; n < 300; n++) {

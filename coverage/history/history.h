@@ -140,7 +140,7 @@ typedef struct {
 MUST_USE int history_runs(History *h, const HistoryFilter *f, HistoryRuns *out, Err *err);
 void history_runs_free(HistoryRuns *r);
 /* Names of a run: its number, "last", "last~2" (two before it), a commit (its newest run), "branch:NAME" (its newest run).
- * -ERR_NOENT, -ERR_INVAL. */
+ * -ERR_NOENT. */
 MUST_USE int history_find_run(History *h, const char *name, int64_t *id, Err *err);
 /* The run before this one on the same branch (branch NULL), or the newest one before it on `branch` (e.g. "main"); 0 = none. */
 MUST_USE int history_run_before(History *h, int64_t id, const char *branch, int64_t *before, Err *err);
@@ -293,6 +293,10 @@ typedef struct {
 } HistoryStepOptions;
 /* The steps of one series of n positive values, in order; at most max are written; returns how many there are. */
 size_t history_steps(const double *values, size_t n, const HistoryStepOptions *o, HistoryStep *out, size_t max);
+
+/* The chance that two samples of the same distribution differ in rank as these do (a bound, as above; 1 at most); for comparing ranges of
+ * runs. Both of at least 1 value. */
+double history_differ(const double *a, size_t na, const double *b, size_t nb);
 
 #define HISTORY_ALL_CASES SIZE_MAX /* as the index of a case */
 typedef struct {

@@ -95,7 +95,7 @@ static int last_name(const HistoryRuns *runs, const char *name, size_t *at, Err 
 {
     int64_t back = 0;
     if (name[4] && (name[4] != '~' || (strcmp(name + 4, "~0") && !is_number(name + 5, &back)))) {
-        return err_set(err, ERR_INVAL, "run `%s`: expected last or last~N", name);
+        return err_set(err, ERR_NOENT, "run `%s`: expected last or last~N", name);
     }
     if ((uint64_t)back >= runs->n) {
         return err_set(err, ERR_NOENT, "run `%s`: there are only %zu runs", name, runs->n);

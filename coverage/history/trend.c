@@ -303,6 +303,32 @@ size_t history_steps(const double *values, size_t n, const HistoryStepOptions *o
     return found;
 }
 
+double history_differ(const double *a, size_t na, const double *b, size_t nb)
+{
+    size_t n = na + nb;
+    double *all = x_calloc(n + 1, sizeof *all);
+    double sum = 0;
+    memcpy(all, a, na * sizeof *a);
+    memcpy(all + na, b, nb * sizeof *b);
+    qsort(all, n, sizeof *all, compare_doubles);
+    bool is_left = na <= nb;
+    for (size_t i = 0; i < n;) { /* all[i, end) are equal and share their rank */
+        size_t end = i + 1, here = 0;
+        while (end < n && all[end] == all[i]) {
+            end++;
+        }
+        for (size_t k = 0; k < (is_left ? na : nb); k++) {
+            here += (is_left ? a : b)[k] == all[i];
+        }
+        sum += (double)here * ((double)(i + end) / 2); /* of i + 1/2 ... end - 1/2 */
+        i = end;
+    }
+    mem_free(all);
+    size_t m = is_left ? na : nb;
+    double p = !m || m == n ? 1 : 2 * exp(-exponent(sum / (double)m / (double)n, m, n));
+    return p < 1 ? p : 1;
+}
+
 /* ---- all series of a view ---- */
 
 typedef VEC(HistoryTrend) TrendList;
