@@ -296,11 +296,6 @@ static CertifyGuest *guest_of(Certify *c, GuestId guest)
     return NULL;
 }
 
-static bool is_bad(Status s)
-{
-    return s == STATUS_failed || s == STATUS_error || s == STATUS_xpassed;
-}
-
 static void failure_keep(CertifyGuest *g, const Line *line)
 {
     Buf text = {0}, again = {0};
@@ -327,7 +322,7 @@ static void tally(Certify *c, const Run *run)
         if (line->r->status == STATUS_skipped) {
             reason_count(&g->areas[area], buf_text(&line->r->reason));
         }
-        if (is_bad(line->r->status) && !g->failure) {
+        if (status_is_bad(line->r->status) && !g->failure) {
             failure_keep(g, line);
         }
     }

@@ -159,7 +159,7 @@ void history_put_ns(double ns, char out[32])
 
 void history_put_commit(const HistoryRun *r, char out[16])
 {
-    snprintf(out, 16, "%.10s%s", *r->commit ? r->commit : "-", r->is_dirty ? "+" : "");
+    snprintf(out, 16, "%.10s%s", *r->commit ? r->commit : "-", *r->commit && r->is_dirty ? "+" : "");
 }
 
 /* ---- JSON ---- */

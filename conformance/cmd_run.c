@@ -5,11 +5,13 @@
 #include "accel/plugin/plugin.h"
 #include "conformance/bless_edit.h"
 #include "conformance/cmd.h"
+#include "conformance/run_history.h"
 #include "conformance/runner.h"
 #include "sim/base/os.h"
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE|FILE::NAME]...\n"
@@ -33,7 +35,10 @@ static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE
                            "      --fail-fast[=N]  stop after the first (N-th) bad result\n"
                            "      --no-isolation   play in this process: for a debugger; a crash ends conf\n"
                            "Output\n"
-                           "      --report F=PATH  pretty, junit, tap or json; PATH - is stdout (repeatable)\n"
+                           "      --report F=PATH  pretty, junit, tap, json, sarif, summary (Markdown) or github\n"
+                           "                       (annotations); PATH - is stdout (repeatable)\n"
+                           "      --history[=H]    add the run to a history: a file or postgresql://...;\n"
+                           "                       default CONF_HISTORY, else XDG_STATE_HOME/conf/history.db\n"
                            "      --bless          write observed exits into the suites; see what it did\n"
                            "      --color WHEN     auto, always or never\n"
                            "  -v, --verbose        passing and skipped results too, with traces\n"
@@ -59,6 +64,7 @@ typedef enum {
     O_FAIL_FAST,
     O_NO_ISOLATION,
     O_REPORT,
+    O_HISTORY,
     O_BLESS,
     O_COLOR,
     O_VERBOSE,
@@ -75,7 +81,8 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_FAIL_FAST] = {"fail-fast", 0, 'o'}, [O_NO_ISOLATION] = {"no-isolation", 0, 0},
     [O_REPORT] = {"report", 0, 'r'},       [O_BLESS] = {"bless", 0, 0},
     [O_COLOR] = {"color", 0, 'r'},         [O_VERBOSE] = {"verbose", 'v', 0},
-    [O_QUIET] = {"quiet", 'q', 0},         [O_HELP] = {"help", 'h', 0},
+    [O_HISTORY] = {"history", 0, 'o'},     [O_QUIET] = {"quiet", 'q', 0},
+    [O_HELP] = {"help", 'h', 0},
 };
 
 typedef struct {
@@ -83,7 +90,8 @@ typedef struct {
     RunnerOptions runner;
     Words require;
     Run run;
-    bool is_help;
+    const char *history; /* --history=H; NULL = the default */
+    bool has_history, is_help;
 } RunCommand;
 
 static int parse_shard(const char *text, PlanOptions *o, Err *err)
@@ -156,6 +164,10 @@ static int parse_option(RunCommand *c, OptionIndex option, const char *arg, Err 
         break;
     case O_REPORT:
         return run_report_add(&c->run, arg, err);
+    case O_HISTORY:
+        c->has_history = true;
+        c->history = arg;
+        break;
     case O_BLESS:
         c->runner.is_bless = true;
         break;
@@ -260,9 +272,17 @@ static int check_plugins(const Plan *p)
     return rc;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan)
 {
     uint64_t start = os_now_ns();
+    int64_t start_ms = now_ms();
     int rc = plan_select(&c->plan, hooks, stderr, plan);
     if (rc) {
         return rc;
@@ -279,7 +299,12 @@ static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan
     c->run.left_out = buf_text(&left_out);
     run_begin(&c->run, plan->jobs.n);
     const char *cut_short = runner_run(runner, plan, hooks, &c->run);
-    bool is_lost = run_end(&c->run, cut_short, os_now_ns() - start) != 0;
+    run_close(&c->run, cut_short, os_now_ns() - start);
+    RunHistory *history = c->has_history ? run_history_begin(c->history, &c->run, start_ms) : NULL;
+    bool is_lost = run_end(&c->run) != 0;
+    if (c->has_history && run_history_end(history, &c->run, runner_signal(runner) ? NULL : runner, plan)) {
+        is_lost = true;
+    }
     c->run.left_out = NULL;
     buf_free(&left_out);
     if (runner_signal(runner)) {

@@ -182,7 +182,7 @@ static void put_run(const HistoryRun *r, Buf *out)
 static void show_text(const HistoryCommand *c, const Shown *s, Buf *out)
 {
     put_run(history_run(s->view, 0), out);
-    Table t = table_new("lllllr", "STATUS SCENARIO GUEST BACKEND REASON TOOK");
+    Table t = table_new("llllrl", "STATUS SCENARIO GUEST BACKEND TOOK REASON");
     HistoryIter it = {0};
     HistoryResult r;
     while (history_next(s->view, 0, &it, &r)) {
@@ -195,8 +195,8 @@ static void show_text(const HistoryCommand *c, const Shown *s, Buf *out)
         table_cell(&t, "%s:%u %s", r.suite, r.line, r.scenario);
         table_cell(&t, "%s", r.guest);
         table_cell(&t, "%s", r.backend);
-        table_cell(&t, "%s", r.reason);
         table_cell(&t, "%s", took);
+        table_cell(&t, "%s", r.reason);
     }
     table_end(&t, out);
     t = table_new("ll", "BACKEND VERSION");

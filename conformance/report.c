@@ -31,6 +31,10 @@ int run_report_add(Run *run, const char *text, Err *err)
     for (size_t i = 0; i < ARRAY_LEN(REPORTERS); i++) {
         names[i] = REPORTERS[i]->name;
         if (strlen(names[i]) == n && !memcmp(names[i], text, n)) {
+            if (!equals && REPORTERS[i]->is_bare) {
+                VEC_PUSH(&run->reports, (Report){.reporter = REPORTERS[i], .path = "-"});
+                return 0;
+            }
             if (!equals || !equals[1]) {
                 return err_set(err, ERR_INVAL, "--report %s: needs a path, as in %s=FILE (- is stdout)", text,
                                names[i]);
@@ -42,8 +46,13 @@ int run_report_add(Run *run, const char *text, Err *err)
     }
     char *word = x_strndup(text, n);
     const char *near = cli_nearest(word, names, ARRAY_LEN(names));
-    err_set(err, ERR_INVAL, "--report: unknown format `%s`%s%s%s; known: pretty junit tap json", word,
-            near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+    Buf known = {0};
+    for (size_t i = 0; i < ARRAY_LEN(REPORTERS); i++) {
+        buf_printf(&known, " %s", names[i]);
+    }
+    err_set(err, ERR_INVAL, "--report: unknown format `%s`%s%s%s; known:%s", word, near ? "; did you mean `" : "",
+            near ? near : "", near ? "`?" : "", buf_text(&known));
+    buf_free(&known);
     mem_free(word);
     return -ERR_INVAL;
 }
@@ -159,12 +168,16 @@ static int write_report(const Run *run, const Report *r)
     return rc;
 }
 
-int run_end(Run *run, const char *cut_short, uint64_t duration_ns)
+void run_close(Run *run, const char *cut_short, uint64_t duration_ns)
+{
+    run->cut_short = cut_short;
+    run->tally.duration_ns = duration_ns;
+}
+
+int run_end(Run *run)
 {
     Buf text = {0};
     int rc = 0;
-    run->cut_short = cut_short;
-    run->tally.duration_ns = duration_ns;
     reporter_pretty.end(run, &text);
     write_pretty(run, &text);
     buf_free(&text);
@@ -173,6 +186,11 @@ int run_end(Run *run, const char *cut_short, uint64_t duration_ns)
         rc = rc ? rc : one;
     }
     return rc;
+}
+
+bool status_is_bad(Status s)
+{
+    return s == STATUS_failed || s == STATUS_error || s == STATUS_xpassed;
 }
 
 int run_status(const Run *run)

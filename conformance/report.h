@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
     const char *name;                                           /* "pretty" */
     const char *doc;                                            /* for --help */
+    bool is_bare;                                               /* without =PATH it goes to stdout */
     void (*document)(const Run *run, Buf *out);                 /* NULL for pretty */
     void (*result)(const Run *run, const Line *line, Buf *out); /* pretty: as it comes */
     void (*end)(const Run *run, Buf *out);
@@ -34,6 +35,11 @@ typedef struct {
     const Reporter *reporter;
     const char *path; /* "-" = stdout */
 } Report;
+typedef struct {         /* what an earlier run came to, for formats that say what has changed */
+    const char *against; /* "run 12 of main, 0123456789, 2026-11-26 04:27" */
+    const int8_t *was;   /* by line: its status there, -1: it was not part of it */
+    size_t ngone;        /* results that it had and this one has not */
+} RunSince;
 typedef struct {
     bool is_verbose; /* also passing results, with their traces */
     bool is_quiet;   /* pretty: the summary only */
@@ -47,6 +53,7 @@ struct Run {
     Tally tally;
     size_t njobs;          /* planned */
     const char *left_out;  /* lines on what was not even planned; NULL = nothing */
+    const RunSince *since; /* NULL = nothing is known */
     const char *cut_short; /* why not all of them ran: "SIGINT", "--fail-fast"; NULL = all did */
     FILE *out;             /* of pretty; stdout, or stderr when a document goes to stdout */
     bool has_color, has_progress;
@@ -57,10 +64,13 @@ MUST_USE int run_report_add(Run *run, const char *text, Err *err);
 void run_begin(Run *run, size_t njobs);
 /* Takes what *r owns, and empties it. */
 void run_result(Run *run, Result *r, const char *asked);
+bool status_is_bad(Status s);      /* failed, error, xpassed: what makes run_status CONF_FAILURES */
 void run_progress(const Run *run); /* redraws the progress line, if there is one */
-/* Writes the summary and the documents. cut_short as in Run. Errors of writing are told on stderr; returns -ERR_IO
+/* Says how long it took and why it ended: before run_end, for who looks at the run in between. cut_short as in Run. */
+void run_close(Run *run, const char *cut_short, uint64_t duration_ns);
+/* Writes the summary and the documents of a run that was closed. Errors of writing are told on stderr; returns -ERR_IO
  * then. */
-MUST_USE int run_end(Run *run, const char *cut_short, uint64_t duration_ns);
+MUST_USE int run_end(Run *run);
 int run_status(const Run *run); /* CONF_OK or CONF_FAILURES */
 void run_free(Run *run);
 

@@ -166,6 +166,141 @@ TEST(report, junit_document)
     run_free(&run);
 }
 
+/* good on fake was skipped, `it's <bad>` passed, then it was an error already; the xfailed one was not there. */
+static const int8_t WAS[] = {STATUS_skipped, STATUS_passed, STATUS_error, -1, STATUS_xpassed, STATUS_skipped};
+static const RunSince SINCE = {.against = "run 12 of main, 0123456789, 2026-11-26 04:27", .was = WAS, .ngone = 3};
+
+#define AGAIN "conf run 'cases.yaml::it'\\''s <bad>[r#1]' --backend fake --guest x86_64 --seed 0x7"
+
+TEST(report, github_annotates_what_became_bad_first)
+{
+    Run run = sample();
+    Buf out = {0};
+    int8_t was[ARRAY_LEN(WAS)];
+    RunSince since = SINCE;
+    memcpy(was, WAS, sizeof was);
+    was[1] = STATUS_failed; /* for long */
+    was[2] = STATUS_passed;
+    since.was = was;
+    run.since = &since;
+    find("github")->document(&run, &out);
+    CHECK_STR(
+        buf_text(&out),
+        "::error file=cases.yaml,line=9,title=new error%3A it's <bad>[r#1] (x86_64%2C fake)::backend died: signal 11 "
+        "(SIGSEGV)%0Areproduce: " AGAIN "\n"
+        "::error file=cases.yaml,line=11,title=failed%3A it's <bad>[r#1] (x86_64%2C fake)::size: expected 2, got 4%0A"
+        "expected \"a\" & <b>%0A\xef\xbf\xbd got\tc%0A%0Areproduce: " AGAIN "\n"
+        "::error file=cases.yaml,line=3,title=xpassed%3A good (riscv64%2C fake)::known gap%0Areproduce: conf run "
+        "cases.yaml::good --backend fake --guest riscv64 --seed 0x7\n");
+    buf_free(&out);
+    run_free(&run);
+}
+
+/* A name or a reason can end no command and begin none. */
+TEST(report, github_is_told_no_commands_by_a_suite)
+{
+    static const Case EVIL = {
+        .suite = &SUITE, .id = "x::y,z\n::set-output a=b%0A", .pos = {.line = 1}, .guest = GUEST_riscv64};
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    Buf out = {0};
+    Result r = result_of(&EVIL, STATUS_failed, "r\n::error::mine\r", "");
+    run_begin(&run, 1);
+    run_result(&run, &r, "fake");
+    find("github")->document(&run, &out);
+    CHECK_HAS(buf_text(&out), "title=failed%3A x%3A%3Ay%2Cz%0A%3A%3Aset-output a=b%250A (");
+    CHECK_HAS(buf_text(&out), "::r%0A::error::mine\xef\xbf\xbd%0Areproduce");
+    CHECK(strchr(buf_text(&out), '\n') == buf_text(&out) + out.n - 1);
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, sarif_has_the_bad_results)
+{
+    Run run = sample();
+    Buf out = {0};
+    run.since = &SINCE;
+    find("sarif")->document(&run, &out);
+    const char *text = buf_text(&out);
+    CHECK_HAS(text, "\"version\": \"2.1.0\",\n  \"runs\": [\n    {\n      \"tool\": {\n        \"driver\": {\n"
+                    "          \"name\": \"conf\",\n");
+    CHECK_HAS(
+        text,
+        "          \"ruleId\": \"failed\",\n          \"ruleIndex\": 0,\n          \"level\": \"error\",\n"
+        "          \"baselineState\": \"new\",\n          \"message\": {\n"
+        "            \"text\": \"it's <bad>[r#1] (x86_64, fake): size: expected 2, got 4\\nexpected \\\"a\\\" & <b>\\n"
+        "\xef\xbf\xbd got\\tc\\n\"\n          },\n");
+    CHECK_HAS(
+        text,
+        "                \"artifactLocation\": {\n                  \"uri\": \"cases.yaml\"\n                },\n"
+        "                \"region\": {\n                  \"startLine\": 11,\n                  \"startColumn\": 5\n");
+    CHECK_HAS(text, "\"ruleId\": \"error\",\n          \"ruleIndex\": 1,\n          \"level\": \"error\",\n"
+                    "          \"baselineState\": \"unchanged\"");
+    size_t n = 0;
+    for (const char *p = text; (p = strstr(p, "\"ruleId\"")); p++) {
+        n++;
+    }
+    CHECK_INT(n, 3);
+    CHECK_HAS(text, "\"executionSuccessful\": true");
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, summary_says_what_has_changed)
+{
+    Run run = sample();
+    Buf out = {0};
+    run.since = &SINCE;
+    find("summary")->document(&run, &out);
+    CHECK_STR(
+        buf_text(&out),
+        "## conf: 3 of 6 bad\n\n"
+        "| backend | passed | failed | error | skipped | xfailed | xpassed |\n|---|--:|--:|--:|--:|--:|--:|\n"
+        "| fake | 1 | 1 | 1 | 1 | 1 | 1 |\n"
+        "\n### Since run 12 of main, 0123456789, 2026-11-26 04:27\n\n"
+        "1 became bad, 0 became good, 1 changed otherwise, 1 are new, 3 are gone, 3 are as they were.\n"
+        "\n**Became bad**\n\n"
+        "- it's &lt;bad\\>\\[r\\#1\\] (x86\\_64, fake), cases.yaml:11: failed, was passed: size: expected 2, got 4\n"
+        "\n**Changed otherwise**\n\n"
+        "- good (riscv64, fake), cases.yaml:3: passed, was skipped\n"
+        "\n**New**\n\n"
+        "- good (riscv64, fake), cases.yaml:3: xfailed: known gap\n"
+        "\n### What is bad\n\n"
+        "<details><summary>failed: it's &lt;bad>[r#1] (x86_64, fake), cases.yaml:11: size: expected 2, got "
+        "4</summary>\n\n"
+        "```text\nexpected \"a\" & <b>\n\xef\xbf\xbd got\tc\nreproduce: " AGAIN "\n```\n\n</details>\n"
+        "<details><summary>error: it's &lt;bad>[r#1] (x86_64, fake), cases.yaml:9: backend died: signal 11 "
+        "(SIGSEGV)</summary>\n\n```text\nreproduce: " AGAIN "\n```\n\n</details>\n"
+        "<details><summary>xpassed: good (riscv64, fake), cases.yaml:3: known gap</summary>\n\n```text\n"
+        "reproduce: conf run cases.yaml::good --backend fake --guest riscv64 --seed 0x7\n```\n\n</details>\n");
+    buf_free(&out);
+    run_free(&run);
+}
+
+/* Many bad results with long texts stay below the 1 MiB that GitHub shows, and no text closes its own fence. */
+TEST(report, summary_is_bounded)
+{
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    Buf out = {0}, detail = {0};
+    buf_str(&detail, "a fence ````` of five\n");
+    for (int i = 0; i < 20000; i++) {
+        buf_str(&detail, "\xc3\xa9");
+    }
+    run_begin(&run, 3000);
+    for (int i = 0; i < 3000; i++) {
+        Result r = result_of(&BAD, STATUS_failed, "size: expected 2, got 4", buf_text(&detail));
+        run_result(&run, &r, "fake");
+    }
+    find("summary")->document(&run, &out);
+    CHECK(out.n < 200000);
+    CHECK_HAS(buf_text(&out), "\n``````text\na fence ````` of five\n");
+    CHECK_HAS(buf_text(&out), "\n...\n``````\n");
+    CHECK_HAS(buf_text(&out), "- and 2960 more\n");
+    buf_free(&out);
+    buf_clear(&detail);
+    buf_free(&detail);
+    run_free(&run);
+}
+
 /* What pretty prints for the lines of a run and at its end. */
 static void pretty(const Run *run, Buf *out)
 {
@@ -219,8 +354,12 @@ TEST(report, pretty_shouts_when_all_was_skipped)
 TEST(report, a_run_cut_short_says_so_in_every_format)
 {
     static const char *const WANT[] = {"cut short by SIGINT: 6 of 9 results",
-                                       "<property name=\"cut_short\" value=\"SIGINT\"/>", "1..9\n",
-                                       "\"cut_short\": \"SIGINT\""};
+                                       "<property name=\"cut_short\" value=\"SIGINT\"/>",
+                                       "1..9\n",
+                                       "\"cut_short\": \"SIGINT\"",
+                                       "::warning title=conf::cut short by SIGINT: 6 of 9 results",
+                                       "\"executionSuccessful\": false",
+                                       "Cut short by SIGINT: 6 of 9 results."};
     Run run = sample();
     run.cut_short = "SIGINT";
     run.njobs = 9;
@@ -253,7 +392,8 @@ TEST(report, files_are_written_at_the_end_and_whole)
     run_begin(&run, 1);
     run.out = tmpfile();
     run_result(&run, &r, "fake");
-    CHECK_INT(run_end(&run, NULL, 5), 0);
+    run_close(&run, NULL, 5);
+    CHECK_INT(run_end(&run), 0);
     CHECK_INT(os_read_file(path, 1 << 20, &text, NULL), 0);
     CHECK_HAS(buf_text(&text), "\"passed\": 1");
     fclose(run.out);
@@ -271,6 +411,10 @@ TEST(report, an_unknown_format_is_answered_with_the_nearest)
     CHECK_HAS(err.text, "did you mean `junit`?");
     CHECK_INT(run_report_add(&run, "junit", &err), -ERR_INVAL);
     CHECK_HAS(err.text, "junit=FILE");
+    CHECK_INT(run_report_add(&run, "xml=x", &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "known: pretty junit tap json github sarif summary");
+    CHECK_INT(run_report_add(&run, "github", &err), 0); /* to stdout */
+    CHECK_STR(run.reports.items[0].path, "-");
     run_free(&run);
 }
 

@@ -91,7 +91,7 @@ typedef struct {
     int64_t id;      /* of this database: counts from 1; 0 in what is to be added */
     const char *uid; /* up to 64 characters, the same in every database; NULL in what is to be added: a random one */
     const char *commit, *parent, *branch, *host, *version; /* version: of conf */
-    bool is_dirty;                                         /* the tree had changes besides the commit */
+    bool is_dirty;                                         /* the tree had, or may have had, changes besides the commit */
     const char *job;                                       /* where it ran: the URL of a CI job, "nightly"; free text */
     const char *cut_short; /* "SIGINT", "--fail-fast": not all planned results are there */
     uint64_t ordinal;      /* of the commit on its branch; 0 = not known */
@@ -179,6 +179,9 @@ size_t history_nbackends(const HistoryView *v);
 const HistoryRun *history_run(const HistoryView *v, size_t run); /* oldest first */
 const HistoryCase *history_case(const HistoryView *v, size_t c); /* sorted by suite, scenario, guest */
 const char *history_backend(const HistoryView *v, size_t backend);
+size_t history_find_case(const HistoryView *v, const char *suite, const char *scenario,
+                         const char *guest);                         /* SIZE_MAX: none */
+size_t history_find_backend(const HistoryView *v, const char *name); /* the same */
 HistoryStatus history_status(const HistoryView *v, size_t run, size_t backend, size_t c);
 /* Of a cell that is not absent, if the view was loaded with it; else 0, "". */
 uint64_t history_duration_ns(const HistoryView *v, size_t run, size_t backend, size_t c);

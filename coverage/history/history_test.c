@@ -186,6 +186,11 @@ static void check_results(const HistoryView *v)
     uint64_t ns = history_duration_ns(v, 0, 0, 0);
     CHECK(ns > 1234567 - 1234567 / 2000 && ns < 1234567 + 1234567 / 2000);
     CHECK_INT(history_status(v, 0, 1, 1), HISTORY_absent);
+    CHECK_INT(history_find_case(v, "a.yaml", "one", "x86_64"), 1);
+    CHECK_INT(history_find_case(v, "b.yaml", "two", "riscv64"), 2);
+    CHECK_INT(history_find_case(v, "b.yaml", "two", "riscv32"), SIZE_MAX);
+    CHECK_INT(history_find_backend(v, "sim-jit"), 1);
+    CHECK_INT(history_find_backend(v, "x"), SIZE_MAX);
 }
 
 static void check_rest(History *h, int64_t run)

@@ -729,6 +729,35 @@ const char *history_backend(const HistoryView *v, size_t backend)
     return v->backends[backend];
 }
 
+size_t history_find_case(const HistoryView *v, const char *suite, const char *scenario, const char *guest)
+{
+    const CaseRow key = {.c = {.suite = suite, .scenario = scenario, .guest = guest}};
+    size_t low = 0, high = v->ncases;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const CaseRow row = {.c = v->cases[mid]};
+        int order = compare_cases(&row, &key);
+        if (!order) {
+            return mid;
+        }
+        if (order < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return SIZE_MAX;
+}
+
+size_t history_find_backend(const HistoryView *v, const char *name)
+{
+    size_t i = 0;
+    while (i < v->nbackends && strcmp(v->backends[i], name) != 0) {
+        i++;
+    }
+    return i < v->nbackends ? i : SIZE_MAX;
+}
+
 HistoryStatus history_status(const HistoryView *v, size_t run, size_t backend, size_t c)
 {
     return (HistoryStatus)v->status[(backend * v->nruns + run) * v->ncases + c];
