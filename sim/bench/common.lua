@@ -134,6 +134,16 @@ function M.wanted(list, only)
     return out
 end
 
+-- For the history: a line of the file that `ci/bench --history` names. better: "less" or "more".
+function M.note(name, value, unit, better)
+    local path = os.getenv("CONF_BENCH_OUT")
+    local file = path and assert(io.open(path, "a"))
+    if file then
+        file:write(("%s\t%.6g\t%s\t%s\n"):format(name, value, unit, better))
+        file:close()
+    end
+end
+
 function M.load_average()
     return io.open("/proc/loadavg"):read("l"):match("^%S+ %S+ %S+")
 end

@@ -62,6 +62,8 @@ local function kernels_table(title, list, goal)
         local ours, million, speed = m[engine].cpu, m[engine].insns / 1e6, m.qemu.cpu / m[engine].cpu
         local least = math.max(goal.each, peers[name] and 1 / peers[name] or 0)
         to_native[#to_native + 1], to_qemu[#to_qemu + 1] = ours / m.native.cpu, speed
+        bench.note(engine .. "/" .. name, ours, "s", "less")
+        bench.note(engine .. "/" .. name .. "/of QEMU's time", 1 / speed, "", "less")
         to_qemu_fp[#to_qemu_fp + 1] = fp[name] and speed or nil
         print(("| %s | %d | %.0f | %.3f | %.3f | %.3f | %.0f | %.2f | %.2f | %s | %s |"):format(name, times, million, m.native.cpu,
             m.qemu.cpu, ours, million / ours, ours / m.native.cpu, speed, peers[name] and ("%.2f"):format(1 / peers[name]) or "",
@@ -94,6 +96,7 @@ local function events_table()
         bench.build_guest(e.name)
         local m = measure(e.name, { "qemu", engine }) -- the checksum says that changed code is what ran
         local ours = (m[engine].cpu - empty[engine].cpu) * 1e9 / e.n
+        bench.note(engine .. "/" .. e.name, ours, "ns", "less")
         print(("| %s | %.1f ns | %.1f ns | %d ns | %s |"):format(e.name, (m.qemu.cpu - empty.qemu.cpu) * 1e9 / e.n, ours, e.goal,
             verdict(ours <= e.goal)))
         io.stdout:flush()
@@ -104,6 +107,8 @@ end
 local function start_table()
     local m = measure("empty", { "native", "qemu", engine }, bench.least)
     local wall, rss = m[engine].wall * 1e3, m[engine].rss / 1024
+    bench.note(engine .. "/start", wall, "ms", "less")
+    bench.note(engine .. "/peak RSS", rss, "MB", "less")
     print(("| empty guest, least | native | QEMU | %s | at most | |"):format(engine))
     print("|---|---|---|---|---|---|")
     print(("| wall | %.2f ms | %.2f ms | %.2f ms | %d ms | %s |"):format(m.native.wall * 1e3, m.qemu.wall * 1e3, wall, GOALS.start_ms,

@@ -60,6 +60,8 @@ local function kernels_table(list)
         local q, ok = ours / m.qemu.cpu, true
         mips[#mips + 1], to_native[#to_native + 1], to_qemu[#to_qemu + 1] = million / ours, ours / m.native.cpu, q
         if not is_float[name] then integer[#integer + 1] = million / ours end
+        bench.note("interp/" .. name, ours, "s", "less")
+        bench.note("interp/" .. name .. "/of QEMU's time", q, "", "less")
         local row = ("| %s | %.0f | %.3f | %.3f | %.3f | %.0f | %.1f | %.2f |"):format(name, million, m.native.cpu, m.qemu.cpu, ours,
             million / ours, ours / m.native.cpu, q)
         for _, who in ipairs(peers) do
@@ -90,6 +92,7 @@ local function events_table(list)
     for _, name in ipairs(list) do
         local m = measure(name, { "qemu", "interp" })
         local empty = measure("empty", { "qemu", "interp" })
+        bench.note("interp/" .. name, (m.interp.cpu - empty.interp.cpu) * 1e9 / events[name], "ns", "less")
         print(("| %s | %.1f ns | %.1f ns |"):format(name, (m.qemu.cpu - empty.qemu.cpu) * 1e9 / events[name],
             (m.interp.cpu - empty.interp.cpu) * 1e9 / events[name]))
         io.stdout:flush()
@@ -105,6 +108,8 @@ local function start_table()
     print(("| CPU | %.2f ms | %.2f ms | %.2f ms |"):format(m.native.cpu * 1e3, m.qemu.cpu * 1e3, m.interp.cpu * 1e3))
     print(("| peak RSS, 128 MiB guest | %.1f MB | %.1f MB | %.1f MB |\n"):format(m.native.rss / 1024, m.qemu.rss / 1024,
         m.interp.rss / 1024))
+    bench.note("interp/start", m.interp.wall * 1e3, "ms", "less")
+    bench.note("interp/peak RSS", m.interp.rss / 1024, "MB", "less")
     return m.interp
 end
 
