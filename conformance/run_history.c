@@ -156,21 +156,22 @@ static int add(RunHistory *h, const Run *run, Runner *runner, const Plan *plan, 
                                      .line = r->c->pos.line};
     }
     list_backends(runner, plan, arena, &backends);
-    HistoryAdd a = {.run = {.commit = h->origin.commit,
-                            .parent = h->origin.parent,
-                            .branch = h->origin.branch,
-                            .host = h->origin.host,
-                            .job = h->origin.job,
-                            .version = CONF_VERSION,
-                            .cut_short = run->cut_short,
-                            .is_dirty = !h->origin.is_ci, /* whether it was is not looked at: that is the whole of git's index */
-                            .time_ms = h->start_ms,
-                            .duration_ns = run->tally.duration_ns,
-                            .seed = run->view.seed},
-                    .backends = backends.items,
-                    .nbackends = backends.n,
-                    .results = results,
-                    .nresults = run->lines.n};
+    HistoryAdd a = {
+        .run = {.commit = h->origin.commit,
+                .parent = h->origin.parent,
+                .branch = h->origin.branch,
+                .host = h->origin.host,
+                .job = h->origin.job,
+                .version = CONF_VERSION,
+                .cut_short = run->cut_short,
+                .is_dirty = !h->origin.is_ci, /* whether it was is not looked at: that is the whole of git's index */
+                .time_ms = h->start_ms,
+                .duration_ns = run->tally.duration_ns,
+                .seed = run->view.seed},
+        .backends = backends.items,
+        .nbackends = backends.n,
+        .results = results,
+        .nresults = run->lines.n};
     int rc = history_add(h->db, &a, id, NULL, err);
     VEC_FREE(&backends);
     mem_free(results);

@@ -161,6 +161,9 @@ if mount -t tmpfs -o size=200k none small 2>/dev/null; then
     has out 'no room left'
     expect 0 'nothing damaged' "$conf" history check --history small/h.db
     [ "$("$conf" history list --history small/h.db | wc -l)" = $((n + 1)) ] || fail 'a run is lost on a full disk'
+    mount -o remount,ro small
+    expect 0 '2026-01-01' "$conf" history list --history small/h.db
+    expect 70 'conf history: ' "$conf" history add more.json --history small/h.db
     umount small
 else
     echo 'history.sh: a full disk is not tried: mounting needs root'

@@ -73,7 +73,7 @@ History *place_open(const TestPlace *p)
 int add_letters(History *h, const char *uid, const char *commit, int hour, const char *letters, Err *err)
 {
     HistoryResult results[64] = {0};
-    char names[64][8];
+    char names[64][24];
     size_t n = strlen(letters);
     for (size_t i = 0; i < n; i++) {
         snprintf(names[i], sizeof names[i], "c%zu", i);

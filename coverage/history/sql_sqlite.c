@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LIBRARY "libsqlite3.so.0"
@@ -307,6 +308,51 @@ static int set_wal(Sqlite *s, Err *err)
     return rc;
 }
 
+/* A folder that cannot be written, as on a read-only disk: SQLite would want to make a file beside ours. Without a log that was left behind
+ * the file is all there is, and nobody changes it. */
+static bool is_immutable(const SqlOpen *o)
+{
+    struct stat st;
+    char *folder = x_strdup(o->where), *slash = strrchr(folder, '/');
+    Buf log = {0};
+    buf_printf(&log, "%s-wal", o->where);
+    if (slash) {
+        slash[slash == folder] = 0; /* "/" stays */
+    }
+    bool is_fixed = o->is_reader && access(slash ? folder : ".", W_OK) && (stat(buf_text(&log), &st) || !st.st_size);
+    buf_free(&log);
+    mem_free(folder);
+    return is_fixed;
+}
+
+/* "file:" and the path, with what means something in a URI escaped. */
+static void put_uri(const char *path, Buf *out)
+{
+    buf_str(out, "file:");
+    for (; *path; path++) {
+        if (strchr("%?#", *path)) {
+            buf_printf(out, "%%%02X", (unsigned char)*path);
+        } else {
+            buf_char(out, *path);
+        }
+    }
+    buf_str(out, "?immutable=1");
+}
+
+static int open_database(Sqlite *s, const SqlOpen *o)
+{
+    Buf uri = {0};
+    bool is_fixed = is_immutable(o);
+    int flags = SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE |
+                (is_fixed       ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
+                 : o->is_reader ? SQLITE_OPEN_READWRITE
+                                : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    put_uri(o->where, &uri);
+    int code = s->lib->sqlite3_open_v2_at(is_fixed ? buf_text(&uri) : o->where, &s->db, flags, NULL);
+    buf_free(&uri);
+    return code;
+}
+
 int sql_sqlite_open(const SqlOpen *o, Sql **out, Err *err)
 {
     int rc = library_load(err);
@@ -318,10 +364,7 @@ int sql_sqlite_open(const SqlOpen *o, Sql **out, Err *err)
     s->name = x_strdup(o->where);
     s->sql = (Sql){.ops = &OPS, .where = s->name};
     s->busy_ns = o->busy_ms * 1000000;
-    int code = s->lib->sqlite3_open_v2_at(o->where, &s->db,
-                                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE |
-                                              (o->is_reader ? 0 : SQLITE_OPEN_CREATE),
-                                          NULL);
+    int code = open_database(s, o);
     bool is_new = false;
     if (code) {
         rc = fail(s, code, err);
