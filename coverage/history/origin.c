@@ -21,7 +21,9 @@ static const char *env(const char *name)
 static void put(char *out, size_t n, const char *text)
 {
     if (text) {
-        snprintf(out, n, "%s", text);
+        size_t length = strnlen(text, n - 1);
+        memcpy(out, text, length);
+        out[length] = 0;
     }
 }
 

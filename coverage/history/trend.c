@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MAX_DEPTH = 12, REFINE = 12, MIN_CASES_FOR_FACTOR = 20, KEYS = 65536 };
+enum { MAX_DEPTH = 12, REFINE = 12, MIN_CASES_FOR_FACTOR = 20, KEYS = 65536, SAMPLE_RUNS = 100, SAMPLE_CASES = 500 };
 
 StepRule step_rule(const HistoryStepOptions *o)
 {
@@ -261,10 +261,13 @@ static int compare_doubles(const void *a, const void *b)
 
 static double median_double(const double *values, size_t n)
 {
-    double *copy = x_calloc(n + 1, sizeof *copy);
+    if (!n) {
+        return 0;
+    }
+    double *copy = x_calloc(n, sizeof *copy);
     memcpy(copy, values, n * sizeof *copy);
     qsort(copy, n, sizeof *copy, compare_doubles);
-    double m = n % 2 || !n ? copy[n / 2] : (copy[n / 2 - 1] + copy[n / 2]) / 2;
+    double m = n % 2 ? copy[n / 2] : (copy[n / 2 - 1] + copy[n / 2]) / 2;
     mem_free(copy);
     return m;
 }
@@ -349,11 +352,11 @@ typedef struct {
     TrendList *out;
 } Trends;
 
-/* The keys of one case in the series, where it passed. */
-static size_t keys_of(Trends *t, size_t c)
+/* The keys of one case in the series, where it passed; every step-th of them. */
+static size_t keys_of(Trends *t, size_t c, size_t step)
 {
     size_t n = 0;
-    for (size_t i = 0; i < t->series->n && n < KEYS - 1; i++) {
+    for (size_t i = 0; i < t->series->n && n < KEYS - 1; i += step) {
         if (t->statuses[i][c] == HISTORY_passed) {
             t->places[n] = i;
             t->keys[n++] = t->key_of_ns[t->durations[i][c]];
@@ -362,18 +365,19 @@ static size_t keys_of(Trends *t, size_t c)
     return n;
 }
 
+/* Medians of a sample: what is left of their error is noise like any other. */
 static void find_factors(Trends *t)
 {
     size_t ncases = history_ncases(t->v);
     memset(t->factor, 0, (t->series->n + 1) * sizeof *t->factor);
     for (size_t c = 0; c < ncases; c++) {
-        size_t n = keys_of(t, c);
+        size_t n = keys_of(t, c, 1 + t->series->n / SAMPLE_RUNS);
         t->middle[c] = key_median(t->keys, n);
     }
     for (size_t i = 0; i < t->series->n; i++) {
         size_t n = 0;
-        for (size_t c = 0; c < ncases; c++) {
-            if (t->statuses[i][c] == HISTORY_passed) {
+        for (size_t c = 0; c < ncases; c += 1 + ncases / SAMPLE_CASES) {
+            if (t->statuses[i][c] == HISTORY_passed && t->middle[c]) {
                 int key = t->key_of_ns[t->durations[i][c]];
                 t->scratch[n++] = (uint16_t)(KEY_MIDDLE + (key - t->middle[c]) / 2); /* halved: it fits */
             }
@@ -419,7 +423,7 @@ static void look_at_backend(Trends *t)
     }
     find_factors(t);
     for (size_t c = 0; c < history_ncases(t->v); c++) {
-        size_t n = keys_of(t, c);
+        size_t n = keys_of(t, c, 1);
         if (n < 2 * t->rule.min_segment) {
             continue;
         }

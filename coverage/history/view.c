@@ -136,7 +136,10 @@ static void on_text(void *ctx, const SqlRows *rows)
 
 int load_texts(Sql *sql, const int64_t *ids, size_t n, Arena *arena, IdTexts *out, Err *err)
 {
-    int64_t *sorted = x_calloc(n + 1, sizeof *sorted);
+    if (!n) {
+        return 0;
+    }
+    int64_t *sorted = x_calloc(n, sizeof *sorted);
     memcpy(sorted, ids, n * sizeof *ids);
     n = ids_unique(sorted, n);
     TextRows t = {.arena = arena, .out = out};
