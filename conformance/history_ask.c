@@ -38,7 +38,128 @@ static void json_evidence(Json *j, const char *key, const HistoryRun *r)
 
 /* ---- changes ---- */
 
-static void put_changes(const HistoryCommand *c, const HistoryView *v, const HistoryChanges *list, Buf *out)
+/* Coverage of one kind and backend in two runs. */
+typedef struct {
+    const char *kind, *backend;
+    uint64_t covered[2], total[2];
+    HistoryItems items[2]; /* by name; both empty where only totals are known */
+} Covered;
+typedef VEC(Covered) CoveredList;
+
+/* Calls note for each item that only items[side] has. */
+static void each_only(const Covered *x, int side, void (*note)(void *ctx, const char *item), void *ctx)
+{
+    const HistoryItems *a = &x->items[side], *b = &x->items[!side];
+    for (size_t i = 0, k = 0; i < a->n; i++) {
+        while (k < b->n && strcmp(b->items[k], a->items[i]) < 0) {
+            k++;
+        }
+        if (k == b->n || strcmp(b->items[k], a->items[i]) != 0) {
+            note(ctx, a->items[i]);
+        }
+    }
+}
+
+static void note_json(void *ctx, const char *item)
+{
+    json_str(ctx, item);
+}
+
+static void json_covered(Json *j, const CoveredList *list)
+{
+    json_key(j, "coverage");
+    json_open(j, '[');
+    for (size_t i = 0; i < list->n; i++) {
+        const Covered *x = &list->items[i];
+        json_open(j, '{');
+        json_kstr(j, "kind", x->kind);
+        json_kstr(j, "backend", x->backend);
+        json_ku64(j, "covered_before", x->covered[0]);
+        json_ku64(j, "total_before", x->total[0]);
+        json_ku64(j, "covered_after", x->covered[1]);
+        json_ku64(j, "total_after", x->total[1]);
+        for (int side = 0; side < 2; side++) {
+            json_key(j, side ? "gained" : "lost");
+            json_open(j, '[');
+            each_only(x, side, note_json, j);
+            json_close(j, ']');
+        }
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+enum { ITEMS_SHOWN = 5 };
+typedef struct {
+    Buf text;
+    size_t n, max;
+} Listed;
+
+static void note_text(void *ctx, const char *item)
+{
+    Listed *l = ctx;
+    if (l->n++ < l->max) {
+        buf_printf(&l->text, "%s%s", l->text.n ? ", " : "", item);
+    }
+}
+
+static void text_covered(const HistoryCommand *c, const CoveredList *list, Buf *out)
+{
+    Table t = table_new("llrrll", "COVERAGE BACKEND BEFORE AFTER LOST GAINED");
+    for (size_t i = 0; i < list->n; i++) {
+        const Covered *x = &list->items[i];
+        table_cell(&t, "%s", x->kind);
+        table_cell(&t, "%s", x->backend);
+        for (int side = 0; side < 2; side++) {
+            table_cell(&t, "%" PRIu64 "/%" PRIu64, x->covered[side], x->total[side]);
+        }
+        for (int side = 0; side < 2; side++) {
+            Listed l = {.max = c->is_verbose ? SIZE_MAX : ITEMS_SHOWN};
+            each_only(x, side, note_text, &l);
+            if (l.n > l.max) {
+                buf_printf(&l.text, " and %zu more", l.n - l.max);
+            }
+            table_cell(&t, "%s", buf_text(&l.text));
+            buf_free(&l.text);
+        }
+    }
+    table_end(&t, out);
+}
+
+/* What differs in the coverage that both runs looked at; texts are those of rows. */
+static int compare_coverage(History *h, const HistoryRuns *both, const HistoryCoverageRows *rows, CoveredList *out,
+                            Err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < rows->n; i++) {
+        const HistoryCoverageRow *a = &rows->rows[i], *b = NULL;
+        for (size_t k = i + 1; k < rows->n && !b; k++) {
+            const HistoryCoverageRow *r = &rows->rows[k];
+            b = r->run != a->run && !strcmp(r->kind, a->kind) && !strcmp(r->backend, a->backend) ? r : NULL;
+        }
+        if (!b) {
+            continue;
+        }
+        Covered x = {
+            .kind = a->kind, .backend = a->backend, .covered = {a->covered, b->covered}, .total = {a->total, b->total}};
+        rc = history_items(h, both->runs[0].id, a->kind, a->backend, &x.items[0], err);
+        rc = rc ? rc : history_items(h, both->runs[1].id, a->kind, a->backend, &x.items[1], err);
+        Listed lost = {0}, gained = {0};
+        each_only(&x, 0, note_text, &lost);
+        each_only(&x, 1, note_text, &gained);
+        if (!rc && (lost.n || gained.n || a->covered != b->covered || a->total != b->total)) {
+            VEC_PUSH(out, x);
+        } else {
+            history_items_free(&x.items[0]);
+            history_items_free(&x.items[1]);
+        }
+    }
+    return rc;
+}
+
+/* cover NULL: coverage was not asked for. */
+static void put_changes(const HistoryCommand *c, const HistoryView *v, const HistoryChanges *list,
+                        const CoveredList *cover, Buf *out)
 {
     if (c->is_json) {
         Json j;
@@ -54,7 +175,12 @@ static void put_changes(const HistoryCommand *c, const HistoryView *v, const His
             json_kstr(&j, "reason", history_reason(v, x->run, x->backend, x->c));
             json_close(&j, '}');
         }
-        history_json_end(&j, out);
+        json_close(&j, ']');
+        if (cover) {
+            json_covered(&j, cover);
+        }
+        json_close(&j, '}');
+        buf_char(out, '\n');
         return;
     }
     Table t = table_new("rlrlllll", "RUN COMMIT BEFORE CHANGE SCENARIO GUEST BACKEND REASON");
@@ -67,6 +193,9 @@ static void put_changes(const HistoryCommand *c, const HistoryView *v, const His
         table_cell(&t, "%s", history_reason(v, x->run, x->backend, x->c));
     }
     table_end(&t, out);
+    if (cover) {
+        text_covered(c, cover, out);
+    }
 }
 
 int history_cmd_changes(History *h, const HistoryCommand *c, Buf *out, Err *err)
@@ -78,7 +207,7 @@ int history_cmd_changes(History *h, const HistoryCommand *c, Buf *out, Err *err)
         return rc;
     }
     history_changes(v, c->is_verbose, &list);
-    put_changes(c, v, &list, out);
+    put_changes(c, v, &list, NULL, out);
     if (!list.n && !c->is_json) {
         buf_printf(out, "nothing changed for good in %zu runs\n", history_nruns(v));
     }
@@ -249,17 +378,29 @@ static int find_range(History *h, const char *word, HistoryRuns *all, size_t *fr
                : err_set(err, ERR_NOENT, "range `%s`: the second run is not after the first", word);
 }
 
-static int compare_two(const HistoryCommand *c, const HistoryView *v, Buf *out)
+static int compare_two(History *h, const HistoryCommand *c, const HistoryView *v, Buf *out, Err *err)
 {
     HistoryChanges list;
+    HistoryRun runs[2] = {*history_run(v, 0), *history_run(v, 1)};
+    HistoryRuns both = {.runs = runs, .n = 2};
+    HistoryCoverageRows rows = {0};
+    CoveredList cover = {0};
+    int rc = history_coverage(h, &both, &rows, err);
+    rc = rc ? rc : compare_coverage(h, &both, &rows, &cover, err);
     history_compare(v, 0, 1, &list);
     bool is_bad = became_bad(&list);
-    put_changes(c, v, &list, out);
+    put_changes(c, v, &list, &cover, out);
     if (!list.n && !c->is_json) {
         buf_str(out, "no result differs\n");
     }
+    for (size_t i = 0; i < cover.n; i++) {
+        history_items_free(&cover.items[i].items[0]);
+        history_items_free(&cover.items[i].items[1]);
+    }
+    VEC_FREE(&cover);
+    history_coverage_free(&rows);
     history_changes_free(&list);
-    return is_bad ? CONF_FAILURES : CONF_OK;
+    return rc ? rc : is_bad ? CONF_FAILURES : CONF_OK;
 }
 
 static int compare_ranges(const HistoryCommand *c, const HistoryView *v, size_t na, Buf *out)
@@ -311,9 +452,10 @@ int history_cmd_compare(History *h, const HistoryCommand *c, Buf *out, Err *err)
         return rc;
     }
     if (n == 1) {
-        buf_str(out, c->is_json ? "{\"schema_version\": 1, \"changes\": []}\n" : "it is the same run\n");
+        buf_str(out,
+                c->is_json ? "{\"schema_version\": 1, \"changes\": [], \"coverage\": []}\n" : "it is the same run\n");
     }
-    int status = n == 1 ? CONF_OK : n == 2 ? compare_two(c, v, out) : compare_ranges(c, v, na, out);
+    int status = n == 1 ? CONF_OK : n == 2 ? compare_two(h, c, v, out, err) : compare_ranges(c, v, na, out);
     history_view_free(v);
     return status;
 }

@@ -118,6 +118,13 @@ expect 0 'run 11 added: 0 results' "$conf" history add more.json --branch topic 
 expect 0 'interp/alu' "$conf" history bench
 expect 0 '2026-01-02 03:04  cafecafe' "$conf" history list --branch topic
 expect 0 'covered' "$conf" history when halt --kind exit
+printf '{"coverage": [{"kind": "exit", "items": ["done", "mmio_read"], "total": 4}]}' >later.json
+expect 0 'added' "$conf" history add later.json --branch topic --commit cafecaff --time 2026-01-02T03:05 --history cover.db
+expect 0 'added' "$conf" history add more.json --branch topic --commit cafecafe --time 2026-01-02T03:04 --history cover.db
+expect 0 '1/4    2/4  halt  done, mmio_read' "$conf" history compare cafecafe cafecaff --history cover.db
+expect 0 'no longer covered' "$conf" history when halt --kind exit --history cover.db
+"$conf" history compare cafecafe cafecaff --history cover.db --json >q.json
+as_json q.json 'assert d["coverage"][0]["lost"] == ["halt"] and d["coverage"][0]["gained"] == ["done", "mmio_read"]'
 expect 4 'no run has coverage of the kind' "$conf" history when halt --kind nonesuch
 printf '{"results": [\n  {"status": "fine"}]}' >wrong.json
 expect 3 'wrong.json:2:' "$conf" history add wrong.json

@@ -154,47 +154,205 @@ static int load_cases(Adding *t)
     return rc;
 }
 
-static int new_case(Adding *t, const char *suite, const char *scenario, const char *guest, uint32_t line, CaseRow *row)
+/* Cases that are new come many at once, when a suite is: their names and they themselves go in by the batch, as each statement is
+ * a round trip to a server. */
+enum { BATCH = 25 };
+typedef struct {
+    const char *suite, *scenario, *guest;
+    uint32_t line;
+} NewCase;
+typedef VEC(NewCase) NewCases;
+
+/* "head($1, $2), ($3, $4)tail" of rows x columns. */
+static void put_statement(Buf *out, const char *head, size_t rows, size_t columns, const char *tail)
 {
-    int64_t s = 0, n = 0, g = 0;
-    int rc = text_id(t, suite, &s);
-    rc = rc ? rc : text_id(t, scenario, &n);
-    rc = rc ? rc : text_id(t, guest, &g);
-    row->line = line;
-    return rc ? rc
-              : sql_one(t->sql,
-                        "INSERT INTO conf_case(suite, scenario, guest, line) VALUES($1, $2, $3, $4) RETURNING id",
-                        SQL_ARGS(sql_int(s), sql_int(n), sql_int(g), sql_int(line)), &row->id, NULL, t->err);
+    buf_clear(out);
+    buf_str(out, head);
+    for (size_t i = 0; i < rows * columns; i++) {
+        buf_printf(out, "%s$%zu", i % columns ? ", " : i ? "), (" : "(", i + 1);
+    }
+    buf_printf(out, ")%s", tail);
+}
+
+/* Rows of (id, text) become known texts. */
+static int take_texts(Adding *t, const char *statement, const SqlArg *args, size_t n)
+{
+    const SqlOps *ops = t->sql->ops;
+    SqlRows *rows = NULL;
+    int rc = ops->query(t->sql, statement, args, n, &rows, t->err);
+    while (!rc && (rc = ops->next(rows, t->err)) > 0) {
+        size_t length;
+        const char *text = ops->get_text(rows, 1, &length);
+        if (!names_find(&t->texts, text, length)) {
+            names_add(&t->texts, text, length, ops->get_int(rows, 0));
+        }
+        rc = 0;
+    }
+    if (rows) {
+        ops->end(rows);
+    }
+    return rc;
+}
+
+/* BATCH texts that are not known yet: those that the database has are found, the others added. */
+static int know_texts(Adding *t, const char *const *texts)
+{
+    uint8_t hashes[BATCH][32];
+    SqlArg args[2 * BATCH];
+    Buf statement = {0};
+    size_t nmissing = 0;
+    for (size_t i = 0; i < BATCH; i++) {
+        hash_of(texts[i], strlen(texts[i]), hashes[i]);
+        args[i] = sql_blob(hashes[i], HASH);
+    }
+    put_statement(&statement, "SELECT id, value FROM conf_text WHERE hash IN (VALUES ", BATCH, 1, ")");
+    int rc = take_texts(t, buf_text(&statement), args, BATCH);
+    for (size_t i = 0; i < BATCH; i++) {
+        if (!names_find(&t->texts, texts[i], strlen(texts[i]))) {
+            args[2 * nmissing] = sql_blob(hashes[i], HASH);
+            args[2 * nmissing++ + 1] = sql_text(texts[i]);
+        }
+    }
+    if (!rc && nmissing) {
+        put_statement(&statement, "INSERT INTO conf_text(hash, value) VALUES ", nmissing, 2, " RETURNING id, value");
+        rc = take_texts(t, buf_text(&statement), args, 2 * nmissing);
+    }
+    buf_free(&statement);
+    return rc;
+}
+
+/* The last ones, fewer than a batch, come one by one when their numbers are asked for. */
+static int know_names(Adding *t, const NewCases *cases)
+{
+    Names seen = {0};
+    const char *texts[BATCH];
+    size_t n = 0;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < 3 * cases->n; i++) {
+        const NewCase *c = &cases->items[i / 3];
+        const char *text = i % 3 == 0 ? c->suite : i % 3 == 1 ? c->scenario : c->guest;
+        size_t length = strlen(text);
+        if (names_find(&t->texts, text, length) || names_find(&seen, text, length)) {
+            continue;
+        }
+        names_add(&seen, text, length, 0);
+        texts[n++] = text;
+        if (n == BATCH) {
+            rc = know_texts(t, texts);
+            n = 0;
+        }
+    }
+    names_free(&seen);
+    return rc;
+}
+
+static void note_case(Adding *t, const NewCase *c, int64_t id)
+{
+    Buf key = {0};
+    case_key(&key, c->suite, c->scenario, c->guest);
+    names_add(&t->cases, key.data, key.n, (int64_t)t->rows.n);
+    VEC_PUSH(&t->rows, (CaseRow){.id = id, .line = c->line});
+    buf_free(&key);
+}
+
+typedef struct {
+    int64_t suite, scenario, guest;
+} CaseIds;
+
+static int add_cases(Adding *t, const NewCase *cases, size_t n)
+{
+    SqlArg args[4 * BATCH];
+    CaseIds ids[BATCH];
+    Buf statement = {0};
+    SqlRows *rows = NULL;
+    const SqlOps *ops = t->sql->ops;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = text_id(t, cases[i].suite, &ids[i].suite);
+        rc = rc ? rc : text_id(t, cases[i].scenario, &ids[i].scenario);
+        rc = rc ? rc : text_id(t, cases[i].guest, &ids[i].guest);
+        args[4 * i] = sql_int(ids[i].suite);
+        args[4 * i + 1] = sql_int(ids[i].scenario);
+        args[4 * i + 2] = sql_int(ids[i].guest);
+        args[4 * i + 3] = sql_int(cases[i].line);
+    }
+    put_statement(&statement, "INSERT INTO conf_case(suite, scenario, guest, line) VALUES ", n, 4,
+                  " RETURNING id, suite, scenario, guest");
+    rc = rc ? rc : ops->query(t->sql, buf_text(&statement), args, 4 * n, &rows, t->err);
+    while (!rc && (rc = ops->next(rows, t->err)) > 0) { /* in any order */
+        CaseIds got = {ops->get_int(rows, 1), ops->get_int(rows, 2), ops->get_int(rows, 3)};
+        for (size_t i = 0; i < n; i++) {
+            if (!memcmp(&got, &ids[i], sizeof got)) {
+                note_case(t, &cases[i], ops->get_int(rows, 0));
+            }
+        }
+        rc = 0;
+    }
+    if (rows) {
+        ops->end(rows);
+    }
+    buf_free(&statement);
+    return rc;
+}
+
+static NewCase case_of(Adding *t, const HistoryResult *r)
+{
+    return (NewCase){.suite = text_harmless(t->arena, r->suite),
+                     .scenario = text_harmless(t->arena, r->scenario),
+                     .guest = text_harmless(t->arena, r->guest),
+                     .line = r->line};
+}
+
+/* Every case of the results is in t->cases afterwards. */
+static int know_cases(Adding *t)
+{
+    NewCases cases = {0};
+    Names seen = {0};
+    Buf key = {0};
+    for (size_t i = 0; i < t->a->nresults; i++) {
+        NewCase c = case_of(t, &t->a->results[i]);
+        case_key(&key, c.suite, c.scenario, c.guest);
+        if (!names_find(&t->cases, key.data, key.n) && !names_find(&seen, key.data, key.n)) {
+            names_add(&seen, key.data, key.n, 0);
+            VEC_PUSH(&cases, c);
+        }
+    }
+    int rc = know_names(t, &cases);
+    for (size_t i = 0; !rc && i < cases.n; i += BATCH) {
+        rc = add_cases(t, cases.items + i, cases.n - i < BATCH ? cases.n - i : BATCH);
+    }
+    VEC_FREE(&cases);
+    names_free(&seen);
+    buf_free(&key);
+    return rc;
 }
 
 static int case_id(Adding *t, const HistoryResult *r, Buf *key, int64_t *id)
 {
-    const char *suite = text_harmless(t->arena, r->suite), *scenario = text_harmless(t->arena, r->scenario),
-               *guest = text_harmless(t->arena, r->guest);
-    case_key(key, suite, scenario, guest);
-    int64_t *at = names_find(&t->cases, key->data, key->n);
-    int rc = 0;
-    if (!at) {
-        CaseRow row = {0};
-        rc = new_case(t, suite, scenario, guest, r->line, &row);
-        if (!rc) {
-            names_add(&t->cases, key->data, key->n, (int64_t)t->rows.n);
-            VEC_PUSH(&t->rows, row);
-        }
-        *id = row.id;
-        return rc;
-    }
-    CaseRow *row = &t->rows.items[*at];
-    if (r->line && row->line != r->line) {
-        row->line = r->line;
-        rc = sql_run(t->sql, "UPDATE conf_case SET line = $1 WHERE id = $2",
-                     SQL_ARGS(sql_int(row->line), sql_int(row->id)), t->err);
-    }
+    NewCase c = case_of(t, r);
+    case_key(key, c.suite, c.scenario, c.guest);
+    CaseRow *row = &t->rows.items[*names_find(&t->cases, key->data, key->n)];
     *id = row->id;
-    return rc;
+    if (!c.line || row->line == c.line) {
+        return 0;
+    }
+    row->line = c.line;
+    return sql_run(t->sql, "UPDATE conf_case SET line = $1 WHERE id = $2",
+                   SQL_ARGS(sql_int(row->line), sql_int(row->id)), t->err);
 }
 
 /* ---- results ---- */
+
+static int check_results(const Adding *t)
+{
+    for (size_t i = 0; i < t->a->nresults; i++) {
+        const HistoryResult *r = &t->a->results[i];
+        if (r->status <= HISTORY_absent || r->status >= HISTORY_STATUS_COUNT || !r->scenario || !r->backend) {
+            return err_set(t->err, ERR_INVAL, "result %zu has no scenario, backend or status", i + 1);
+        }
+    }
+    return 0;
+}
 
 static int group_results(Adding *t)
 {
@@ -203,10 +361,6 @@ static int group_results(Adding *t)
     for (size_t i = 0; !rc && i < t->a->nresults; i++) {
         const HistoryResult *r = &t->a->results[i];
         int64_t id = 0;
-        if (r->status <= HISTORY_absent || r->status >= HISTORY_STATUS_COUNT || !r->scenario || !r->backend) {
-            rc = err_set(t->err, ERR_INVAL, "result %zu has no scenario, backend or status", i + 1);
-            break;
-        }
         const char *backend = text_harmless(t->arena, r->backend);
         const int64_t *at = names_find(&t->backends, backend, strlen(backend));
         size_t g = at ? (size_t)*at : t->groups.n;
@@ -454,7 +608,9 @@ static int add_all(Adding *t, const char *uid, bool *is_new)
     if (rc || found) {
         return rc;
     }
-    rc = load_cases(t);
+    rc = check_results(t);
+    rc = rc ? rc : load_cases(t);
+    rc = rc ? rc : know_cases(t);
     rc = rc ? rc : group_results(t);
     rc = rc ? rc : add_run(t, uid);
     for (size_t i = 0; !rc && i < t->groups.n; i++) {

@@ -36,7 +36,7 @@ typedef struct {
 
 /* Types of arguments: src/include/catalog/pg_type.dat, which never change. */
 enum { INT8OID = 20, TEXTOID = 25, FLOAT8OID = 701, BYTEAOID = 17 };
-enum { NARGS = 24 };
+enum { NARGS = 128 };
 
 static Library library;
 
