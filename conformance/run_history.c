@@ -30,7 +30,7 @@ static int tell(const Err *err)
     return -err->code;
 }
 
-/* The newest of the branch, else of main, else of all; of those on this host, if there are any. */
+/* The newest whole one of the branch, else of main, else of all; of those on this host, if there are any. */
 static const HistoryRun *last_run(const HistoryRuns *runs, const HistoryOrigin *o)
 {
     const HistoryRun *best = NULL;
@@ -41,7 +41,7 @@ static const HistoryRun *last_run(const HistoryRuns *runs, const HistoryOrigin *
                      : !strcmp(r->branch, "main")  ? 2
                                                    : 0) +
                     !strcmp(r->host, o->host);
-        if (score >= best_score) {
+        if (score >= best_score && !*r->cut_short) { /* of a run that was cut short most would seem new */
             best = r;
             best_score = score;
         }

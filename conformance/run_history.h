@@ -7,7 +7,7 @@
 #include "conformance/runner.h"
 
 typedef struct RunHistory RunHistory;
-/* Opens the history (where NULL: the default) and compares the run with the newest one of its branch, else of `main`, else of any; on the
+/* Opens the history (where NULL: the default) and compares the run with the newest whole one of its branch, else of `main`, else of any; on the
  * same host if it has one. run->since is set then, and valid until run_history_end. NULL: it cannot be opened, which was said on
  * stderr. */
 RunHistory *run_history_begin(const char *where, Run *run, int64_t start_ms);

@@ -91,8 +91,8 @@ typedef struct {
     int64_t id;      /* of this database: counts from 1; 0 in what is to be added */
     const char *uid; /* up to 64 characters, the same in every database; NULL in what is to be added: a random one */
     const char *commit, *parent, *branch, *host, *version; /* version: of conf */
-    bool is_dirty;                                         /* the tree had, or may have had, changes besides the commit */
-    const char *job;                                       /* where it ran: the URL of a CI job, "nightly"; free text */
+    bool is_dirty;         /* the tree had, or may have had, changes besides the commit */
+    const char *job;       /* where it ran: the URL of a CI job, "nightly"; free text */
     const char *cut_short; /* "SIGINT", "--fail-fast": not all planned results are there */
     uint64_t ordinal;      /* of the commit on its branch; 0 = not known */
     int64_t time_ms;       /* start, milliseconds since 1970 UTC; 0 in what is to be added: now */
