@@ -37,9 +37,12 @@ local may = {
     ["docs/examples"] = {},
     ["accel/r1"] = { "accel", "sim/base" },
     ["ci"] = { "accel", "accel/remote", "sim/base" },
+    ["coverage"] = { "accel", "sim/base" },
     ["coverage/history"] = { "sim/base" },
     ["conformance/llvm"] = {},
-    ["conformance"] = { "accel", "accel/remote", "accel/plugin", "coverage/history", "sim/base", "conformance/llvm" },
+    ["conformance"] = {
+        "coverage", "coverage/history", "accel", "accel/remote", "accel/plugin", "sim/base", "conformance/llvm",
+    },
     ["lua"] = { "conformance", "accel", "accel/remote", "accel/plugin", "sim/base" },
 }
 -- single files that wire modules together
