@@ -337,6 +337,9 @@ typedef struct { /* on the thread that caused the event; must not call back into
     /* every lifecycle operation: from == to when the state stayed; rc 0 or -ERR_x. Each state change is reported exactly
      * once, in order per vcpu. `during` states are reported too (Ready -> Running, then Running -> Ready). */
     void (*on_op)(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, int rc);
+    /* every other call that can fail, and the end of vcpu_run: its function's name ("vm_map"), rc 0 or -ERR_x. Also a
+     * lifecycle operation that was refused for its arguments, before its state was looked at. */
+    void (*on_call)(void *ctx, const char *call, int rc);
 } Observer;
 /* What a Vm gives its board while it is attached. line, pulse, start and fence reach a vcpu before its next instruction,
  * wherever it runs, and wake it. now_ns and finish: on the thread of the vcpu on whose behalf the board works; the others

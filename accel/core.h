@@ -106,6 +106,8 @@ struct Vm {
 /* Every operation stands between these two; enter fails with -ERR_STATE once vm_close has begun. */
 int vm_enter(Vm *vm, Err *err);
 void vm_leave(Vm *vm);
+/* Tells the observer how a call ended, by the public function's name; returns rc. With or without locks held. */
+int call_told(const Vm *vm, const char *call, int rc);
 
 /* An operation of the lifecycle in the making. */
 typedef struct {

@@ -412,7 +412,7 @@ int vcpu_serve(Vcpu *v, const RunArgs *args, VmExit *exit, Err *err)
     if (v->vm->stands) { /* all of this is done where the board is */
         RunArgs inside = *args;
         inside.serve_board = true;
-        return vcpu_run(v, &inside, exit, err);
+        return call_told(v->vm, "vcpu_serve", vcpu_run(v, &inside, exit, err));
     }
     int rc = vm_enter(v->vm, err);
     if (rc) {
@@ -423,8 +423,10 @@ int vcpu_serve(Vcpu *v, const RunArgs *args, VmExit *exit, Err *err)
         rc = rc ? rc : wait_idle(&l, v);
     }
     rc = rc ? rc : run_turn(&l, v, UINT64_MAX);
+    rc = rc > 0 ? 0 : rc;
+    call_told(v->vm, "vcpu_serve", rc);
     vm_leave(v->vm);
-    return rc > 0 ? 0 : rc;
+    return rc;
 }
 
 static int run_bound(Loop *l, Vcpu *v, uint64_t quantum)
@@ -543,6 +545,7 @@ int vm_run(Vm *vm, const VmRunArgs *args, VmExit *exit, Err *err)
         hand_out(vm, exit);
         rc = 0;
     }
+    call_told(vm, "vm_run", rc);
     vm_leave(vm);
     return rc;
 }

@@ -357,7 +357,7 @@ int vcpu_run_filtered(Vcpu *v, const RunArgs *args, VmExit *exit, ExitFilter fil
 {
     *exit = (VmExit){0};
     int rc = args_check(v, args, err);
-    rc = rc ? rc : vm_enter(v->vm, err);
+    rc = rc ? call_told(v->vm, "vcpu_run", rc) : vm_enter(v->vm, err);
     if (rc) {
         return rc;
     }
@@ -379,6 +379,7 @@ int vcpu_run_filtered(Vcpu *v, const RunArgs *args, VmExit *exit, ExitFilter fil
         rc = run_loop(v, &r, exit, &out, err);
         run_end(v, &r, out, exit, rc);
     }
+    call_told(v->vm, "vcpu_run", rc);
     vm_leave(v->vm);
     return rc;
 }

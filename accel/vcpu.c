@@ -188,7 +188,7 @@ static int op_plain(Vcpu *v, LifeOp op, uint8_t arg, Err *err)
 }
 
 /* ---- use of the backend that is no operation of a lifecycle: reply, reg_list, breaks ---- */
-static int use_begin(Vcpu *v, const char *what, Err *err)
+static int use_begin(Vcpu *v, const char *call, const char *what, Err *err)
 {
     int rc = vm_enter(v->vm, err);
     if (rc) {
@@ -204,14 +204,16 @@ static int use_begin(Vcpu *v, const char *what, Err *err)
     }
     pthread_mutex_unlock(&v->lock);
     if (rc) {
+        call_told(v->vm, call, rc);
         vm_leave(v->vm);
     }
     return rc;
 }
 
-static int use_end(Vcpu *v, int rc)
+static int use_end(Vcpu *v, const char *call, int rc)
 {
     inside_leave(v);
+    call_told(v->vm, call, rc);
     vm_leave(v->vm);
     return rc;
 }
@@ -268,6 +270,7 @@ int vcpu_new(Vm *vm, const VcpuConfig *cfg, Vcpu **out, Err *err)
     if (!rc && !cfg->is_secondary && vm->cfg.board && vm->cfg.board->started) {
         vm->cfg.board->started(vm->cfg.board->ctx, cfg->id);
     }
+    call_told(vm, "vcpu_new", rc);
     vm_leave(vm);
     return rc;
 }
@@ -369,7 +372,7 @@ int vcpu_setup(Vcpu *v, const VcpuSetup *s, Err *err)
     Op o;
     int rc = full.has_stage2 ? stage2_check(v, err) : 0;
     if (rc) {
-        return rc;
+        return call_told(v->vm, "vcpu_setup", rc);
     }
     rc = op_begin(v, LIFE_setup, 0, &o, err);
     if (rc) {
@@ -581,14 +584,14 @@ static int state_check(const Vcpu *v, uint8_t state, Err *err)
 int vcpu_set_state(Vcpu *v, uint8_t to, Err *err)
 {
     int rc = state_check(v, to, err);
-    return rc ? rc : op_plain(v, LIFE_set_state, to, err);
+    return rc ? call_told(v->vm, "vcpu_set_state", rc) : op_plain(v, LIFE_set_state, to, err);
 }
 
 int vcpu_transition(Vcpu *v, uint8_t from, uint8_t to, Err *err)
 {
     int rc = state_check(v, from, err);
     rc = rc ? rc : state_check(v, to, err);
-    rc = rc ? rc : vm_enter(v->vm, err);
+    rc = rc ? call_told(v->vm, "vcpu_transition", rc) : vm_enter(v->vm, err);
     if (rc) {
         return rc;
     }
@@ -685,7 +688,8 @@ int vcpu_set_gpr(Vcpu *v, unsigned index, uint64_t value, Err *err)
 {
     RegId id = REG_ID(v->vm->cfg.guest, 3, REG_GPR, index);
     if (!reg_info(id)) {
-        return err_set(err, ERR_INVAL, "%s has no general register %u", guest_name(v->vm->cfg.guest), index);
+        return call_told(v->vm, "vcpu_set_gpr",
+                         err_set(err, ERR_INVAL, "%s has no general register %u", guest_name(v->vm->cfg.guest), index));
     }
     return set_u64(v, LIFE_set_gpr, id, value, err);
 }
@@ -697,12 +701,12 @@ int vcpu_set_return(Vcpu *v, uint64_t value, Err *err)
 
 int vcpu_reg_list(Vcpu *v, RegId *ids, size_t *n, Err *err)
 {
-    int rc = use_begin(v, "reg_list", err);
+    int rc = use_begin(v, "vcpu_reg_list", "reg_list", err);
     if (rc) {
         return rc;
     }
     rc = owner_take(v, err);
-    return use_end(v, rc ? rc : v->vm->backend->vcpu->reg_list(atomic_load(&v->be), ids, n, err));
+    return use_end(v, "vcpu_reg_list", rc ? rc : v->vm->backend->vcpu->reg_list(atomic_load(&v->be), ids, n, err));
 }
 
 int vcpu_breaks(Vcpu *v, const Break *list, size_t n, Err *err)
@@ -710,29 +714,30 @@ int vcpu_breaks(Vcpu *v, const Break *list, size_t n, Err *err)
     const VcpuOps *ops = v->vm->backend->vcpu;
     if (!ops->breaks) {
         const char *why = v->vm->caps.why[CAP_hw_break];
-        return err_unsupported(err, v->vm->backend->name, "hw_break", why ? why : "not there");
+        return call_told(v->vm, "vcpu_breaks",
+                         err_unsupported(err, v->vm->backend->name, "hw_break", why ? why : "not there"));
     }
-    int rc = use_begin(v, "breaks", err);
+    int rc = use_begin(v, "vcpu_breaks", "breaks", err);
     if (rc) {
         return rc;
     }
     rc = owner_take(v, err);
-    return use_end(v, rc ? rc : ops->breaks(atomic_load(&v->be), list, n, err));
+    return use_end(v, "vcpu_breaks", rc ? rc : ops->breaks(atomic_load(&v->be), list, n, err));
 }
 
 /* ---- replies ---- */
 int vcpu_reply(Vcpu *v, const Reply *r, Err *err)
 {
-    int rc = use_begin(v, "reply", err);
+    int rc = use_begin(v, "vcpu_reply", "reply", err);
     if (rc) {
         return rc;
     }
     if (!atomic_load(&v->reply_due)) {
-        return use_end(v, err_set(err, ERR_STATE, "reply: no exit awaits one"));
+        return use_end(v, "vcpu_reply", err_set(err, ERR_STATE, "reply: no exit awaits one"));
     }
     rc = owner_take(v, err);
     if (rc) {
-        return use_end(v, rc);
+        return use_end(v, "vcpu_reply", rc);
     }
     Reply raw = *r;
     bool is_sized = v->due.kind == EXIT_mmio_read || v->due.kind == EXIT_io_read;
@@ -743,7 +748,7 @@ int vcpu_reply(Vcpu *v, const Reply *r, Err *err)
     if (!rc) {
         atomic_store_explicit(&v->reply_due, false, memory_order_release);
     }
-    return use_end(v, rc);
+    return use_end(v, "vcpu_reply", rc);
 }
 
 bool vcpu_reply_due(const Vcpu *v)

@@ -34,6 +34,14 @@ void vm_leave(Vm *vm)
     pthread_mutex_unlock(&vm->lock);
 }
 
+int call_told(const Vm *vm, const char *call, int rc)
+{
+    if (vm->observer.on_call) {
+        vm->observer.on_call(vm->observer.ctx, call, rc);
+    }
+    return rc;
+}
+
 /* ---- open ---- */
 typedef struct {
     const char *name;
@@ -165,12 +173,12 @@ int vm_open(const Backend *b, const VmConfig *cfg, const LifeModel *m, const Obs
 {
     *out = NULL;
     Caps caps = {0};
-    int rc = open_check(b, cfg, &caps, err);
-    if (rc) {
-        return rc;
-    }
     BeVm *be = NULL;
-    rc = b->vm->create(b, cfg, &be, err);
+    int rc = open_check(b, cfg, &caps, err);
+    rc = rc ? rc : b->vm->create(b, cfg, &be, err);
+    if (o && o->on_call) {
+        o->on_call(o->ctx, "vm_open", rc);
+    }
     if (rc) {
         return rc;
     }
@@ -268,10 +276,10 @@ Vcpu *vm_vcpu(const Vm *vm, uint8_t id)
 }
 
 /* ---- the way down: entered, serialised, and only where the capability is there ---- */
-static int ops_begin(Vm *vm, int cap, Err *err)
+static int ops_begin(Vm *vm, const char *call, int cap, Err *err)
 {
     if (cap >= 0 && vm->caps.level[cap] < CAP_PARTIAL) {
-        return err_unsupported(err, vm->backend->name, cap_name((Cap)cap), vm->caps.why[cap]);
+        return call_told(vm, call, err_unsupported(err, vm->backend->name, cap_name((Cap)cap), vm->caps.why[cap]));
     }
     int rc = vm_enter(vm, err);
     if (!rc) {
@@ -280,21 +288,22 @@ static int ops_begin(Vm *vm, int cap, Err *err)
     return rc;
 }
 
-static int ops_end(Vm *vm, int rc)
+static int ops_end(Vm *vm, const char *call, int rc)
 {
     pthread_mutex_unlock(&vm->ops);
+    call_told(vm, call, rc);
     vm_leave(vm);
     return rc;
 }
 
 int vm_settle(Vm *vm, Err *err)
 {
-    int rc = ops_begin(vm, -1, err);
+    int rc = ops_begin(vm, "vm_settle", -1, err);
     if (rc) {
         return rc;
     }
     const VmOps *ops = vm->backend->vm;
-    return ops_end(vm, ops->settle ? ops->settle(vm->be, err) : 0);
+    return ops_end(vm, "vm_settle", ops->settle ? ops->settle(vm->be, err) : 0);
 }
 
 /* ---- memory ---- */
@@ -314,7 +323,7 @@ static int range_check(const Vm *vm, uint64_t at, uint64_t size, Err *err)
 
 int vm_ram_new(Vm *vm, uint64_t size, RamId *out, Err *err)
 {
-    int rc = ops_begin(vm, CAP_map, err);
+    int rc = ops_begin(vm, "vm_ram_new", CAP_map, err);
     if (rc) {
         return rc;
     }
@@ -324,7 +333,7 @@ int vm_ram_new(Vm *vm, uint64_t size, RamId *out, Err *err)
         VEC_PUSH(&vm->rams, size);
         VEC_PUSH(&vm->ram_ids, *out);
     }
-    return ops_end(vm, rc);
+    return ops_end(vm, "vm_ram_new", rc);
 }
 
 static bool regions_meet(const Region *a, uint64_t at, uint64_t size)
@@ -397,7 +406,7 @@ static void region_add(Vm *vm, Region r)
 
 int vm_map(Vm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t flags, Err *err)
 {
-    int rc = ops_begin(vm, CAP_map, err);
+    int rc = ops_begin(vm, "vm_map", CAP_map, err);
     if (rc) {
         return rc;
     }
@@ -413,12 +422,12 @@ int vm_map(Vm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t f
     } else if (!rc) {
         region_add(vm, r);
     }
-    return ops_end(vm, rc);
+    return ops_end(vm, "vm_map", rc);
 }
 
 int vm_unmap(Vm *vm, Gpa at, uint64_t size, Err *err)
 {
-    int rc = ops_begin(vm, CAP_map, err);
+    int rc = ops_begin(vm, "vm_unmap", CAP_map, err);
     if (rc) {
         return rc;
     }
@@ -436,7 +445,7 @@ int vm_unmap(Vm *vm, Gpa at, uint64_t size, Err *err)
         vm->regions.n--;
         memmove(&vm->regions.items[i], &vm->regions.items[i + 1], (vm->regions.n - i) * sizeof vm->regions.items[0]);
     }
-    return ops_end(vm, rc);
+    return ops_end(vm, "vm_unmap", rc);
 }
 
 /* Every byte lies in a region: then nothing is written before a hole is met (W6). */
@@ -470,56 +479,57 @@ bool vm_is_mapped(Vm *vm, uint64_t at, uint64_t n)
 
 int vm_mem_read(Vm *vm, Gpa at, void *buf, size_t n, Err *err)
 {
-    int rc = ops_begin(vm, CAP_map, err);
+    int rc = ops_begin(vm, "vm_mem_read", CAP_map, err);
     if (rc) {
         return rc;
     }
     rc = cover_check(vm, at.addr, n, err);
-    return ops_end(vm, rc || !n ? rc : vm->backend->vm->mem_read(vm->be, at, buf, n, err));
+    return ops_end(vm, "vm_mem_read", rc || !n ? rc : vm->backend->vm->mem_read(vm->be, at, buf, n, err));
 }
 
 int vm_mem_write(Vm *vm, Gpa at, const void *buf, size_t n, Err *err)
 {
-    int rc = ops_begin(vm, CAP_map, err);
+    int rc = ops_begin(vm, "vm_mem_write", CAP_map, err);
     if (rc) {
         return rc;
     }
     rc = cover_check(vm, at.addr, n, err);
-    return ops_end(vm, rc || !n ? rc : vm->backend->vm->mem_write(vm->be, at, buf, n, err));
+    return ops_end(vm, "vm_mem_write", rc || !n ? rc : vm->backend->vm->mem_write(vm->be, at, buf, n, err));
 }
 
 int vm_dirty_get(Vm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
 {
-    int rc = ops_begin(vm, CAP_dirty_log, err);
+    int rc = ops_begin(vm, "vm_dirty_get", CAP_dirty_log, err);
     if (rc) {
         return rc;
     }
     rc = range_check(vm, at.addr, size, err);
     rc = rc ? rc : cover_check(vm, at.addr, size, err);
-    return ops_end(vm, rc ? rc : vm->backend->vm->dirty_get(vm->be, at, size, bits, clear, err));
+    return ops_end(vm, "vm_dirty_get", rc ? rc : vm->backend->vm->dirty_get(vm->be, at, size, bits, clear, err));
 }
 
 /* ---- the rest ---- */
 int vm_irq_line(Vm *vm, uint32_t gsi, bool level, Err *err)
 {
-    int rc = ops_begin(vm, CAP_irqchip, err);
-    return rc ? rc : ops_end(vm, vm->backend->vm->irq_line(vm->be, gsi, level, err));
+    int rc = ops_begin(vm, "vm_irq_line", CAP_irqchip, err);
+    return rc ? rc : ops_end(vm, "vm_irq_line", vm->backend->vm->irq_line(vm->be, gsi, level, err));
 }
 
 int vm_msi(Vm *vm, uint64_t addr, uint32_t data, Err *err)
 {
-    int rc = ops_begin(vm, CAP_msi, err);
-    return rc ? rc : ops_end(vm, vm->backend->vm->msi(vm->be, addr, data, err));
+    int rc = ops_begin(vm, "vm_msi", CAP_msi, err);
+    return rc ? rc : ops_end(vm, "vm_msi", vm->backend->vm->msi(vm->be, addr, data, err));
 }
 
-static int not_there(const Vm *vm, const char *what, Err *err)
+static int not_there(const Vm *vm, const char *call, const char *what, Err *err)
 {
-    return err_unsupported(err, vm->backend->name, what, "this backend has no such entry");
+    return call_told(vm, call, err_unsupported(err, vm->backend->name, what, "this backend has no such entry"));
 }
 
 int vm_intercept(Vm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
 {
-    int rc = vm->backend->vm->intercept ? ops_begin(vm, -1, err) : not_there(vm, "intercept", err);
+    int rc = vm->backend->vm->intercept ? ops_begin(vm, "vm_intercept", -1, err)
+                                        : not_there(vm, "vm_intercept", "intercept", err);
     if (rc) {
         return rc;
     }
@@ -529,13 +539,13 @@ int vm_intercept(Vm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err
         rc = err_set(err, ERR_INVAL, "intercept: 0x%llx is above 0x%llx", (unsigned long long)lo,
                      (unsigned long long)hi);
     }
-    return ops_end(vm, rc ? rc : vm->backend->vm->intercept(vm->be, k, lo, hi, on, err));
+    return ops_end(vm, "vm_intercept", rc ? rc : vm->backend->vm->intercept(vm->be, k, lo, hi, on, err));
 }
 
 int vm_clock(Vm *vm, bool set, uint64_t *guest_ns, Err *err)
 {
-    int rc = ops_begin(vm, CAP_clock, err);
-    return rc ? rc : ops_end(vm, vm->backend->vm->clock(vm->be, set, guest_ns, err));
+    int rc = ops_begin(vm, "vm_clock", CAP_clock, err);
+    return rc ? rc : ops_end(vm, "vm_clock", vm->backend->vm->clock(vm->be, set, guest_ns, err));
 }
 
 /* The board's state is a chunk of its own before the backend's: {u32 tag, u32 len, bytes}. */
@@ -571,9 +581,10 @@ int vm_save(Vm *vm, Buf *out, Err *err)
     if (b) {
         board_chunk_make(b, &chunk);
     }
-    int rc = vm->backend->vm->save || b ? ops_begin(vm, CAP_save, err) : not_there(vm, "save", err);
+    int rc =
+        vm->backend->vm->save || b ? ops_begin(vm, "vm_save", CAP_save, err) : not_there(vm, "vm_save", "save", err);
     if (!rc) {
-        rc = ops_end(vm, save_into(vm, &chunk, out, err));
+        rc = ops_end(vm, "vm_save", save_into(vm, &chunk, out, err));
     }
     buf_free(&chunk);
     return rc;
@@ -595,7 +606,8 @@ static int board_chunk_get(Cursor *in, Cursor *state, Err *err)
 int vm_restore(Vm *vm, const void *bytes, size_t n, Err *err)
 {
     const Board *b = vm->cfg.board && vm->cfg.board->restore ? vm->cfg.board : NULL;
-    int rc = vm->backend->vm->restore || b ? ops_begin(vm, CAP_save, err) : not_there(vm, "save", err);
+    int rc = vm->backend->vm->restore || b ? ops_begin(vm, "vm_restore", CAP_save, err)
+                                           : not_there(vm, "vm_restore", "save", err);
     if (rc) {
         return rc;
     }
@@ -605,7 +617,7 @@ int vm_restore(Vm *vm, const void *bytes, size_t n, Err *err)
     if (!rc && vm->backend->vm->restore) {
         rc = vm->backend->vm->restore(vm->be, rest, cursor_left(&in), err);
     }
-    rc = ops_end(vm, rc);
+    rc = ops_end(vm, "vm_restore", rc);
     return rc || !b ? rc : b->restore(b->ctx, &state, err);
 }
 
@@ -622,9 +634,9 @@ static bool has_ctl(const Caps *caps, const char *name)
 int vm_ctl(Vm *vm, Vcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err)
 {
     if (!vm->backend->vm->ctl || !has_ctl(&vm->caps, name)) {
-        return err_unsupported(err, vm->backend->name, name, "this backend has no such ctl");
+        return call_told(vm, "vm_ctl", err_unsupported(err, vm->backend->name, name, "this backend has no such ctl"));
     }
-    int rc = ops_begin(vm, -1, err);
+    int rc = ops_begin(vm, "vm_ctl", -1, err);
     if (rc) {
         return rc;
     }
@@ -632,5 +644,5 @@ int vm_ctl(Vm *vm, Vcpu *v, const char *name, const void *in, size_t nin, Buf *o
     if (v && !be) {
         rc = err_set(err, ERR_STATE, "%s: the vcpu was destroyed", name);
     }
-    return ops_end(vm, rc ? rc : vm->backend->vm->ctl(vm->be, be, name, in, nin, out, err));
+    return ops_end(vm, "vm_ctl", rc ? rc : vm->backend->vm->ctl(vm->be, be, name, in, nin, out, err));
 }

@@ -5,6 +5,7 @@
 #include "accel/plugin/plugin.h"
 #include "conformance/bless_edit.h"
 #include "conformance/cmd.h"
+#include "conformance/cover.h"
 #include "conformance/run_history.h"
 #include "conformance/runner.h"
 #include "sim/base/os.h"
@@ -39,6 +40,7 @@ static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE
                            "                       github (annotations); PATH - is stdout (repeatable)\n"
                            "      --history[=H]    add the run to a history: a file or postgresql://...;\n"
                            "                       default CONF_HISTORY, else XDG_STATE_HOME/conf/history.db\n"
+                           "      --coverage FILE  write what was reached, for `conf coverage`\n"
                            "      --bless          write observed exits into the suites; see what it did\n"
                            "      --color WHEN     auto, always or never\n"
                            "  -v, --verbose        passing and skipped results too, with traces\n"
@@ -65,6 +67,7 @@ typedef enum {
     O_NO_ISOLATION,
     O_REPORT,
     O_HISTORY,
+    O_COVERAGE,
     O_BLESS,
     O_COLOR,
     O_VERBOSE,
@@ -79,10 +82,10 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_JOBS] = {"jobs", 'j', 'r'},         [O_TIMEOUT] = {"timeout", 0, 'r'},
     [O_MEMORY] = {"memory-limit", 0, 'r'}, [O_SEED] = {"seed", 0, 'r'},
     [O_FAIL_FAST] = {"fail-fast", 0, 'o'}, [O_NO_ISOLATION] = {"no-isolation", 0, 0},
-    [O_REPORT] = {"report", 0, 'r'},       [O_BLESS] = {"bless", 0, 0},
-    [O_COLOR] = {"color", 0, 'r'},         [O_VERBOSE] = {"verbose", 'v', 0},
-    [O_HISTORY] = {"history", 0, 'o'},     [O_QUIET] = {"quiet", 'q', 0},
-    [O_HELP] = {"help", 'h', 0},
+    [O_REPORT] = {"report", 0, 'r'},       [O_COVERAGE] = {"coverage", 0, 'r'},
+    [O_BLESS] = {"bless", 0, 0},           [O_COLOR] = {"color", 0, 'r'},
+    [O_VERBOSE] = {"verbose", 'v', 0},     [O_HISTORY] = {"history", 0, 'o'},
+    [O_QUIET] = {"quiet", 'q', 0},         [O_HELP] = {"help", 'h', 0},
 };
 
 typedef struct {
@@ -90,7 +93,10 @@ typedef struct {
     RunnerOptions runner;
     Words require;
     Run run;
-    const char *history; /* --history=H; NULL = the default */
+    Bless bless;
+    Cover cover;
+    const char *coverage; /* where to write it; NULL = not asked for */
+    const char *history;  /* --history=H; NULL = the default */
     bool has_history, is_help;
 } RunCommand;
 
@@ -167,6 +173,10 @@ static int parse_option(RunCommand *c, OptionIndex option, const char *arg, Err 
     case O_HISTORY:
         c->has_history = true;
         c->history = arg;
+        break;
+    case O_COVERAGE:
+        c->coverage = arg;
+        c->runner.is_coverage = true;
         break;
     case O_BLESS:
         c->runner.is_bless = true;
@@ -279,6 +289,17 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static void take_result(void *ctx, const Job *job, Result *r)
+{
+    RunCommand *c = ctx;
+    if (c->runner.is_bless) {
+        bless_collect(&c->bless, job, r);
+    }
+    if (c->coverage) {
+        cover_result(&c->cover, job, r);
+    }
+}
+
 static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan)
 {
     uint64_t start = os_now_ns();
@@ -329,7 +350,6 @@ int run_main(const RunHooks *hooks, int argc, char **argv)
     Err err = {0};
     Plan plan = {0};
     Runner *runner = NULL;
-    Bless bless = {0};
     int status = CONF_OK;
     if (parse(&c, argc, argv, &err)) {
         status = cli_usage("run", &err);
@@ -339,21 +359,29 @@ int run_main(const RunHooks *hooks, int argc, char **argv)
         fputs(HELP, stdout);
         goto out;
     }
-    if (c.runner.is_bless) {
-        c.runner.on_result = bless_collect;
-        c.runner.ctx = &bless;
+    if (c.runner.is_bless || c.coverage) {
+        c.runner.on_result = take_result;
+        c.runner.ctx = &c;
     }
     if (runner_start(&c.runner, &runner, &err)) { /* before anything makes this process grow */
         fprintf(stderr, "conf: %s\n", err.text);
         status = CONF_INTERNAL;
         goto out;
     }
+    if (c.coverage) {
+        cover_begin(&c.cover, &plan);
+    }
     status = play(&c, hooks, runner, &plan);
-    if (c.runner.is_bless && bless_apply(&bless, stdout)) {
+    if (c.runner.is_bless && bless_apply(&c.bless, stdout)) {
+        status = CONF_INTERNAL;
+    }
+    if (c.coverage && cover_save(&c.cover, c.coverage, &err)) {
+        fprintf(stderr, "conf: --coverage: %s\n", err.text);
         status = CONF_INTERNAL;
     }
 out:
-    bless_free(&bless);
+    bless_free(&c.bless);
+    cover_free(&c.cover);
     command_free(&c);
     runner_stop(runner);
     plan_free(&plan);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance/result.h"
 
+#include "coverage/collect.h"
+
 const char *status_name(Status s)
 {
 #define X(name) [STATUS_##name] = #name,
@@ -16,4 +18,6 @@ void result_free(Result *r)
     VEC_FREE(&r->trace);
     arena_free(r->arena);
     r->arena = NULL;
+    covjob_free(r->coverage);
+    r->coverage = NULL;
 }

@@ -37,6 +37,7 @@ typedef struct Result {
     size_t trace_dropped;
     Arena *arena; /* of the trace's texts */
     uint64_t nexits, ntransitions, duration_ns, seed;
+    struct CovJob *coverage; /* what it reached; NULL: not asked for, or poured out already */
 } Result;
 void result_free(Result *r); /* what it owns, not r */
 #endif

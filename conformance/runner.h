@@ -16,6 +16,7 @@ typedef struct {
     unsigned nthreads;
     bool is_in_process; /* no workers: a crash ends conf. For debuggers. */
     bool is_verbose, is_bless;
+    bool is_coverage; /* results bring what they reached, for on_result to take */
     uint64_t seed, timeout_ns, max_memory_bytes;
     uint64_t fail_fast; /* stop after so many bad results; 0 = never */
     /* Sees each result in order before the report takes it; NULL = nobody. */

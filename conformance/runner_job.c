@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * runner_job.c - one job: is it to be skipped, its world, a worker, the story, and what the worker's end adds to it. */
 #include "conformance/runner_int.h"
+#include "coverage/collect.h"
 
 #include "sim/base/os.h"
 
@@ -114,7 +115,7 @@ static bool slot_end(Slot *s) /* true: the watchdog gave up on the job */
     return was_aborted;
 }
 
-static StoryOptions story_options(Slot *s, ProbeCtx *probe)
+static StoryOptions story_options(Slot *s, ProbeCtx *probe, Result *out)
 {
     const RunnerOptions *o = &s->runner->o;
     const RunHooks *hooks = s->runner->pass->hooks;
@@ -125,13 +126,14 @@ static StoryOptions story_options(Slot *s, ProbeCtx *probe)
                           .script = hooks->script,
                           .script_ctx = hooks->script_ctx,
                           .probe = probe_passed,
-                          .probe_ctx = probe};
+                          .probe_ctx = probe,
+                          .coverage = out->coverage};
 }
 
 static void play_on(Slot *s, const Job *job, const World *w, const Backend *b, Result *out)
 {
     ProbeCtx probe = {.runner = s->runner, .job = job};
-    StoryOptions options = story_options(s, &probe);
+    StoryOptions options = story_options(s, &probe, out);
     const PlanOpen *open = &s->runner->pass->plan->backends.items[job->backend].open[job->c->guest];
     story_run(job->c, w, b, &open->caps, &options, out);
 }
@@ -188,6 +190,9 @@ void job_play(Slot *s, const Job *job, Result *out)
     Pass *pass = s->runner->pass;
     const PlanBackend *b = &pass->plan->backends.items[job->backend];
     uint64_t start = os_now_ns();
+    if (s->runner->o.is_coverage) {
+        out->coverage = covjob_new(job->c->lifecycle ? job->c->lifecycle : &life_virtualcpu);
+    }
     if (!job_unmet(job, b, out)) {
         SharedWorld *shared = world_of(pass, job);
         if (shared->rc) {

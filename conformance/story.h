@@ -35,6 +35,7 @@ typedef struct {
     void *script_ctx;
     bool (*probe)(void *ctx, const char *name, const char *backend); /* xfail: did that probe's scenario pass? */
     void *probe_ctx;
+    struct CovJob *coverage; /* is told what is reached; NULL: nobody */
 } StoryOptions;
 /* Plays the case and fills *out (zero-initialised by the caller, freed with result_free). Never fails otherwise: whatever
  * goes wrong is in the result. caps: of the backend for this guest (already opened). */

@@ -182,6 +182,7 @@ struct Story {
     atomic_bool is_over;     /* failed, skipped or in error: no further step */
     atomic_bool is_interrupted;
     char interrupt_why[128];
+    atomic_bool is_asking; /* the backend, for coverage */
     bool is_skipped, is_failed, is_error, is_running, is_closing;
     bool is_trial, trial_failed;
     Buf trial_text;
@@ -279,4 +280,10 @@ void trace_finish(Story *s); /* texts, into the result */
 /* Observer */
 void story_on_exit(void *ctx, const VmExit *e);
 void story_on_op(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, int rc);
+void story_on_call(void *ctx, const char *call, int rc); /* cover.c; only where StoryOptions.coverage is there */
+
+/* cover.c */
+void story_cover_exit(Story *s, const VmExit *e); /* where StoryOptions.coverage is there */
+void story_cover_begin(Story *s, Vm *vm);
+void story_cover_end(Story *s, Vm *vm); /* vm NULL: nothing */
 #endif

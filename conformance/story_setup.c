@@ -185,7 +185,7 @@ static int vm_make(Story *s, bool is_lazy, Err *err)
 {
     VmConfig cfg = config_of(s);
     cfg.is_lazy = is_lazy;
-    Observer o = {s, story_on_exit, story_on_op};
+    Observer o = {s, story_on_exit, story_on_op, s->o.coverage ? story_on_call : NULL};
     Vm *vm = NULL;
     int rc = story_board_make(s, err);
     if (rc) {
@@ -203,6 +203,7 @@ static int vm_make(Story *s, bool is_lazy, Err *err)
     s->vm = vm;
     s->is_closing = false;
     STORY_UNLOCK(s);
+    story_cover_begin(s, vm);
     if (s->c->boot) {
         rc = story_machine_make(s, vm, err);
         return rc ? rc : vm_settle(vm, err);
@@ -230,6 +231,7 @@ void story_vm_drop(Story *s)
         s->vcpus[i].v = NULL;
     }
     STORY_UNLOCK(s);
+    story_cover_end(s, vm);
     vm_close(vm);
     machine_board_free(s->board);
     s->board = NULL;

@@ -2,6 +2,7 @@
  * trace.c - what happened, in order: the first and the last entries are kept, as a run may have millions of exits.
  * Texts are made at the end, for the entries that are left. */
 #include "conformance/story_int.h"
+#include "coverage/collect.h"
 
 #include <string.h>
 
@@ -107,6 +108,9 @@ void trace_finish(Story *s)
 void story_on_exit(void *ctx, const VmExit *e)
 {
     Story *s = ctx;
+    if (s->o.coverage) {
+        story_cover_exit(s, e);
+    }
     if (!e->is_completed) {
         return; /* recorded where it is matched */
     }
@@ -148,6 +152,9 @@ void story_on_op(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, i
     if (!sv || s->is_closing) {
         STORY_UNLOCK(s);
         return;
+    }
+    if (s->o.coverage) {
+        covjob_on_op(s->o.coverage, vcpu, op, from, to, rc);
     }
     sv->nruns += op == LIFE_run && rc == 0;
     /* How often the loop that serves a board enters and wakes is a matter of the host's timing, and not even seen where the

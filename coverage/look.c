@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * look.c - what is computed from a Coverage: who reached what, and how much of what there is. */
-#include "coverage/coverage.h"
+#include "coverage/model.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const struct {
-    const char *name, *title;
+    const char *name, *scope, *title;
 } known[] = {
-#define KIND(name, scope, title) {#name, title},
+#define KIND(name, scope, title) {#name, scope, title},
 #include "coverage/kinds.def"
 #undef KIND
 };
@@ -26,6 +26,12 @@ const char *coverage_kind_title(const char *kind)
 {
     size_t i = kind_rank(kind);
     return i < ARRAY_LEN(known) ? known[i].title : kind;
+}
+
+const char *coverage_kind_scope(const char *kind)
+{
+    size_t i = kind_rank(kind);
+    return i < ARRAY_LEN(known) ? known[i].scope : "*";
 }
 
 bool coverage_matches(const char *pattern, const char *text)

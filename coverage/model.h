@@ -3,6 +3,7 @@
 #ifndef COVERAGE_MODEL_H
 #define COVERAGE_MODEL_H
 
+#include "accel/accel.h"
 #include "coverage/coverage.h"
 
 typedef struct {
@@ -18,4 +19,8 @@ struct CovIndex {
     VEC(const char *) texts; /* groups, scopes, patterns, reasons */
 };
 uint32_t coverage_kind_add(Coverage *c, const char *kind);
+const char *coverage_kind_scope(const char *kind); /* of kinds.def; "*" if it has none */
+/* universe.c: the items of a cell and of an edge, listed or not. */
+uint32_t lifecycle_item(Coverage *c, const LifeModel *m, uint8_t state, LifeOp op);
+uint32_t lifecycle_edge(Coverage *c, const LifeModel *m, uint8_t from, uint8_t to);
 #endif
