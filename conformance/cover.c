@@ -86,8 +86,12 @@ void story_cover_begin(Story *s, Vm *vm)
 void story_cover_end(Story *s, Vm *vm)
 {
     Buf answer = {0};
-    if (s->o.coverage && vm && !ask(s, vm, "read", &answer)) {
-        (void)!covjob_answer(s->o.coverage, answer.data, answer.n, NULL);
+    const char *const whats[] = {"items", "read"};
+    for (size_t i = 0; s->o.coverage && vm && i < ARRAY_LEN(whats); i++) {
+        buf_clear(&answer);
+        if ((i || covjob_wants_items(s->o.coverage)) && !ask(s, vm, whats[i], &answer)) {
+            (void)!covjob_answer(s->o.coverage, buf_text(&answer), answer.n, NULL);
+        }
     }
     buf_free(&answer);
 }
@@ -151,6 +155,8 @@ void cover_result(void *ctx, const Job *job, Result *r)
         cover_capabilities(r->c, r->coverage);
         covjob_end(r->coverage, x->c, context, coverage_scenario(x->c, buf_text(&id)));
         buf_free(&id);
+    } else {
+        covjob_list(r->coverage, x->c);
     }
     covjob_free(r->coverage);
     r->coverage = NULL;

@@ -375,18 +375,21 @@ const char *runner_run(Runner *r, Plan *p, const RunHooks *hooks, Run *report)
     SinkCtx ctx = {.runner = r, .plan = p, .report = report};
     r->answers.n = 0;
     Pass pass = {.plan = p, .hooks = hooks, .worlds = worlds_new(p)};
+    pass.has_items = x_calloc(p->backends.n * GUEST_COUNT, sizeof *pass.has_items);
     for (size_t i = 0; i < p->backends.n; i++) {
         for (int g = 1; g < GUEST_COUNT; g++) { /* a case's world is one for all backends: the coarsest granule */
             uint32_t bytes = p->backends.items[i].open[g].caps.page_bytes;
             pass.page_bytes[g] = bytes > pass.page_bytes[g] ? bytes : pass.page_bytes[g];
         }
     }
-    Pass probes = pass;
+    Pass probes = pass; /* which are no scenarios of the run: without coverage */
+    pass.is_coverage = r->o.is_coverage;
     probes.jobs = p->probes.items;
     probes.n = p->probes.n;
     pass.jobs = p->jobs.items;
     pass.n = p->jobs.n;
     bool is_cut = (probes.n && pass_run(r, &probes, sink_probe, &ctx)) || pass_run(r, &pass, sink_result, &ctx);
+    mem_free(pass.has_items);
     worlds_free(pass.worlds, p->cases.n + p->probe_cases.n);
     int number = runner_signal(r);
     return !is_cut ? NULL : number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "--fail-fast";

@@ -54,6 +54,8 @@ typedef struct { /* one pass over a list of jobs */
     Outcome *outcomes;
     SharedWorld *worlds; /* by Job.slot */
     uint32_t page_bytes[GUEST_COUNT];
+    bool is_coverage;
+    atomic_bool *has_items; /* [backend * GUEST_COUNT + guest]: of coverage */
 } Pass;
 struct Runner {
     RunnerOptions o;

@@ -185,13 +185,23 @@ static void play_isolated(Slot *s, const Job *job, const World *w, Result *out)
     account(s->runner, job->c, &end, was_aborted, out);
 }
 
+/* The backend's own universe is asked for until it has come once. */
+static CovJob *cover_job(const Slot *s, const Job *job)
+{
+    CovJob *j = covjob_new(job->c->lifecycle ? job->c->lifecycle : &life_virtualcpu);
+    if (!atomic_load(&s->runner->pass->has_items[job->backend * GUEST_COUNT + job->c->guest])) {
+        covjob_want_items(j);
+    }
+    return j;
+}
+
 void job_play(Slot *s, const Job *job, Result *out)
 {
     Pass *pass = s->runner->pass;
     const PlanBackend *b = &pass->plan->backends.items[job->backend];
     uint64_t start = os_now_ns();
-    if (s->runner->o.is_coverage) {
-        out->coverage = covjob_new(job->c->lifecycle ? job->c->lifecycle : &life_virtualcpu);
+    if (pass->is_coverage) {
+        out->coverage = cover_job(s, job);
     }
     if (!job_unmet(job, b, out)) {
         SharedWorld *shared = world_of(pass, job);
@@ -202,6 +212,9 @@ void job_play(Slot *s, const Job *job, Result *out)
         } else {
             play_on(s, job, shared->world, b->local, out);
         }
+    }
+    if (out->coverage && covjob_has_items(out->coverage)) {
+        atomic_store(&pass->has_items[job->backend * GUEST_COUNT + job->c->guest], true);
     }
     world_leave(pass, job);
     out->c = job->c;

@@ -16,7 +16,8 @@ struct CovJob {
     uint64_t cells[MAX_STATES][LIFE_OP_COUNT], edges[MAX_STATES][MAX_STATES];
     uint64_t ends[LIFE_OP_COUNT][ERR_COUNT]; /* of operations, as on_op tells them */
     bool is_inside[MAX_VCPUS];               /* between the two reports of one run */
-    Coverage *rest;                          /* everything else, in one context and scenario */
+    bool wants_items, has_items;
+    Coverage *rest; /* everything else, in one context and scenario */
 };
 
 CovJob *covjob_new(const LifeModel *model)
@@ -37,6 +38,21 @@ void covjob_free(CovJob *j)
         coverage_free(j->rest);
         mem_free(j);
     }
+}
+
+void covjob_want_items(CovJob *j)
+{
+    j->wants_items = true;
+}
+
+bool covjob_wants_items(const CovJob *j)
+{
+    return j->wants_items;
+}
+
+bool covjob_has_items(const CovJob *j)
+{
+    return j->has_items;
 }
 
 static int code_of(int rc)
@@ -168,6 +184,7 @@ int covjob_answer(CovJob *j, const void *bytes, size_t n, Err *err)
     for (size_t i = 0; i < lines.n && !rc; i++) {
         const Line *l = &lines.items[i];
         const char *scope = coverage_kind_scope(l->field[0]);
+        j->has_items |= !l->count;
         uint32_t item = coverage_item(j->rest, l->field[0], l->field[1], l->field[2], scope);
         coverage_hit(j->rest, item, 0, 0, l->count);
     }
@@ -212,7 +229,7 @@ static void operations_end(const CovJob *j, Coverage *c, uint32_t context, uint3
 }
 
 /* Items keep what the answers said of them: listed or not. */
-static void rest_end(const CovJob *j, Coverage *c, uint32_t context, uint32_t scenario)
+static uint32_t *rest_items(const CovJob *j, Coverage *c)
 {
     uint32_t *items = x_calloc(j->rest->items.n, sizeof *items);
     for (size_t i = 0; i < j->rest->items.n; i++) {
@@ -221,6 +238,17 @@ static void rest_end(const CovJob *j, Coverage *c, uint32_t context, uint32_t sc
         items[i] = item->is_listed ? coverage_item(c, kind, item->group, item->name, item->scope)
                                    : coverage_found(c, kind, item->group, item->name);
     }
+    return items;
+}
+
+void covjob_list(const CovJob *j, Coverage *c)
+{
+    mem_free(rest_items(j, c));
+}
+
+static void rest_end(const CovJob *j, Coverage *c, uint32_t context, uint32_t scenario)
+{
+    uint32_t *items = rest_items(j, c);
     for (size_t i = 0; i < j->rest->hits.n; i++) {
         const CovHit *h = &j->rest->hits.items[i];
         coverage_hit(c, items[h->item], context, scenario, h->count);

@@ -19,7 +19,11 @@ uint32_t coverage_opened(Coverage *c, const char *shown, GuestId guest, const Ca
 /* ---- a job ---- */
 typedef struct CovJob CovJob;
 CovJob *covjob_new(const LifeModel *model); /* borrowed */
-void covjob_free(CovJob *j);                /* NULL is fine */
+/* Should the universe of the backend's own kinds be asked for too; has it come? */
+void covjob_want_items(CovJob *j);
+bool covjob_wants_items(const CovJob *j);
+bool covjob_has_items(const CovJob *j);
+void covjob_free(CovJob *j); /* NULL is fine */
 /* THREAD-SAFE. ctx is the CovJob. */
 void covjob_on_exit(void *ctx, const VmExit *e);
 void covjob_on_op(void *ctx, uint8_t vcpu, LifeOp op, uint8_t from, uint8_t to, int rc);
@@ -29,6 +33,8 @@ void covjob_reached(CovJob *j, const char *kind, const char *group, const char *
 /* What a backend answered to "sim.coverage": lines of KIND, GROUP, NAME and a count, with tabs between them; a count of 0 lists
  * an item of the universe. docs/coverage.md. All or nothing: -ERR_PROTO with the line. */
 MUST_USE int covjob_answer(CovJob *j, const void *bytes, size_t n, Err *err);
+/* Of a job that does not count: what its backend listed, and no hits. */
+void covjob_list(const CovJob *j, Coverage *c);
 /* Pours it into c: once, when nobody tells it anything any more. */
 void covjob_end(const CovJob *j, Coverage *c, uint32_t context, uint32_t scenario);
 

@@ -245,6 +245,9 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                      .code_written = on_code_written,
                      .is_watched = is_watched};
     v->x = exec_new(&cfg, &host, id);
+    if (s->is_covered) {
+        exec_cover(v->x);
+    }
     s->vcpu[id] = v;
     atomic_fetch_add(&s->nvcpus, 1);
     int rc = sim_vcpu_reset(v, &(SimReset){.hw_id = id}, err);
@@ -437,6 +440,30 @@ uint64_t sim_ram_hash(Sim *s)
         }
     }
     return h;
+}
+
+void sim_cover(Sim *s)
+{
+    s->is_covered = true;
+    for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
+        if (s->vcpu[i]) {
+            exec_cover(s->vcpu[i]->x);
+        }
+    }
+}
+
+void sim_cover_items(const Sim *s, Buf *out)
+{
+    exec_cover_items(s->isa, out);
+}
+
+void sim_cover_read(Sim *s, Buf *out)
+{
+    for (unsigned i = 0; i < SIM_MAX_VCPUS; i++) {
+        if (s->vcpu[i]) {
+            exec_cover_read(s->vcpu[i]->x, out);
+        }
+    }
 }
 
 void sim_stats(const SimVcpu *v, SimStats *out)

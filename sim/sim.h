@@ -307,4 +307,11 @@ typedef struct {
     uint64_t insns, blocks, translations, tlb_fills, walks, io, traps;
 } SimStats;
 void sim_stats(const SimVcpu *v, SimStats *out);
+/* Coverage: every vcpu and device counts from now on what of the guest it reaches (instructions and operands as they are
+ * translated, CSRs, IR operations, traps, walks; registers of devices, features of virtio). No vcpu runs. */
+void sim_cover(Sim *s);
+/* Appends lines "KIND\tGROUP\tNAME\tCOUNT\n": of all that there is, with 0; of what was reached, perhaps in several lines.
+ * read: THREAD-SAFE */
+void sim_cover_items(const Sim *s, Buf *out);
+void sim_cover_read(Sim *s, Buf *out);
 #endif

@@ -81,6 +81,7 @@ struct Sim {
     SlotReg *slot_regs; /* the guest's registers by slot */
     size_t nslot_regs;
     SimMachine *machine; /* NULL: bare */
+    bool is_covered;
 };
 
 /* sim_boot.c: images and the device tree into the memory of a machine. fdt is appended to, and whole even if it fails for want of

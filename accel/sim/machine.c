@@ -240,11 +240,28 @@ static int ctl_run(BeVm *vm, Cursor *in, Buf *out, Err *err)
     return rc;
 }
 
-const char *const sim_machine_ctls[] = {MACHINE_CTL_IMAGE, MACHINE_CTL_BOOT, MACHINE_CTL_RUN, NULL};
+/* Coverage (docs/coverage.md): on; what there is; what was reached. */
+static int ctl_cover(BeVm *vm, Cursor *in, Buf *out, Err *err)
+{
+    size_t n = cursor_left(in);
+    const char *what = (const char *)in->at;
+    if (n == 2 && !memcmp(what, "on", n)) {
+        sim_cover(vm->sim);
+    } else if (n == 5 && !memcmp(what, "items", n)) {
+        sim_cover_items(vm->sim, out);
+    } else if (n == 4 && !memcmp(what, "read", n)) {
+        sim_cover_read(vm->sim, out);
+    } else {
+        return err_set(err, ERR_INVAL, "sim.coverage: expected on, items or read");
+    }
+    return 0;
+}
+
+const char *const sim_machine_ctls[] = {MACHINE_CTL_IMAGE, MACHINE_CTL_BOOT, MACHINE_CTL_RUN, "sim.coverage", NULL};
 
 int sim_machine_ctl(BeVm *vm, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err)
 {
-    static int (*const fns[])(BeVm *, Cursor *, Buf *, Err *) = {ctl_image, ctl_boot, ctl_run};
+    static int (*const fns[])(BeVm *, Cursor *, Buf *, Err *) = {ctl_image, ctl_boot, ctl_run, ctl_cover};
     Cursor c = cursor_of(in, nin);
     Buf dropped = {0};
     (void)v;

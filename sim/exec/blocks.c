@@ -313,6 +313,14 @@ static uint32_t insns_cap(ExecVcpu *v)
     return cap;
 }
 
+/* It was translated; one that did not fit is translated again. */
+static void insn_cover(const Maker *k, const Translate *t)
+{
+    if (k->v->cover && !k->build.is_full) {
+        k->v->isa->cover.insn(k->v->f, t->bytes, k->v->ir.insn_row[k->v->ir.ninsns - 1]);
+    }
+}
+
 /* An instruction over the end of the page: its bytes are put together. Only ever the first of a block. */
 static TrResult translate_split(Maker *k, Translate *t, Trap *trap, bool *is_trap)
 {
@@ -330,6 +338,7 @@ static TrResult translate_split(Maker *k, Translate *t, Trap *trap, bool *is_tra
     t->avail = max;
     TrResult r = v->isa->translate(t);
     assert(r != TR_MORE); /* insn_max_bytes are enough for any instruction */
+    insn_cover(k, t);
     return r;
 }
 
@@ -347,6 +356,9 @@ static TrResult translate_one(Maker *k, Trap *trap, bool *is_trap)
         t.avail = v->isa->insn_max_bytes;
     }
     TrResult r = t.avail ? v->isa->translate(&t) : TR_MORE;
+    if (r != TR_MORE) {
+        insn_cover(k, &t);
+    }
     return r == TR_MORE && !at ? translate_split(k, &t, trap, is_trap) : r;
 }
 
@@ -432,6 +444,9 @@ static void *code_make(ExecVcpu *v, Block *b)
 #endif
     if (v->cfg.max_block_insns != 1) { /* the reference mode runs what the translator wrote */
         ir_optimise(&v->ir, &v->isa->ir);
+    }
+    if (v->cover) {
+        cover_block(v, &v->ir);
     }
     void *code = v->cfg.engine->prepare(v->engine, &v->ir, b);
     if (!code) { /* full: start again from nothing */

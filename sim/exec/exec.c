@@ -356,6 +356,9 @@ static void trap_take(ExecVcpu *v, const Trap *t)
     v->f->resv_size = 0;
     v->is_waiting = false;
     v->stats.traps++;
+    if (v->cover) {
+        v->isa->cover.trap(v->f, t);
+    }
     v->isa->take_trap(v->f, t);
     mode_refresh(v);
 }
@@ -876,6 +879,7 @@ void exec_free(ExecVcpu *v)
     v->cfg.engine->destroy(v->engine);
     mmu_free(v->mmu);
     os_pages_free(v->tables, sizeof *v->tables);
+    mem_free(v->cover);
     pthread_mutex_destroy(&v->post_lock);
     sem_destroy(&v->sleep);
     mem_free(v->f);

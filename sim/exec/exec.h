@@ -149,4 +149,9 @@ typedef struct {
     uint64_t blocks, translations, traps, tlb_fills, walks, io; /* blocks: entered from the dispatcher */
 } ExecStats;
 void exec_stats(const ExecVcpu *v, ExecStats *out);
+/* Coverage: counts from now on, until the end. Not within exec_run. */
+void exec_cover(ExecVcpu *v);
+/* Appends lines "KIND\tGROUP\tNAME\tCOUNT\n" of all that there is, with 0; of what was reached. read: THREAD-SAFE */
+void exec_cover_items(const GuestIsa *isa, Buf *out);
+void exec_cover_read(const ExecVcpu *v, Buf *out);
 #endif

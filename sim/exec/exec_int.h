@@ -105,6 +105,7 @@ struct ExecVcpu {
     MmuWatch watches[EXEC_MAX_BREAKS];
     size_t nbreaks, nwatches;
     ExecStats stats;
+    _Atomic uint64_t *cover; /* NULL: nobody counts */
 
     /* from other threads */
     _Atomic uint32_t posted;
@@ -138,5 +139,6 @@ void blocks_drop_fresh(ExecVcpu *v); /* of pages that others may have stored to 
 void blocks_reap(ExecVcpu *v);
 void blocks_free(ExecVcpu *v);
 void blocks_mark_alone(ExecVcpu *v, uint64_t gpa);
+void cover_block(ExecVcpu *v, const IrBlock *b); /* cover.c; where v->cover is there */
 bool exec_is_break(const ExecVcpu *v, uint64_t pc);
 #endif

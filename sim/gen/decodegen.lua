@@ -390,6 +390,80 @@ local function check_translators()
     end
 end
 
+-- ---- operand classes: what of an instruction's operands is worth telling apart, for coverage ----
+local ORDERS, RM_DYN = { "none", "rl", "aq", "aqrl" }, 7
+
+local function is_field(row, a) return row.sets[a] and row.sets[a].field end
+
+local function classes_of(row)
+    local list = {}
+    local function class(text, test, a, b, value) list[#list + 1] = { text = text, test = test, a = a, b = b or a, value = value or 0 } end
+    for i, a in ipairs(row.args.order) do
+        local kind, f = row.args.kind[a], is_field(row, a)
+        if f and kind == "reg" and f.least <= 0 then
+            class(a .. "=x0", "EQ", a, nil, 0)
+        elseif f and (kind == "imm" or kind == "uimm") then
+            if f.least < 0 then class(a .. "<0", "LT", a, nil, 0) end
+            if f.least <= 0 then class(a .. "=0", "EQ", a, nil, 0) end
+            class(a .. ">0", "GT", a, nil, 0)
+            class(a .. "=max", "EQ", a, nil, f.most)
+            if f.least < 0 then class(a .. "=min", "EQ", a, nil, f.least) end
+        elseif f and kind == "rm" then
+            class(a .. "=dyn", "EQ", a, nil, RM_DYN)
+            class(a .. " fixed", "LT", a, nil, RM_DYN)
+        elseif f and kind == "ord" then
+            for n, text in ipairs(ORDERS) do class(a .. "=" .. text, "EQ", a, nil, n - 1) end
+        end
+        for j = 1, i - 1 do
+            local b = row.args.order[j]
+            if f and is_field(row, b) and is_field(row, b) ~= f and row.args.kind[b] == kind and (kind == "reg" or kind == "freg") then
+                class(b .. "=" .. a, "SAME", b, a)
+            end
+        end
+    end
+    return list
+end
+
+local function value_of(f, w)
+    local n = 0
+    for _, p in ipairs(f.pieces) do
+        local x = w >> p.lsb & ((1 << p.len) - 1)
+        if p.signed and x >> (p.len - 1) == 1 then x = x - (1 << p.len) end
+        n = n << p.len | x
+    end
+    return (n << f.shift) + f.add
+end
+
+-- Short instructions are few enough to try all: what no word of a row can be is no class of it.
+local function mark_possible(width)
+    for w = 0, (1 << width) - 1 do
+        for _, row in ipairs(rows) do
+            if row.width == width and w & row.mask == row.value then
+                for _, c in ipairs(row.classes or {}) do
+                    local a, b = value_of(row.sets[c.a].field, w), value_of(row.sets[c.b].field, w)
+                    c.possible = c.possible or (c.test == "EQ" and a == c.value) or (c.test == "LT" and a < c.value) or
+                        (c.test == "GT" and a > c.value) or (c.test == "SAME" and a == b)
+                end
+                break
+            end
+        end
+    end
+end
+
+local function find_classes()
+    for _, row in ipairs(rows) do
+        if row.name then row.classes = classes_of(row) end
+    end
+    mark_possible(16)
+    for _, row in ipairs(rows) do
+        local kept = {}
+        for _, c in ipairs(row.classes or {}) do
+            if c.possible or row.width ~= 16 then kept[#kept + 1] = c end
+        end
+        row.classes = kept
+    end
+end
+
 -- ---- output ----
 local function c_name(name) return (name:gsub("%.", "_")) end
 local function row_id(row) return UPPER .. "_" .. c_name(row.name) end
@@ -438,6 +512,14 @@ local function write_header(sources)
     put("extern const char *const %s_ext_names[%s_EXT_COUNT];", prefix, UPPER)
     put("typedef struct %sRowBits {\n    uint32_t mask, value; /* which bits a row fixes, and how */\n} %sRowBits;", camel, camel)
     put("extern const %sRowBits %s_row_bits[%s_ROW_COUNT];", camel, prefix, UPPER)
+    local nclasses = 0
+    for _, row in ipairs(named_rows()) do nclasses = nclasses + #row.classes end
+    put("/* Classes of operands, by row: what of row r's are row_classes[r] up to that of r + 1. */")
+    put("enum { %s_CLASS_COUNT = %d };", UPPER, nclasses)
+    put("typedef struct %sClass {\n    const char *text; /* \"rd=x0\" */\n    uint8_t test, a, b; /* a, b: indices into %sArgs */", camel, camel)
+    put("    int32_t value;\n} %sClass;\nextern const %sClass %s_classes[%s_CLASS_COUNT + 1];", camel, camel, prefix, UPPER)
+    put("extern const uint16_t %s_row_classes[%s_ROW_COUNT + 1];", prefix, UPPER)
+    put("bool %s_in_class(const %sClass *c, const %sArgs *a);", prefix, camel, camel)
     put("/* The row of an instruction word, and its arguments. */")
     put("unsigned %s_decode16(uint32_t w, %sArgs *a);\nunsigned %s_decode32(uint32_t w, %sArgs *a);", prefix, camel, prefix, camel)
     put("/* Calls the row's translator; row is not NONE. */")
@@ -555,6 +637,26 @@ local function put_asm(put, camel, stand_ins)
     put("    default:\n        return;\n    }\n}")
 end
 
+local function put_classes(put, camel, list)
+    put("enum { EQ, LT, GT, SAME };\n#define ARG(name) (uint8_t)(offsetof(%sArgs, name) / sizeof(int32_t))", camel)
+    put("const %sClass %s_classes[%s_CLASS_COUNT + 1] = {", camel, prefix, UPPER)
+    for _, row in ipairs(list) do
+        for _, c in ipairs(row.classes) do
+            put('    {"%s", %s, ARG(%s), ARG(%s), %d},', c.text, c.test, c.a, c.b, c.value)
+        end
+    end
+    put("    {NULL, 0, 0, 0, 0},\n};\nconst uint16_t %s_row_classes[%s_ROW_COUNT + 1] = {\n    0,", prefix, UPPER)
+    local n = 0
+    for _, row in ipairs(list) do
+        put("    [%s] = %d,", row_id(row), n)
+        n = n + #row.classes
+    end
+    put("    %d,\n};\nbool %s_in_class(const %sClass *c, const %sArgs *a)\n{", n, prefix, camel, camel)
+    put("    const int32_t *v = (const int32_t *)a; /* which has nothing else */")
+    put("    return c->test == EQ   ? v[c->a] == c->value\n           : c->test == LT ? v[c->a] < c->value\n           : c->test == GT ? v[c->a] > c->value")
+    put("                           : v[c->a] == v[c->b];\n}")
+end
+
 local function write_source(sources, camel)
     local o = {}
     local function put(...) o[#o + 1] = string.format(...) end
@@ -576,6 +678,7 @@ local function write_source(sources, camel)
     put("};\nconst char *const %s_ext_names[%s_EXT_COUNT] = {", prefix, UPPER)
     for _, ext in ipairs(collect(function(row, set) set[row.ext] = true end)) do put('    "%s",', ext) end
     put("};")
+    put_classes(put, camel, list)
     for _, width in ipairs { 16, 32 } do
         local part = {}
         for _, row in ipairs(rows) do
@@ -614,6 +717,7 @@ for i = 4, #arg do
 end
 check_overlaps()
 check_translators()
+find_classes()
 if #rows == 0 then die("no rows") end
 local header, camel = write_header(table.concat(names, ", "))
 write_file(out_h, header)

@@ -54,6 +54,16 @@ typedef struct {
     uint64_t nr, arg[6];
 } GuestCall;
 
+/* Coverage: what of the guest there is to be reached, as a list. What is reached is told to exec_reached() by its place in it,
+ * where the dispatcher asks: when an instruction was translated (whole, at bytes; row as IrBlock's) and a trap is taken; and
+ * by walk(), if exec_is_covered(). */
+typedef struct GuestCover {
+    size_t (*count)(void);
+    void (*item)(size_t i, Buf *out); /* appends "KIND\tGROUP\tNAME": ASCII, without a tab in them */
+    void (*insn)(Frame *f, const uint8_t *bytes, unsigned row);
+    void (*trap)(Frame *f, const Trap *t);
+} GuestCover;
+
 typedef struct GuestIsa {
     GuestId id;
     const char *name;
@@ -110,6 +120,7 @@ typedef struct GuestIsa {
     void (*call_return)(Frame *f, const uint64_t *ret, unsigned n); /* the ISA's return registers */
     /* One instruction as text in the assembler's own spelling (LLVM's); returns its length, 0 if bytes are too few. */
     unsigned (*disasm)(const uint8_t *bytes, unsigned n, uint64_t pc, char *text, size_t size);
+    GuestCover cover;
 } GuestIsa;
 
 const GuestIsa *guest_isa(const char *name); /* from guests.def; NULL = no such simulator */
@@ -117,4 +128,6 @@ const GuestIsa *guest_isa(const char *name); /* from guests.def; NULL = no such 
 void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag);
 void exec_flush_code(Frame *f);       /* fence.i, IC IVAU: this vcpu sees the code that is in memory now */
 uint64_t exec_now_ns(const Frame *f); /* guest clock of this vcpu, at this instruction */
+bool exec_is_covered(const Frame *f); /* is anybody counting? */
+void exec_reached(Frame *f, size_t item);
 #endif

@@ -110,4 +110,5 @@ const GuestIsa guest_riscv64 = {
     .call_get = call_get,
     .call_return = call_return,
     .disasm = riscv_disasm,
+    .cover = {.count = riscv_cover_count, .item = riscv_cover_item, .insn = riscv_cover_insn, .trap = riscv_cover_trap},
 };

@@ -338,4 +338,11 @@ Slot riscv_or_every(Translate *t, int32_t reg); /* of a fence: x0 stands for eve
 
 /* ---- disasm.c ---- */
 unsigned riscv_disasm(const uint8_t *bytes, unsigned n, uint64_t pc, char *text, size_t size);
+
+/* ---- coverage (cover.c): GuestCover's, and what a walk came to; fault NULL: *w. atp: the tables of the first stage ---- */
+size_t riscv_cover_count(void);
+void riscv_cover_item(size_t i, Buf *out);
+void riscv_cover_insn(Frame *f, const uint8_t *bytes, unsigned row);
+void riscv_cover_trap(Frame *f, const Trap *t);
+void riscv_cover_walk(Frame *f, Access acc, uint64_t atp, bool has_second, const Walk *w, const Trap *fault);
 #endif

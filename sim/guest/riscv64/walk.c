@@ -291,6 +291,14 @@ static bool two_stages(const Stage *s, Walk *out)
                                           : table_walk(s, second_below, out);
 }
 
+/* The tables of the walk, for coverage: *has_second: there are two stages. */
+static uint64_t tables_of(const Request *q, bool *has_second)
+{
+    const RiscvFrame *r = q->r;
+    *has_second = (is_guest(q->regime) || r->is_virt) && SATP_MODE(r->hgatp) != SATP_BARE;
+    return q->regime == REGIME_M ? 0 : is_guest(q->regime) ? r->vsatp : r->satp;
+}
+
 static bool walk(const Request *q, Walk *out)
 {
     const RiscvFrame *r = q->r;
@@ -323,7 +331,12 @@ bool riscv_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysI
     q.regime = regime_meant(q.r, regime);
     q.is_hlvx = regime == REGIME_HLV && acc & ACC_EXEC; /* nothing is fetched there */
     *out = (Walk){0};
-    return walk(&q, out);
+    bool ok = walk(&q, out), has_second = false;
+    if (exec_is_covered(f) && !(acc & ACC_PROBE)) {
+        uint64_t atp = tables_of(&q, &has_second);
+        riscv_cover_walk(f, q.is_hlvx ? ACC_READ : acc, atp, has_second, out, ok ? NULL : trap);
+    }
+    return ok;
 }
 
 void riscv_bus_fault(Frame *f, uint64_t gva, uint64_t gpa, Access acc, unsigned regime, Trap *trap)
