@@ -19,6 +19,7 @@ int cmd_run(int argc, char **argv);
 int cmd_new(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_lint(int argc, char **argv);
+int cmd_coverage(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 int cmd_backends(int argc, char **argv);
 int cmd_asm(int argc, char **argv);

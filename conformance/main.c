@@ -50,6 +50,7 @@ static const struct {
     {"list", cmd_list, "list scenarios, their guests and needs"},
     {"lint", cmd_lint, "check suites without running them"},
     {"schema", cmd_schema, "print the JSON Schema of the language"},
+    {"coverage", cmd_coverage, "what was reached, by which scenario, and what was not"},
     {"backends", cmd_backends, "what can run here, and why not"},
     {"certify", cmd_certify, "hold a backend against the conformance kit"},
     {"asm", cmd_asm, "assemble guest code"},

@@ -169,16 +169,17 @@ int covjob_answer(CovJob *j, const void *bytes, size_t n, Err *err)
         return err_set(err, ERR_PROTO, COV_CTL ": an answer of %zu bytes, more than %d", n, COV_ANSWER_MAX);
     }
     VEC(Line) lines = {0};
-    char *text = x_strndup(bytes, n), *at = text, *end;
+    char *text = x_strndup(bytes, n), *at = text;
     int rc = strlen(text) == n ? 0 : err_set(err, ERR_PROTO, COV_CTL ": a byte 0 in the answer");
-    for (unsigned number = 1; !rc && *at; number++, at = end + 1) {
+    for (unsigned number = 1; !rc && *at; number++) {
         Line line = {0};
-        end = strchr(at, '\n');
+        char *end = strchr(at, '\n');
         if (!end || !line_of(at, end, &line)) {
             rc = err_set(err, ERR_PROTO,
                          COV_CTL ": line %u is not KIND, GROUP, NAME and a count, with tabs between them", number);
         }
         VEC_PUSH(&lines, line);
+        at = end ? end + 1 : at;
     }
     pthread_mutex_lock(&j->lock);
     for (size_t i = 0; i < lines.n && !rc; i++) {

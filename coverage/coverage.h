@@ -102,7 +102,8 @@ MUST_USE int coverage_merge(Coverage *into, const Coverage *from, Err *err);
 /* ---- looking ---- */
 uint32_t coverage_kind_find(const Coverage *c, const char *kind);                   /* COV_NONE if none */
 uint32_t coverage_item_find(const Coverage *c, const char *kind, const char *name); /* COV_NONE if none */
-const char *coverage_kind_title(const char *kind); /* "exit reasons"; the kind itself if kinds.def has none */
+const char *coverage_kind_title(const char *kind);     /* "exit reasons"; the kind itself if kinds.def has none */
+int coverage_kind_order(const char *a, const char *b); /* as strcmp: by kinds.def, then by name */
 bool coverage_matches(const char *pattern, const char *text);
 /* Why the item cannot be reached in the context; NULL = it could be. "" = out of its scope. */
 const char *coverage_excluded(const Coverage *c, uint32_t item, uint32_t context);

@@ -22,6 +22,12 @@ static size_t kind_rank(const char *kind)
     return i;
 }
 
+int coverage_kind_order(const char *a, const char *b)
+{
+    size_t i = kind_rank(a), j = kind_rank(b);
+    return i != j ? (i < j ? -1 : 1) : strcmp(a, b);
+}
+
 const char *coverage_kind_title(const char *kind)
 {
     size_t i = kind_rank(kind);
@@ -230,9 +236,7 @@ static int by_kind_and_group(const void *a, const void *b, void *ctx)
     uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
     const CovItem *x = &c->items.items[i], *y = &c->items.items[j];
     if (x->kind != y->kind) {
-        const char *kx = c->kinds.items[x->kind], *ky = c->kinds.items[y->kind];
-        size_t rx = kind_rank(kx), ry = kind_rank(ky);
-        return rx != ry ? (rx < ry ? -1 : 1) : strcmp(kx, ky);
+        return coverage_kind_order(c->kinds.items[x->kind], c->kinds.items[y->kind]);
     }
     int groups = strcmp(x->group, y->group);
     return groups ? groups : i < j ? -1 : i > j;
