@@ -28,5 +28,9 @@ size_t machine_board_input(Board *b, const void *bytes, size_t n);
  * ipi (the CLINT). False: the board
  * has none, or it has no address (firmware calls). No board is needed. */
 bool machine_board_find(GuestId guest, Env env, const char *word, uint64_t *base);
+/* Coverage (docs/coverage.md): counts from now on; appends what was reached since. Of a board that is elsewhere there is nothing
+ * here: its own end is asked (the ctl "sim.coverage"). */
+void machine_board_cover(Board *b);
+void machine_board_cover_read(Board *b, Buf *out);
 bool machine_board_exists(GuestId guest, Env env);
 #endif

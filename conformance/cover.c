@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance/cover.h"
 
+#include "accel/board.h"
 #include "conformance/report.h"
 #include "conformance/story_int.h"
 #include "sim/base/hash.h"
@@ -76,6 +77,9 @@ static int ask(Story *s, Vm *vm, const char *what, Buf *answer)
 void story_cover_begin(Story *s, Vm *vm)
 {
     Buf none = {0};
+    if (s->o.coverage && s->board) {
+        machine_board_cover(s->board);
+    }
     if (s->o.coverage) {
         (void)ask(s, vm, "on", &none); /* one that does not count is as good as one that has no such ctl */
     }
@@ -92,6 +96,11 @@ void story_cover_end(Story *s, Vm *vm)
         if ((i || covjob_wants_items(s->o.coverage)) && !ask(s, vm, whats[i], &answer)) {
             (void)!covjob_answer(s->o.coverage, buf_text(&answer), answer.n, NULL);
         }
+    }
+    if (s->o.coverage && s->board) {
+        buf_clear(&answer);
+        machine_board_cover_read(s->board, &answer);
+        (void)!covjob_answer(s->o.coverage, buf_text(&answer), answer.n, NULL);
     }
     buf_free(&answer);
 }

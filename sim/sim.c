@@ -2,6 +2,8 @@
  * sim.c - Sims, their memory and vcpus, registers. sim_run.c runs them; sim_board.c puts a machine around them. */
 #include "sim/sim_int.h"
 
+#include "sim/devices/devices.h"
+
 #include "sim/base/hash.h"
 #include "sim/engines.h"
 
@@ -450,11 +452,15 @@ void sim_cover(Sim *s)
             exec_cover(s->vcpu[i]->x);
         }
     }
+    if (s->machine) {
+        board_cover(s->machine->board);
+    }
 }
 
 void sim_cover_items(const Sim *s, Buf *out)
 {
     exec_cover_items(s->isa, out);
+    devices_cover(out);
 }
 
 void sim_cover_read(Sim *s, Buf *out)
@@ -463,6 +469,9 @@ void sim_cover_read(Sim *s, Buf *out)
         if (s->vcpu[i]) {
             exec_cover_read(s->vcpu[i]->x, out);
         }
+    }
+    if (s->machine) {
+        board_cover_read(s->machine->board, out);
     }
 }
 

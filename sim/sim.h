@@ -299,6 +299,9 @@ void simboard_resumed(SimBoard *b, unsigned vcpu);
 void simboard_started(SimBoard *b, unsigned vcpu); /* runs from the beginning, beside vcpu 0, without a `start` */
 /* Restore into a board of the same plan fails with nothing changed; it sets the lines that devices hold: after the
  * vcpus were restored. */
+/* Coverage, as sim_cover and sim_cover_read. */
+void simboard_cover(SimBoard *b);
+void simboard_cover_read(SimBoard *b, Buf *out);
 void simboard_save(SimBoard *b, Buf *out);
 MUST_USE int simboard_restore(SimBoard *b, Cursor *in, Err *err);
 

@@ -386,6 +386,9 @@ static int machine_make(Sim *s, const SimBoardConfig *cfg, bool has_ram, Err *er
     int rc = vcpus_make(s, err); /* first: devices drive their lines from the start */
     rc = rc ? rc : cards_make(m, has_ram, err);
     rc = rc ? rc : board_new(def, cfg->nvcpus, &host, &m->board, err);
+    if (!rc && s->is_covered) {
+        board_cover(m->board);
+    }
     rc = !rc && !has_ram ? ram_make(s, err) : rc;
     rc = rc ? rc : board_attach(m->board, s->space, err);
     if (!rc && cfg->has_firmware && s->cfg.is_virt) {

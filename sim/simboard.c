@@ -342,3 +342,13 @@ int simboard_restore(SimBoard *b, Cursor *in, Err *err)
     }
     return 0;
 }
+
+void simboard_cover(SimBoard *b)
+{
+    board_cover(b->board);
+}
+
+void simboard_cover_read(SimBoard *b, Buf *out)
+{
+    board_cover_read(b->board, out);
+}

@@ -233,3 +233,36 @@ TEST(simboard, saved_and_restored_elsewhere_it_goes_on_and_a_damaged_state_chang
     rig_close(&a);
     rig_close(&b);
 }
+
+TEST(simboard, tells_which_registers_and_features_were_reached)
+{
+    enum { FEATURES_SEL = 0x024, FEATURES = 0x020, STATUS = 0x070, ACKNOWLEDGED = 3, FEATURES_OK = 8 };
+    Rig r;
+    Buf out = {0};
+    uint64_t value = 0, rng = 0;
+    rig_open(&r);
+    CHECK(simboard_find("riscv64", true, "virtio_rng", &rng));
+    put(&r, UART + 7, 1, 0x55);
+    simboard_cover_read(r.b, &out);
+    CHECK_STR(buf_text(&out), ""); /* nobody has asked yet */
+    simboard_cover(r.b);
+    put(&r, UART + 7, 1, 0x55);
+    CHECK_INT(simboard_access(r.b, 0, UART + 5, 1, false, &value), 0);
+    put(&r, UART + 5, 1, 0); /* has no meaning: no register */
+    CHECK_INT(simboard_access(r.b, 0, PLIC + 0x201004, 4, false, &value), 0);
+    put(&r, rng + STATUS, 4, ACKNOWLEDGED);
+    put(&r, rng + FEATURES_SEL, 4, 1);
+    put(&r, rng + FEATURES, 4, 1);
+    put(&r, rng + STATUS, 4, ACKNOWLEDGED | FEATURES_OK);
+    simboard_cover_read(r.b, &out);
+    static const char *const has[] = {
+        "device_reg\tuart16550\tuart16550 SCR write\t1\n", "device_reg\tuart16550\tuart16550 LSR read\t1\n",
+        "device_reg\tplic\tplic claim/complete read\t1\n", "device_reg\tvirtio_mmio\tvirtio_mmio STATUS write\t2\n",
+        "virtio_feature\tvirtio rng\tvirtio rng VERSION_1\t1\n"};
+    for (size_t i = 0; i < sizeof has / sizeof has[0]; i++) {
+        CHECK_HAS(buf_text(&out), has[i]);
+    }
+    CHECK(!strstr(buf_text(&out), "LSR write") && !strstr(buf_text(&out), "INDIRECT_DESC"));
+    buf_free(&out);
+    rig_close(&r);
+}

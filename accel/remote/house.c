@@ -145,7 +145,15 @@ static int h_restore(BeVm *h, const void *bytes, size_t n, Err *err)
 
 static int h_ctl(BeVm *h, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err)
 {
-    return vm_ctl(h->vm, v ? v->v : NULL, name, in, nin, out, err);
+    int rc = vm_ctl(h->vm, v ? v->v : NULL, name, in, nin, out, err);
+    if (!rc && !strcmp(name, "sim.coverage")) { /* its devices are on this side */
+        machine_board_cover(h->board);
+        bool is_read = out && nin == 4 && !memcmp(in, "read", nin);
+        if (is_read) {
+            machine_board_cover_read(h->board, out);
+        }
+    }
+    return rc;
 }
 
 static bool h_has_board(const BeVm *h)

@@ -315,6 +315,16 @@ void machine_board_free(Board *b)
     }
 }
 
+void machine_board_cover(Board *b)
+{
+    simboard_cover(((MachineBoard *)b->ctx)->sim);
+}
+
+void machine_board_cover_read(Board *b, Buf *out)
+{
+    simboard_cover_read(((MachineBoard *)b->ctx)->sim, out);
+}
+
 size_t machine_board_input(Board *b, const void *bytes, size_t n)
 {
     MachineBoard *m = b->ctx;

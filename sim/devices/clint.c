@@ -180,6 +180,13 @@ static void clint_fdt(const Device *d, Fdt *f)
     fdt_end(f);
 }
 
+static const DeviceReg regs[] = {
+    {"msip", MSIP, MTIMECMP - MSIP, 0, 0, DEVICE_RW},
+    {"mtimecmp", MTIMECMP, MTIME - MTIMECMP, 0, 0, DEVICE_RW},
+    {"mtime", MTIME, MTIME_END - MTIME, 0, 0, DEVICE_RW},
+    {0},
+};
+
 DEVICE_TYPE(clint) = {
     .name = "clint",
     .size_bytes = 0x10000,
@@ -194,4 +201,5 @@ DEVICE_TYPE(clint) = {
     .drive = clint_drive,
     .fdt = clint_fdt,
     .check = clint_check,
+    .regs = regs,
 };

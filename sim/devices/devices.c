@@ -20,3 +20,10 @@ const DeviceType *device_find(const char *name)
     }
     return NULL;
 }
+
+void devices_cover(Buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        device_cover(all[i], NULL, NULL, out);
+    }
+}

@@ -11,4 +11,6 @@
 
 /* NULL if there is none of that name. */
 const DeviceType *device_find(const char *name);
+/* Appends the registers and features of all devices, as device_cover() does. */
+void devices_cover(Buf *out);
 #endif

@@ -70,6 +70,11 @@ static void test_fdt_root(const Device *d, Fdt *f)
     syscon_node(f, d, "reboot", "syscon-reboot", FINISHER_RESET);
 }
 
+static const DeviceReg regs[] = {
+    {"test", 0, 4, 0, 0, DEVICE_W},
+    {0},
+};
+
 DEVICE_TYPE(finisher) = {
     .name = "finisher",
     .size_bytes = 0x1000,
@@ -81,4 +86,5 @@ DEVICE_TYPE(finisher) = {
     .write = test_write,
     .fdt = test_fdt,
     .fdt_root = test_fdt_root,
+    .regs = regs,
 };

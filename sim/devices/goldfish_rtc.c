@@ -146,6 +146,18 @@ static void rtc_fdt(const Device *d, Fdt *f)
     fdt_end(f);
 }
 
+static const DeviceReg regs[] = {
+    {"TIME_LOW", TIME_LOW, 4, 0, 0, DEVICE_RW},
+    {"TIME_HIGH", TIME_HIGH, 4, 0, 0, DEVICE_RW},
+    {"ALARM_LOW", ALARM_LOW, 4, 0, 0, DEVICE_RW},
+    {"ALARM_HIGH", ALARM_HIGH, 4, 0, 0, DEVICE_RW},
+    {"IRQ_ENABLED", IRQ_ENABLED, 4, 0, 0, DEVICE_RW},
+    {"CLEAR_ALARM", CLEAR_ALARM, 4, 0, 0, DEVICE_W},
+    {"ALARM_STATUS", ALARM_STATUS, 4, 0, 0, DEVICE_R},
+    {"CLEAR_INTERRUPT", CLEAR_INTERRUPT, 4, 0, 0, DEVICE_W},
+    {0},
+};
+
 DEVICE_TYPE(goldfish_rtc) = {
     .name = "goldfish_rtc",
     .size_bytes = 0x1000,
@@ -159,4 +171,5 @@ DEVICE_TYPE(goldfish_rtc) = {
     .tick = rtc_update,
     .fdt = rtc_fdt,
     .check = rtc_check,
+    .regs = regs,
 };

@@ -258,6 +258,15 @@ static void plic_fdt(const Device *d, Fdt *f)
     fdt_end(f);
 }
 
+static const DeviceReg regs[] = {
+    {"priority", 4, PENDING - 4, 0, 0, DEVICE_RW},
+    {"pending", PENDING, ENABLE - PENDING, 0, 0, DEVICE_R},
+    {"enable", ENABLE, CONTEXT - ENABLE, 0, 0, DEVICE_RW},
+    {"threshold", CONTEXT, 4, CONTEXT_STRIDE, 0x600000, DEVICE_RW},
+    {"claim/complete", CONTEXT + 4, 4, CONTEXT_STRIDE, 0x600000, DEVICE_RW},
+    {0},
+};
+
 DEVICE_TYPE(plic) = {
     .name = "plic",
     .size_bytes = 0x600000,
@@ -271,4 +280,5 @@ DEVICE_TYPE(plic) = {
     .drive = plic_drive,
     .fdt = plic_fdt,
     .check = plic_check,
+    .regs = regs,
 };

@@ -275,6 +275,18 @@ static void uart_fdt(const Device *d, Fdt *f)
     fdt_end(f);
 }
 
+static const DeviceReg regs[] = {
+    {"RBR/THR", RBR_THR, 1, 0, 0, DEVICE_RW},
+    {"IER", IER, 1, 0, 0, DEVICE_RW},
+    {"IIR/FCR", IIR_FCR, 1, 0, 0, DEVICE_RW},
+    {"LCR", LCR, 1, 0, 0, DEVICE_RW},
+    {"MCR", MCR, 1, 0, 0, DEVICE_RW},
+    {"LSR", LSR, 1, 0, 0, DEVICE_R},
+    {"MSR", MSR, 1, 0, 0, DEVICE_R},
+    {"SCR", SCR, 1, 0, 0, DEVICE_RW},
+    {0},
+};
+
 DEVICE_TYPE(uart16550) = {
     .name = "uart16550",
     .size_bytes = 0x100,
@@ -288,4 +300,5 @@ DEVICE_TYPE(uart16550) = {
     .take = uart_take,
     .fdt = uart_fdt,
     .check = uart_check,
+    .regs = regs,
 };

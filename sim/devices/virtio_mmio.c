@@ -243,6 +243,9 @@ static void status_set(Device *d, const VirtioKind *k, uint32_t value)
     if (now & ~old & S_FEATURES_OK && !is_sound) { /* 2.2.2, 6.2: the driver reads it back */
         now &= ~(uint32_t)S_FEATURES_OK;
     }
+    if (now & ~old & S_FEATURES_OK && d->host->accepted) {
+        d->host->accepted(d->host->ctx, d, k->name, s->driver_features);
+    }
     s->status = now;
     for (unsigned i = 0; now & ~old & S_DRIVER_OK && i < k->nqueues; i++) {
         notify(d, k, i);
@@ -515,6 +518,61 @@ static void mmio_fdt(const Device *d, Fdt *f)
     fdt_end(f);
 }
 
+/* What the kinds offer (VIRTIO 1.2, chapter 5), and the transport for each of them. */
+#define OF_TRANSPORT(kind)                                                                                             \
+    {kind, "VERSION_1", 32},                                                                                           \
+    {                                                                                                                  \
+        kind, "INDIRECT_DESC", 28                                                                                      \
+    }
+static const DeviceFeature features[] = {
+    OF_TRANSPORT("blk"),
+    {"blk", "SEG_MAX", 2},
+    {"blk", "RO", 5},
+    {"blk", "BLK_SIZE", 6},
+    {"blk", "FLUSH", 9},
+    {"blk", "DISCARD", 13},
+    {"blk", "WRITE_ZEROES", 14},
+    OF_TRANSPORT("net"),
+    {"net", "MAC", 5},
+    {"net", "STATUS", 16},
+    OF_TRANSPORT("console"),
+    OF_TRANSPORT("rng"),
+    OF_TRANSPORT("balloon"),
+    {"balloon", "DEFLATE_ON_OOM", 2},
+    {0},
+};
+static const DeviceReg regs[] = {
+    {"MAGIC_VALUE", MAGIC_VALUE, 4, 0, 0, DEVICE_R},
+    {"VERSION", VERSION, 4, 0, 0, DEVICE_R},
+    {"DEVICE_ID", DEVICE_ID, 4, 0, 0, DEVICE_R},
+    {"VENDOR_ID", VENDOR_ID, 4, 0, 0, DEVICE_R},
+    {"DEVICE_FEATURES", DEVICE_FEATURES, 4, 0, 0, DEVICE_R},
+    {"DEVICE_FEATURES_SEL", DEVICE_FEATURES_SEL, 4, 0, 0, DEVICE_W},
+    {"DRIVER_FEATURES", DRIVER_FEATURES, 4, 0, 0, DEVICE_W},
+    {"DRIVER_FEATURES_SEL", DRIVER_FEATURES_SEL, 4, 0, 0, DEVICE_W},
+    {"QUEUE_SEL", QUEUE_SEL, 4, 0, 0, DEVICE_W},
+    {"QUEUE_NUM_MAX", QUEUE_NUM_MAX, 4, 0, 0, DEVICE_R},
+    {"QUEUE_NUM", QUEUE_NUM, 4, 0, 0, DEVICE_W},
+    {"QUEUE_READY", QUEUE_READY, 4, 0, 0, DEVICE_RW},
+    {"QUEUE_NOTIFY", QUEUE_NOTIFY, 4, 0, 0, DEVICE_W},
+    {"INTERRUPT_STATUS", INTERRUPT_STATUS, 4, 0, 0, DEVICE_R},
+    {"INTERRUPT_ACK", INTERRUPT_ACK, 4, 0, 0, DEVICE_W},
+    {"STATUS", STATUS, 4, 0, 0, DEVICE_RW},
+    {"QUEUE_DESC_LOW", QUEUE_DESC_LOW, 4, 0, 0, DEVICE_W},
+    {"QUEUE_DESC_HIGH", QUEUE_DESC_HIGH, 4, 0, 0, DEVICE_W},
+    {"QUEUE_DRIVER_LOW", QUEUE_DRIVER_LOW, 4, 0, 0, DEVICE_W},
+    {"QUEUE_DRIVER_HIGH", QUEUE_DRIVER_HIGH, 4, 0, 0, DEVICE_W},
+    {"QUEUE_DEVICE_LOW", QUEUE_DEVICE_LOW, 4, 0, 0, DEVICE_W},
+    {"QUEUE_DEVICE_HIGH", QUEUE_DEVICE_HIGH, 4, 0, 0, DEVICE_W},
+    {"SHM_LEN_LOW", SHM_LEN_LOW, 4, 0, 0, DEVICE_R},
+    {"SHM_LEN_HIGH", SHM_LEN_HIGH, 4, 0, 0, DEVICE_R},
+    {"SHM_BASE_LOW", SHM_BASE_LOW, 4, 0, 0, DEVICE_R},
+    {"SHM_BASE_HIGH", SHM_BASE_HIGH, 4, 0, 0, DEVICE_R},
+    {"CONFIG_GENERATION", CONFIG_GENERATION, 4, 0, 0, DEVICE_R},
+    {"CONFIG", CONFIG, 0x1000 - CONFIG, 0, 0, DEVICE_RW},
+    {0},
+};
+
 DEVICE_TYPE(virtio_mmio) = {
     .name = "virtio_mmio",
     .size_bytes = 0x1000,
@@ -536,4 +594,6 @@ DEVICE_TYPE(virtio_mmio) = {
     .adopt = mmio_adopt,
     .saveable = mmio_saveable,
     .poll = mmio_poll,
+    .regs = regs,
+    .features = features,
 };

@@ -14,6 +14,10 @@ typedef struct {
     Device *device;
 } Slot;
 
+typedef struct { /* of a device, for coverage */
+    uint64_t reg[2 * DEVICE_REGS_MAX], feature[64];
+} Counted;
+
 struct Board {
     const BoardDef *def;
     BoardHost host;
@@ -23,6 +27,7 @@ struct Board {
     int console, irq_chip; /* rows; NO_ROW */
     pthread_mutex_t lock;
     Slot slots[BOARD_MAX_DEVICES];
+    Counted *counted; /* [row]; NULL: nobody counts */
 };
 
 static void board_lock(const Board *b)
@@ -94,6 +99,16 @@ static bool host_mem_discard(void *ctx, uint64_t gpa, size_t n)
     return b->host.mem_discard && b->host.mem_discard(b->host.ctx, gpa, n);
 }
 
+static void host_accepted(void *ctx, const Device *d, const char *kind, uint64_t features)
+{
+    const Board *b = ctx;
+    const DeviceFeature *f = d->type->features;
+    for (size_t i = 0; b->counted && f && f[i].kind; i++) {
+        bool is_it = !strcmp(f[i].kind, kind) && features >> f[i].bit & 1;
+        b->counted[d->index].feature[i] += is_it;
+    }
+}
+
 /* ---- life ---- */
 static Device *device_of_row(Board *b, size_t i)
 {
@@ -126,7 +141,8 @@ int board_new(const BoardDef *def, unsigned nvcpus, const BoardHost *host, Board
                                   .nvcpus = host_nvcpus,
                                   .mem_read = host_mem_read,
                                   .mem_write = host_mem_write,
-                                  .mem_discard = host_mem_discard};
+                                  .mem_discard = host_mem_discard,
+                                  .accepted = host_accepted};
     pthread_mutex_init(&b->lock, NULL);
     for (size_t i = 0; i < def->nrows; i++) {
         b->console = def->rows[i].is_console ? (int)i : b->console;
@@ -147,6 +163,7 @@ void board_free(Board *b)
             device_free(b->slots[i].device);
         }
         pthread_mutex_destroy(&b->lock);
+        mem_free(b->counted);
         mem_free(b);
     }
 }
@@ -179,10 +196,32 @@ static int slot_access(const Slot *slot, unsigned vcpu, uint64_t offset, unsigne
     Board *b = slot->board;
     board_lock(b);
     b->vcpu = vcpu;
+    int reg = b->counted ? device_reg_at(slot->device->type, offset, is_write) : -1;
+    if (reg >= 0) {
+        b->counted[slot->device->index].reg[2 * reg + is_write]++;
+    }
     int rc = is_write ? device_write(slot->device, vcpu, offset, size_bytes, *value)
                       : device_read(slot->device, vcpu, offset, size_bytes, value);
     board_unlock(b);
     return rc;
+}
+
+void board_cover(Board *b)
+{
+    board_lock(b);
+    if (!b->counted) {
+        b->counted = x_calloc(b->def->nrows, sizeof *b->counted);
+    }
+    board_unlock(b);
+}
+
+void board_cover_read(Board *b, Buf *out)
+{
+    board_lock(b);
+    for (size_t i = 0; b->counted && i < b->def->nrows; i++) {
+        device_cover(b->slots[i].device->type, b->counted[i].reg, b->counted[i].feature, out);
+    }
+    board_unlock(b);
 }
 
 static int space_dev_read(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)

@@ -79,6 +79,9 @@ const BoardRow *board_claims(const Board *b, uint64_t gpa);
 int board_access(Board *b, unsigned vcpu, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
 
 void board_fdt(Board *b, const BoardFdt *what, Buf *out); /* appends the flattened device tree */
+/* Coverage: counts from now on, until the end. What was reached is appended as device_cover() does. */
+void board_cover(Board *b);
+void board_cover_read(Board *b, Buf *out);
 int board_saveable(Board *b, Err *err); /* -ERR_UNSUPPORTED: which device cannot be saved as it is, and why */
 void board_save(Board *b, Buf *out);    /* appends */
 /* Restores what board_save wrote for a board of the same rows and number of vcpus, and sets the lines of all vcpus: after they

@@ -29,6 +29,40 @@ void device_reset(Device *d)
     d->type->reset(d);
 }
 
+int device_reg_at(const DeviceType *t, uint64_t offset, bool is_write)
+{
+    for (int i = 0; t->regs && t->regs[i].name; i++) {
+        const DeviceReg *r = &t->regs[i];
+        uint64_t end = r->stride ? r->end : (uint64_t)r->first + r->bytes;
+        uint64_t inside = offset - r->first;
+        if (offset >= r->first && offset < end && (r->stride ? inside % r->stride : inside) < r->bytes &&
+            r->access & (is_write ? DEVICE_W : DEVICE_R)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+void device_cover(const DeviceType *t, const uint64_t *reg, const uint64_t *feature, Buf *out)
+{
+    for (size_t i = 0; t->regs && t->regs[i].name; i++) {
+        for (unsigned is_write = 0; is_write < 2; is_write++) {
+            uint64_t n = reg ? reg[2 * i + is_write] : 0;
+            if (t->regs[i].access & (is_write ? DEVICE_W : DEVICE_R) && (n || !reg)) {
+                buf_printf(out, "device_reg\t%s\t%s %s %s\t%llu\n", t->name, t->name, t->regs[i].name,
+                           is_write ? "write" : "read", (unsigned long long)n);
+            }
+        }
+    }
+    for (size_t i = 0; t->features && t->features[i].kind; i++) {
+        uint64_t n = feature ? feature[i] : 0;
+        if (n || !feature) {
+            buf_printf(out, "virtio_feature\tvirtio %s\tvirtio %s %s\t%llu\n", t->features[i].kind, t->features[i].kind,
+                       t->features[i].name, (unsigned long long)n);
+        }
+    }
+}
+
 static bool takes(const Device *d, uint64_t offset, unsigned size_bytes)
 {
     return size_bytes <= 8 && d->type->access_bytes & size_bytes && !(size_bytes & (size_bytes - 1)) &&

@@ -35,6 +35,18 @@ typedef struct
             sizeof(((type *)0)->field) / sizeof(((type *)0)->field[0])                                                 \
     }
 
+/* A register, or several of one kind, for coverage: bytes from first on; with a stride again every so many, up to end. */
+enum { DEVICE_R = 1, DEVICE_W = 2, DEVICE_RW = 3, DEVICE_REGS_MAX = 32 };
+typedef struct DeviceReg {
+    const char *name;
+    uint32_t first, bytes, stride, end;
+    uint8_t access; /* what has a meaning: DEVICE_R, DEVICE_W or both */
+} DeviceReg;
+typedef struct DeviceFeature { /* of virtio: a bit that a kind of device offers */
+    const char *kind, *name;
+    uint8_t bit;
+} DeviceFeature;
+
 typedef struct DeviceType {
     const char *name;        /* "uart16550" */
     uint64_t size_bytes;     /* of its window */
@@ -72,7 +84,9 @@ typedef struct DeviceType {
     /* NULL = none. The restored device has taken the place of the one before, which is gone: what lies in its peer is set now. */
     void (*adopt)(Device *d);
     int (*saveable)(const Device *d, Err *err); /* NULL = always. -ERR_UNSUPPORTED: why it cannot be saved as it is */
-    void (*poll)(Device *d); /* NULL = none. Takes what came to its peer from outside: when the owner looks */
+    void (*poll)(Device *d);       /* NULL = none. Takes what came to its peer from outside: when the owner looks */
+    const DeviceReg *regs;         /* at most DEVICE_REGS_MAX, ends with a NULL name */
+    const DeviceFeature *features; /* NULL = none; at most 64, ends with a NULL kind */
 } DeviceType;
 
 /* What the board gives a device. */
@@ -90,6 +104,8 @@ typedef struct DeviceHost {
     bool (*mem_write)(void *ctx, uint64_t gpa, const void *bytes, size_t n);
     /* As a write of zeros to whole pages (SPACE_PAGE_BYTES), which then cost the host nothing where it can have them back. */
     bool (*mem_discard)(void *ctx, uint64_t gpa, size_t n);
+    /* NULL = nobody asks. A driver has accepted these of the features of a kind. */
+    void (*accepted)(void *ctx, const Device *d, const char *kind, uint64_t features);
 } DeviceHost;
 enum { FINISH_OFF, FINISH_RESET, FINISH_FAIL };
 /* Wires into a vcpu: the numbers of guest.h's GuestLine. */
@@ -127,4 +143,9 @@ void device_save(Device *d, Buf *out);
  * the device is in use. */
 MUST_USE int device_restore(Device *d, Cursor *in, Err *err);
 void device_adopt(Device *d);
+/* Coverage: appends lines "KIND\tGROUP\tNAME\tCOUNT\n" for the registers and features of a type; counts NULL: all, with 0, else
+ * those that are not 0. reg: [register * 2 + is_write]. feature: [place in features]. */
+void device_cover(const DeviceType *t, const uint64_t *reg, const uint64_t *feature, Buf *out);
+/* Place in regs; -1: no register that this access has a meaning for. */
+int device_reg_at(const DeviceType *t, uint64_t offset, bool is_write);
 #endif
