@@ -283,15 +283,17 @@ static const char *outcome_word(int rc)
     return rc ? err_name(rc) : "ok";
 }
 
-/* The state in which a rejected operation must leave its vcpu: virtualcpu keeps it, axvcpu poisons where the model
- * says. */
+/* The state in which an operation that is rejected, or allowed and failed, must leave its vcpu: virtualcpu keeps it when it rejects,
+ * axvcpu poisons where the model says. */
 static uint8_t rejected_state(const Story *s, const Step *step, uint8_t before)
 {
     int op = step->kind == STEP_op && step->word ? life_op_find(s->model, step->word) : -1;
-    if (op < 0 || step->gives_code != ERR_STATE) {
+    int code = step->gives_code;
+    if (op < 0 || code == ERR_BUSY || code == ERR_UNSUPPORTED || code == ERR_THREAD) { /* it was not begun */
         return before;
     }
-    uint8_t to = s->model->cell[before][op].rejected_to;
+    const LifeCell *cell = &s->model->cell[before][op];
+    uint8_t to = code == ERR_STATE ? cell->rejected_to : cell->verdict ? LIFE_STAY : cell->to[OUT_ERROR];
     return to == LIFE_STAY ? before : to;
 }
 
