@@ -144,7 +144,8 @@ static void cover_capabilities(const Case *c, CovJob *j)
 {
     for (int cap = 0; cap < CAP_COUNT; cap++) {
         bool is_world = (cap == CAP_vcpu || cap == CAP_map) && !c->boot;
-        if (c->needs[cap] || is_world) {
+        bool is_env = cap == (c->start == START_machine ? CAP_env_machine : CAP_env_virt);
+        if (c->needs[cap] || is_world || is_env) {
             covjob_reached(j, "capability", "capabilities", cap_name((Cap)cap), 1);
         }
     }

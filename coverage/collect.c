@@ -13,6 +13,7 @@ struct CovJob {
     const LifeModel *model;
     pthread_mutex_t lock;
     uint64_t exits[EXIT_COUNT], errors[ERR_COUNT];
+    uint64_t npc, ndata; /* exits that told pc_before; stores that told their data */
     uint64_t cells[MAX_STATES][LIFE_OP_COUNT], edges[MAX_STATES][MAX_STATES];
     uint64_t ends[LIFE_OP_COUNT][ERR_COUNT]; /* of operations, as on_op tells them */
     bool is_inside[MAX_VCPUS];               /* between the two reports of one run */
@@ -66,6 +67,8 @@ void covjob_on_exit(void *ctx, const VmExit *e)
     pthread_mutex_lock(&j->lock);
     if ((unsigned)e->kind < EXIT_COUNT) {
         j->exits[e->kind]++;
+        j->npc += (e->valid & HAS_pc_before) != 0;
+        j->ndata += e->kind == EXIT_mmio_write && e->valid & HAS_value;
     }
     pthread_mutex_unlock(&j->lock);
 }
@@ -229,6 +232,32 @@ static void operations_end(const CovJob *j, Coverage *c, uint32_t context, uint3
     }
 }
 
+/* What was seen to work was there: the exits that need a capability of their own, and the operations that one is for. */
+static void capabilities_end(const CovJob *j, Coverage *c, uint32_t context, uint32_t scenario)
+{
+    const struct {
+        Cap cap;
+        uint64_t n;
+    } seen[] = {
+#define EXIT_NEEDS(exit, cap) {CAP_##cap, EXIT_##exit == EXIT_debug ? 0 : j->exits[EXIT_##exit]},
+#include "coverage/exit_caps.def"
+#undef EXIT_NEEDS
+        {CAP_pc_before, j->npc},
+        {CAP_mmio_data, j->ndata},
+        {CAP_cancel, j->exits[EXIT_canceled]},
+        {CAP_gpr_get, j->ends[LIFE_get_regs][0]},
+        {CAP_gpr_set, j->ends[LIFE_set_regs][0]},
+        {CAP_save, j->ends[LIFE_save][0]},
+        {CAP_reg_list, j->ends[LIFE_save][0]},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++) {
+        if (seen[i].n) {
+            coverage_hit(c, coverage_found(c, "capability", "capabilities", cap_name(seen[i].cap)), context, scenario,
+                         seen[i].n);
+        }
+    }
+}
+
 /* Items keep what the answers said of them: listed or not. */
 static uint32_t *rest_items(const CovJob *j, Coverage *c)
 {
@@ -271,5 +300,6 @@ void covjob_end(const CovJob *j, Coverage *c, uint32_t context, uint32_t scenari
     }
     lifecycle_end(j, c, context, scenario);
     operations_end(j, c, context, scenario);
+    capabilities_end(j, c, context, scenario);
     rest_end(j, c, context, scenario);
 }
