@@ -36,8 +36,9 @@ static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE
                            "      --fail-fast[=N]  stop after the first (N-th) bad result\n"
                            "      --no-isolation   play in this process: for a debugger; a crash ends conf\n"
                            "Output\n"
-                           "      --report F=PATH  pretty, junit, tap, json, sarif, summary (Markdown) or\n"
-                           "                       github (annotations); PATH - is stdout (repeatable)\n"
+                           "      --report F=PATH  pretty, junit, tap, json, trace (with traces), sarif,\n"
+                           "                       summary (Markdown) or github (annotations); PATH - is\n"
+                           "                       stdout (repeatable)\n"
                            "      --history[=H]    add the run to a history: a file or postgresql://...;\n"
                            "                       default CONF_HISTORY, else XDG_STATE_HOME/conf/history.db\n"
                            "      --coverage FILE  write what was reached, for `conf coverage`\n"
@@ -224,6 +225,10 @@ static int parse(RunCommand *c, int argc, char **argv, Err *err)
     }
     for (size_t i = 0; i < c->require.n && c->plan.backends.n; i++) {
         VEC_PUSH(&c->plan.backends, c->require.items[i]); /* the plan takes each name once */
+    }
+    for (size_t i = 0; i < c->run.reports.n; i++) {
+        c->runner.is_verbose |=
+            c->run.reports.items[i].reporter->keep != NULL; /* it wants the traces of passing runs too */
     }
     c->run.view.seed = c->runner.seed;
     return rc;

@@ -115,6 +115,13 @@ void run_result(Run *run, Result *r, const char *asked)
         reporter_pretty.result(run, &line, &text);
     }
     write_pretty(run, &text);
+    buf_clear(&text);
+    for (size_t i = 0; i < run->reports.n && !text.n; i++) {
+        if (run->reports.items[i].reporter->keep) {
+            run->reports.items[i].reporter->keep(&line, &text);
+        }
+    }
+    line.kept = text.n ? buf_take(&text) : NULL;
     buf_free(&text);
     VEC_FREE(&kept->trace); /* was shown; a run of many thousands must not keep them all */
     arena_free(kept->arena);
@@ -205,6 +212,7 @@ void run_free(Run *run)
         Result *r = (Result *)run->lines.items[i].r;
         result_free(r);
         mem_free(r);
+        mem_free(run->lines.items[i].kept);
     }
     VEC_FREE(&run->lines);
     VEC_FREE(&run->reports);

@@ -14,6 +14,7 @@ typedef struct Run Run;
 typedef struct {
     const Result *r;
     const char *asked; /* the backend as the command line spells it, for `reproduce:` */
+    char *kept;        /* what a reporter's keep() made of it, owned; NULL = nothing */
 } Line;
 typedef struct {
     uint64_t n[STATUS_COUNT], total, duration_ns;
@@ -25,6 +26,8 @@ typedef struct {
     void (*document)(const Run *run, Buf *out);                 /* NULL for pretty */
     void (*result)(const Run *run, const Line *line, Buf *out); /* pretty: as it comes */
     void (*end)(const Run *run, Buf *out);
+    void (*keep)(const Line *line,
+                 Buf *out); /* text for the document that only the trace has; at most one reporter has it */
 } Reporter;
 #define REPORTER(name) extern const Reporter reporter_##name;
 #include "conformance/reporters.def"
@@ -84,4 +87,6 @@ Pos result_pos(const Result *r);
 void result_reproduce(const Line *line, Buf *out);
 /* UTF-8 without control characters but \n and \t: anything else becomes U+FFFD; so it may stand in XML 1.0 and YAML. */
 void text_clean(Buf *out, const char *text);
+/* The document of reporter_json; with_traces: with what keep() has kept. */
+void report_json_document(const Run *run, bool with_traces, Buf *out);
 #endif

@@ -21,8 +21,9 @@ static void put_summary(Json *j, const Run *run)
     json_close(j, '}');
 }
 
-static void put_result(Json *j, const Result *r)
+static void put_result(Json *j, const Line *line, bool with_traces)
 {
+    const Result *r = line->r;
     Pos pos = result_pos(r);
     json_open(j, '{');
     json_kstr(j, "suite", result_file(r));
@@ -36,10 +37,24 @@ static void put_result(Json *j, const Result *r)
     json_ku64(j, "exits", r->nexits);
     json_ku64(j, "transitions", r->ntransitions);
     json_ku64(j, "seed", r->seed);
+    if (status_is_bad(r->status)) {
+        Buf text = {0};
+        result_reproduce(line, &text);
+        json_kstr(j, "reproduce", buf_text(&text));
+        buf_clear(&text);
+        text_clean(&text, buf_text(&r->failure));
+        json_kstr(j, "failure", buf_text(&text));
+        buf_free(&text);
+    }
+    if (with_traces && line->kept) {
+        json_key(j, "trace");
+        json_raw(j, line->kept);
+        json_ku64(j, "trace_dropped", r->trace_dropped);
+    }
     json_close(j, '}');
 }
 
-static void json_document(const Run *run, Buf *out)
+void report_json_document(const Run *run, bool with_traces, Buf *out)
 {
     Json j = json_to(out, 2);
     json_open(&j, '{');
@@ -50,11 +65,16 @@ static void json_document(const Run *run, Buf *out)
     json_key(&j, "results");
     json_open(&j, '[');
     for (size_t i = 0; i < run->lines.n; i++) {
-        put_result(&j, run->lines.items[i].r);
+        put_result(&j, &run->lines.items[i], with_traces);
     }
     json_close(&j, ']');
     json_close(&j, '}');
     buf_char(out, '\n');
+}
+
+static void json_document(const Run *run, Buf *out)
+{
+    report_json_document(run, false, out);
 }
 
 const Reporter reporter_json = {

@@ -359,7 +359,8 @@ TEST(report, a_run_cut_short_says_so_in_every_format)
                                        "\"cut_short\": \"SIGINT\"",
                                        "::warning title=conf::cut short by SIGINT: 6 of 9 results",
                                        "\"executionSuccessful\": false",
-                                       "Cut short by SIGINT: 6 of 9 results."};
+                                       "Cut short by SIGINT: 6 of 9 results.",
+                                       "\"cut_short\": \"SIGINT\""};
     Run run = sample();
     run.cut_short = "SIGINT";
     run.njobs = 9;
@@ -375,6 +376,44 @@ TEST(report, a_run_cut_short_says_so_in_every_format)
         CHECK_HAS(buf_text(&out), WANT[i]);
         buf_free(&out);
     }
+    run_free(&run);
+}
+
+TEST(report, json_has_the_failure_and_how_to_see_it_again)
+{
+    Run run = sample();
+    Buf out = {0};
+    find("json")->document(&run, &out);
+    CHECK_HAS(buf_text(&out),
+              "\"reproduce\": \"conf run 'cases.yaml::it'\\\\''s <bad>[r#1]' --backend fake --guest x86_64 --seed "
+              "0x7\",\n      \"failure\": \"expected \\\"a\\\" & <b>\\n\xef\xbf\xbd got\\tc\\n\"");
+    CHECK(!strstr(buf_text(&out), "\"trace\""));
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, trace_keeps_what_happened)
+{
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    Buf out = {0};
+    Result r = result_of(&GOOD, STATUS_passed, "", ""), none = result_of(&GOOD, STATUS_passed, "", "");
+    VEC_PUSH(&r.trace, (TraceEntry){.kind = TRACE_EXIT, .vcpu = 1, .pos = {.line = 4}, .text = "halt pc a<b"});
+    VEC_PUSH(&r.trace, (TraceEntry){.kind = TRACE_OP, .text = "save: Ready -> Ready (busy)"});
+    r.trace_dropped = 3;
+    CHECK_INT(run_report_add(&run, "trace=/dev/null", NULL), 0);
+    run_begin(&run, 2);
+    run_result(&run, &r, "fake");
+    run_result(&run, &none, "fake");
+    CHECK_INT(run.lines.items[0].r->trace.n, 0);
+    find("trace")->document(&run, &out);
+    CHECK_HAS(
+        buf_text(&out),
+        "\"trace\": [{\"kind\": \"exit\", \"vcpu\": 1, \"name\": \"halt\", \"text\": \"halt pc a<b\", \"line\": 4}, "
+        "{\"kind\": \"op\", \"vcpu\": 0, \"name\": \"save\", \"text\": \"save: Ready -> Ready (busy)\", \"line\": "
+        "0}],\n      \"trace_dropped\": 3\n");
+    const char *first = strstr(buf_text(&out), "\"trace\"");
+    CHECK(first && !strstr(first + 1, "\"trace\""));
+    buf_free(&out);
     run_free(&run);
 }
 

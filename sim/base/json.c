@@ -119,6 +119,12 @@ void json_hex(Json *j, uint64_t n)
     buf_printf(j->out, "\"0x%" PRIx64 "\"", n);
 }
 
+void json_raw(Json *j, const char *json)
+{
+    before_item(j);
+    buf_str(j->out, json);
+}
+
 void json_bool(Json *j, bool b)
 {
     before_item(j);

@@ -25,6 +25,7 @@ void json_u64(Json *j, uint64_t n);
 void json_i64(Json *j, int64_t n);
 void json_hex(Json *j, uint64_t n); /* "0x2a": a string, as JSON numbers lose bits beyond 2^53 */
 void json_bool(Json *j, bool b);
+void json_raw(Json *j, const char *json); /* a value that is JSON already */
 /* key and value in one */
 void json_kstr(Json *j, const char *key, const char *text);
 void json_ku64(Json *j, const char *key, uint64_t n);
