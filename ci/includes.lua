@@ -38,6 +38,7 @@ local may = {
     ["accel/r1"] = { "accel", "sim/base" },
     ["ci"] = { "accel", "accel/remote", "sim/base" },
     ["coverage"] = { "accel", "sim/base" },
+    ["coverage/dashboard"] = { "conformance", "coverage", "coverage/history", "accel", "sim/base" },
     ["coverage/history"] = { "sim/base" },
     ["conformance/llvm"] = {},
     ["conformance"] = {
@@ -47,7 +48,7 @@ local may = {
 }
 -- single files that wire modules together
 local wiring = {
-    ["conformance/main.c"] = { "lua", "sim/cmd" },
+    ["conformance/main.c"] = { "lua", "sim/cmd", "coverage/dashboard" },
     ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
     ["accel/remote/agent_main.c"] = { "accel/plugin" },
     ["accel/registry.c"] = { "accel/fake", "accel/kvm" },

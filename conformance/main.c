@@ -4,6 +4,7 @@
 #include "conformance/cmd.h"
 #include "conformance/diff.h"
 #include "conformance/run.h"
+#include "coverage/dashboard/dashboard.h"
 #include "lua/conf_lua.h"
 #include "sim/base/mem.h"
 #include "sim/cmd/sim_cmd.h"
@@ -53,6 +54,7 @@ static const struct {
     {"coverage", cmd_coverage, "what was reached, by which scenario, and what was not"},
     {"backends", cmd_backends, "what can run here, and why not"},
     {"certify", cmd_certify, "hold a backend against the conformance kit"},
+    {"dashboard", dashboard_main, "write pages about runs, history and coverage"},
     {"asm", cmd_asm, "assemble guest code"},
     {"disasm", cmd_disasm, "disassemble guest code"},
     {"diff", cmd_diff, "find where two backends go apart"},

@@ -35,7 +35,7 @@ expect 0 'usage: conf COMMAND' "$conf" --help
 expect 2 'did you mean `run`?' "$conf" rnu
 expect 2 'did you mean `--version`?' "$conf" --versoin
 expect 0 'usage: conf asm' "$conf" help asm
-for c in run list lint new asm disasm backends certify schema diff history sim repl coverage; do
+for c in run list lint new asm disasm backends certify schema diff history sim repl coverage dashboard; do
     expect 2 'did you mean --help?' "$conf" $c --hepl
     expect 0 "usage: conf $c" "$conf" $c --help
     [ "$(awk 'length > 80' out | wc -l)" = 0 ] || fail "$c --help is wider than 80 columns"
