@@ -150,7 +150,7 @@ MUST_USE int import_reports(Dash *d, DashReport *const *reports, size_t n, Err *
 MUST_USE int import_history(Dash *d, const char *where, uint64_t last, Err *err);
 /* Items, kinds, who reaches what. Once, of all coverage merged. */
 void import_coverage(Dash *d, const struct Coverage *c);
-/* What gcovr wrote into a folder: index.html of --html-details, which is linked, and summary.json of --json-summary, for the
+/* What gcovr wrote into a folder, instead of the C code that coverage knows by folder: index.html of --html-details, which is linked, and summary.json of --json-summary, for the
  * numbers. href_prefix: where the folder will be, seen from the pages: "gcovr/". */
 MUST_USE int import_gcovr(Dash *d, const char *name, const void *json, size_t njson, const void *html, size_t nhtml,
                           const char *href_prefix, Err *err);

@@ -178,6 +178,7 @@ TEST(data, is_json_without_a_less_than_sign_whatever_the_names)
 {
     static const char *const NAMES[] = {
         "</script><script>alert(1)</script>", "<!--", "__proto__", "\xff\xfe", "a\nb\x01\"\\", ""};
+    char mask[] = "1";
     Dash *d = dash_new();
     Err err = {0};
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
@@ -193,7 +194,7 @@ TEST(data, is_json_without_a_less_than_sign_whatever_the_names)
     d->now = 0;
     VEC_PUSH(&d->cover_backends, NAMES[0]);
     VEC_PUSH(&d->kinds, (DashKind){.name = NAMES[2], .title = NAMES[0]});
-    VEC_PUSH(&d->items, (DashItem){.name = NAMES[0], .group = NAMES[1], .mask = (char[]){"1"}});
+    VEC_PUSH(&d->items, (DashItem){.name = NAMES[0], .group = NAMES[1], .mask = mask});
     for (int part = 0; part < 3; part++) {
         Buf json = {0};
         if (part == 0) {
@@ -272,14 +273,21 @@ TEST(coverage, items_have_a_letter_per_backend_and_their_scenarios)
     coverage_hit(c, halt, kvm, coverage_scenario(c, "a.yaml::x"), 3);
     coverage_hit(c, halt, sim, coverage_scenario(c, "a.yaml::x"), 1);
     coverage_hit(c, halt, sim, coverage_scenario(c, "a.yaml::y"), 1);
-    (void)budget;
-    (void)add;
+    uint32_t line = coverage_item(c, "c_line", "accel", "accel/life.c:1", ""),
+             program = coverage_context(c, "", "", "");
+    (void)coverage_item(c, "c_line", "accel", "accel/life.c:2", "");
+    coverage_hit(c, line, program, coverage_scenario(c, "unit tests"), 1);
     import_coverage(d, c);
-    CHECK_INT(d->cover_backends.n, 2);
-    CHECK_STR(d->items.items[halt].mask, "11");
-    CHECK_STR(d->items.items[budget].mask, "-0");
+    CHECK_INT(d->cover_backends.n, 3); /* the program itself first */
+    CHECK_INT(d->items.n, 3);          /* lines of C are not listed, but told by folder */
+    CHECK_INT(d->code.n, 1);
+    CHECK_STR(d->code.items[0].path, "accel");
+    CHECK_INT(d->code.items[0].lines[0], 1);
+    CHECK_INT(d->code.items[0].lines[1], 2);
+    CHECK_STR(d->items.items[halt].mask, "-11");
+    CHECK_STR(d->items.items[budget].mask, "--0");
     CHECK_STR(d->items.items[budget].reason, "counts nothing");
-    CHECK_STR(d->items.items[add].mask, "-0");
+    CHECK_STR(d->items.items[add].mask, "--0");
     CHECK_INT(d->items.items[halt].nscenarios, 2);
     CHECK_INT(d->items.items[halt].nby, 2);
     CHECK_STR(d->kinds.items[0].title, "exit reasons");

@@ -76,6 +76,22 @@ static void add_scenarios(Dash *d, const Coverage *c, const size_t *where)
     mem_free(order);
 }
 
+/* The C code by folder, until import_gcovr() knows more. */
+static void add_code(Dash *d, const char *kind, const CovRow *row)
+{
+    size_t i = 0;
+    while (i < d->code.n && strcmp(d->code.items[i].path, row->group) != 0) {
+        i++;
+    }
+    if (i == d->code.n) {
+        VEC_PUSH(&d->code, (DashCode){.path = arena_strdup(d->arena, row->group)});
+    }
+    DashCode *c = &d->code.items[i];
+    uint64_t *to = !strcmp(kind, "c_line") ? c->lines : !strcmp(kind, "c_branch") ? c->branches : c->functions;
+    to[0] = row->covered;
+    to[1] = row->total;
+}
+
 /* In the order of the tally, which is that of kinds.def. */
 static void add_kinds(Dash *d, const Coverage *c, const CovMatrix *m, size_t *kinds)
 {
@@ -83,7 +99,9 @@ static void add_kinds(Dash *d, const Coverage *c, const CovMatrix *m, size_t *ki
     coverage_tally(c, m, &tally);
     for (size_t i = 0; i < tally.rows.n; i++) {
         const CovRow *row = &tally.rows.items[i];
-        if (!row->group && !row->backend) {
+        if (row->group && !row->backend && !is_listed(c, row->kind)) {
+            add_code(d, c->kinds.items[row->kind], row);
+        } else if (!row->group && !row->backend) {
             const char *name = arena_strdup(d->arena, c->kinds.items[row->kind]);
             kinds[row->kind] = d->kinds.n;
             VEC_PUSH(&d->kinds, (DashKind){.name = name,

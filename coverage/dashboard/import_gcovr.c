@@ -58,7 +58,7 @@ static bool next_link(const char **at, const char *end, Link *l)
     return false;
 }
 
-static void add_links(Dash *d, size_t first, const char *html, size_t n, const char *prefix)
+static void add_links(Dash *d, const char *html, size_t n, const char *prefix)
 {
     if (!n) {
         return;
@@ -66,7 +66,7 @@ static void add_links(Dash *d, size_t first, const char *html, size_t n, const c
     size_t *longest = x_calloc(d->code.n + 1, sizeof *longest);
     Link l;
     for (const char *at = html, *end = html + n; next_link(&at, end, &l);) {
-        for (size_t i = first; i < d->code.n; i++) {
+        for (size_t i = 0; i < d->code.n; i++) {
             DashCode *c = &d->code.items[i];
             if (l.ntext > longest[i] && is_of(c->path, l.text, l.ntext)) {
                 longest[i] = l.ntext;
@@ -140,6 +140,11 @@ int import_gcovr(Dash *d, const char *name, const void *json, size_t njson, cons
         d->code.n = first;
         return rc;
     }
-    add_links(d, first, html, nhtml, href_prefix);
+    /* What coverage knew by folder is known by file now. */
+    d->code.n -= first;
+    if (d->code.n) {
+        memmove(d->code.items, d->code.items + first, d->code.n * sizeof *d->code.items);
+    }
+    add_links(d, html, nhtml, href_prefix);
     return 0;
 }

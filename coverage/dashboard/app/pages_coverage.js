@@ -294,8 +294,8 @@ page({path: 'coverage', key: 'c', title: 'Coverage', nav: 'Coverage', render: (a
 /* ---- the C code ---- */
 page({path: 'code', key: 's', title: 'C code', nav: 'C code', render: (args, query) => {
     const files = M.d.code;
-    if (!files.length) return empty('The coverage of the C code is not part of this page.', 'conf dashboard --gcovr DIR links what gcovr --html-details wrote into DIR.');
-    const module_of = (f) => f.split('/').slice(0, -1).join('/') || '.';
+    if (!files.length) return empty('The coverage of the C code is not part of this page.', 'conf coverage --gcovr adds it to the coverage; conf dashboard --gcovr DIR links what gcovr --html-details wrote into DIR.');
+    const module_of = (f) => f.split('/').slice(0, -1).join('/') || f;
     const modules = new Map();
     for (const f of files) {
         const m = module_of(f[0]);
@@ -318,7 +318,7 @@ page({path: 'code', key: 's', title: 'C code', nav: 'C code', render: (args, que
             return;
         }
         heads[0] = 'module';
-        holder.replaceChildren(table(heads, [...modules.values()].map((m) => [h('a', {href: '#/code?q=' + encodeURIComponent(m[0] + '/')}, m[0]), ...cells(m)]), {caption: 'modules'}));
+        holder.replaceChildren(table(heads, [...modules.values()].map((m) => [m[7].length > 1 || m[7][0][7] ? h('a', {href: '#/code?q=' + encodeURIComponent(m[0] + '/')}, m[0]) : m[0], ...cells(m)]), {caption: 'modules'}));
     }
     draw();
     return [h('div', {class: 'tools'}, h('label', {class: 'field grow'}, h('span', {}, 'Filter'), input)), holder];
