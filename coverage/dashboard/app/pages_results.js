@@ -458,7 +458,8 @@ function case_body(c, want) {
     out.push(card('Backends', table(['backend', 'status', 'duration', 'exits', 'why'], ran.map((b) => [h('a', {href: case_path(c, b), 'aria-current': b === want ? 'true' : null}, M.d.backends[b]), pill(M.cell(c, b)), h('span', {class: 'num'}, time_text(M.ns(c, b))), results.has(b) ? String(results.get(b)[1]) : '', h('span', {class: 'why'}, M.why(c, b))]), {caption: 'backends'})));
     const traced = ran.filter((b) => results.get(b) && results.get(b)[6].length).map((b) => [b, results.get(b)[6]]);
     if (want >= 0) traced.sort((x, y) => (y[0] === want) - (x[0] === want) || x[0] - y[0]);
-    out.push(card('Timeline', traced.length ? timeline(traced) : empty('No trace was recorded.', 'conf run --report trace=FILE keeps the trace of every scenario.')));
+    const dropped = d.results.filter((r) => r[7]).map((r) => plural(r[7], 'entry', 'entries') + ' on ' + M.d.backends[r[0]]);
+    out.push(card('Timeline', traced.length ? [timeline(traced), dropped.length ? h('p', {class: 'warn small'}, 'The middle of long traces is left out: ' + dropped.join(', ') + '.') : null] : empty('No trace was recorded.', 'conf run --report trace=FILE keeps the trace of every scenario.')));
     if (M.nruns > 1 && d.history.length) {
         const shown = want >= 0 ? d.history.filter((x) => x[0] === want) : d.history;
         out.push(card('History', h('div', {class: 'strips'}, shown.map(([b, text]) => {
