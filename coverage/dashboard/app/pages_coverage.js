@@ -113,7 +113,7 @@ function lifecycle_model(model, b, panel) {
             return [x + (tx - x) / l * w, y + (ty - y) / l * w];
         };
         const [sx, sy] = trim(x1, y1, mx, my, 60), [ex, ey] = trim(x2, y2, mx, my, 64);
-        const path = s('path', {d: 'M' + [sx, sy].map(Math.round) + ' Q' + [mx, my].map(Math.round) + ' ' + [ex, ey].map(Math.round), class: 'edge e' + (c === '-' ? 'n' : c), 'marker-end': 'url(#' + id + (c === '1' ? 1 : 0) + ')'}, s('title', {}, model.states[a] + ' → ' + model.states[z] + ': ' + reached_word(c)));
+        const path = s('path', {d: 'M' + [sx, sy].map(Math.round) + ' Q' + [mx, my].map(Math.round) + ' ' + [ex, ey].map(Math.round), class: 'edge e' + (c === '-' ? 'n' : c), 'marker-end': 'url(#' + id + (c === '-' ? 'n' : c) + ')'}, s('title', {}, model.states[a] + ' → ' + model.states[z] + ': ' + reached_word(c)));
         if (item) path.addEventListener('click', () => panel.show('lifecycle edge', item));
         return path;
     });
@@ -124,7 +124,7 @@ function lifecycle_model(model, b, panel) {
     });
     const nedges = [...model.edges].length, svg_label = model.name + ': ' + model.states.length + ' states, ' + nedges + ' edges';
     const diagram = s('svg', {viewBox: '0 0 940 380', class: 'diagram', role: 'img', 'aria-label': svg_label},
-        s('defs', {}, [0, 1].map((k) => s('marker', {id: id + k, viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto'}, s('path', {d: 'M0 0L8 4L0 8z', class: 'arrow e' + k})))), lines, nodes);
+        s('defs', {}, ['0', '1', 'n'].map((k) => s('marker', {id: id + k, viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto'}, s('path', {d: 'M0 0L8 4L0 8z', class: 'arrow e' + k})))), lines, nodes);
     const rows = model.ops.map((op, o) => [op, ...model.states.map((st, i) => {
         const v = model.verdicts[i][o], it = cells.get(op + '\n' + st), c = it ? reached(it[2], b) : '-';
         const words = op + ' in ' + st + ': ' + VERDICT[v] + ', ' + (it ? reached_word(c) : 'not counted');
