@@ -154,6 +154,21 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
     return rc;
 }
 
+int sim_isa_string(const char *guest, const char *cpu, char *text, size_t size, Err *err)
+{
+    const GuestIsa *isa = guest_isa(guest);
+    if (!isa) {
+        return err_set(err, ERR_UNSUPPORTED, "no simulator of guest '%.40s'", guest ? guest : "");
+    }
+    void *parsed = x_alloc(isa->cpu_bytes);
+    int rc = isa->cpu_parse(cpu, parsed, err);
+    if (!rc) {
+        isa->isa_string(parsed, true, text, size);
+    }
+    mem_free(parsed);
+    return rc;
+}
+
 void sim_space_set(Sim *s, Space *space)
 {
     space_free(s->space);

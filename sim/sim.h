@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim.h - the reference simulator as a library. The only header of sim/ (beside base/ and guest/regs.h) that others include.
+ * sim.h - the reference simulator as a library. The only header of sim/ (beside base/, guest/regs.h and guest/exts.h)
+ * that others include.
  *
  * Called by accel/sim (as a backend, and for the board of any backend's guest) and by `conf sim` (a whole machine by hand). Knows nothing of scenarios, lifecycles,
  * YAML, Lua, or of other backends.
@@ -50,6 +51,9 @@ typedef struct {
     uint64_t block_seed; /* not 0: each block's cap is random in 1..max_block_insns, from this seed: tests of rule 6 */
 } SimConfig;
 MUST_USE int sim_new(const SimConfig *cfg, Sim **out, Err *err);
+/* What a cpu has of its guest's architecture; riscv64: its ISA string, the paged modes included. Cut if size is too small: 512
+ * are enough. -ERR_INVAL as sim_new. THREAD-SAFE. */
+MUST_USE int sim_isa_string(const char *guest, const char *cpu, char *text, size_t size, Err *err);
 void sim_free(Sim *s); /* no vcpu may be in sim_run; NULL is fine */
 GuestId sim_guest(const Sim *s);
 

@@ -491,7 +491,7 @@ int sim_board_load(Sim *s, const SimBoot *boot, Err *err)
     BootMem mem = boot_mem_of(s->space);
     buf_clear(&m->fdt);
     char isa[ISA_STRING_BYTES];
-    s->isa->isa_string(s->cpu, isa, sizeof isa);
+    s->isa->isa_string(s->cpu, false, isa, sizeof isa);
     SimPlace where = {.board = m->board,
                       .ram_bytes = m->cfg.ram_bytes,
                       .isa = isa,

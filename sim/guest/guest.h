@@ -79,8 +79,9 @@ typedef struct GuestIsa {
     size_t cpu_bytes;
     int (*cpu_parse)(const char *text, void *cpu, Err *err);
     void (*cpu_virt)(void *cpu); /* takes away what guests of a hypervisor do not have; NULL = nothing */
-    /* What a parsed cpu has, as the binding of the device tree's cpu nodes spells it; ended with 0, cut if size is too small. */
-    void (*isa_string)(const void *cpu, char *text, size_t size);
+    /* What a parsed cpu has, as the binding of the device tree's cpu nodes spells it; with_modes: and the paged modes, which are
+     * said elsewhere there. Ended with 0, cut if size is too small. */
+    void (*isa_string)(const void *cpu, bool with_modes, char *text, size_t size);
     const char *(*fdt_mmu)(const void *cpu);        /* its mmu, likewise; a constant */
     void (*reset)(Frame *f, const GuestReset *how); /* architectural reset; every guest slot is written */
 

@@ -83,12 +83,6 @@ typedef enum {
     ROWS_ANY,
     ROWS_KINDS
 } RowKind;
-static const uint8_t need_of[] = {
-#define X(label) [RV64_EXT_##label] = NEED_##label,
-    RV64_EXTS(X)
-#undef X
-};
-
 static RowKind kind_of(unsigned row)
 {
     uint32_t value = rv64_row_bits[row].value;
@@ -129,7 +123,7 @@ static unsigned row_of(Gen *g, RowKind kind)
 {
     for (unsigned tries = 0; tries < 2000; tries++) {
         unsigned row = RV64_ROW_NONE + 1 + below(g, RV64_ROW_COUNT - RV64_ROW_NONE - 1);
-        bool has = g->cpu.has[need_of[rv64_row_ext[row]]] || below(g, 64) == 0;
+        bool has = g->cpu.has[riscv_row_need(row)] || below(g, 64) == 0;
         if (kind_of(row) == kind && has) {
             return row;
         }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum { LETTER, NAMED, BASE, HIDDEN } Kind;
+typedef enum { LETTER, NAMED, BASE, MODE, HIDDEN } Kind;
 typedef struct {
     const char *text;
     Kind kind;
@@ -128,7 +128,7 @@ static bool is_wished(const Feature *x, Said said)
 }
 
 /* Labels that are no features, from those that are. */
-static void rows_settle(RiscvCpu *cpu)
+void riscv_rows_settle(RiscvCpu *cpu)
 {
 #define FEATURE(id, text, kind, requires)
 #define HAS(id)           cpu->has[NEED_##id]
@@ -159,7 +159,7 @@ static int settle(const Wishes *w, RiscvCpu *cpu, Err *err)
             cpu->has[x->id] = is_done = false;
         }
     }
-    rows_settle(cpu);
+    riscv_rows_settle(cpu);
     return 0;
 }
 
@@ -197,16 +197,16 @@ void riscv_cpu_virt(void *cpu)
 {
     RiscvCpu *c = cpu;
     c->has[NEED_H] = false;
-    rows_settle(c);
+    riscv_rows_settle(c);
 }
 
-void riscv_isa_string(const void *cpu, char *text, size_t size)
+void riscv_isa_string(const void *cpu, bool with_modes, char *text, size_t size)
 {
     const RiscvCpu *c = cpu;
     size_t n = (size_t)snprintf(text, size, "rv64i");
     for (size_t i = 0; i < ARRAY_LEN(features) && n < size; i++) {
         const Feature *x = &features[i];
-        if (c->has[x->id] && x->kind != HIDDEN) {
+        if (c->has[x->id] && x->kind != HIDDEN && (with_modes || x->kind != MODE)) {
             n += (size_t)snprintf(text + n, size - n, "%s%s", x->text[1] ? "_" : "", x->text);
         }
     }

@@ -45,9 +45,9 @@ TEST(riscv64_cpu, its_isa_string_says_what_it_has)
         RiscvCpu cpu;
         char text[512];
         CHECK_INT(guest_riscv64.cpu_parse(rows[i][0], &cpu, NULL), 0);
-        guest_riscv64.isa_string(&cpu, text, sizeof text);
+        guest_riscv64.isa_string(&cpu, false, text, sizeof text);
         CHECK_STR(text, rows[i][1]);
-        guest_riscv64.isa_string(&cpu, text, 7);
+        guest_riscv64.isa_string(&cpu, false, text, 7);
         CHECK_STR(text, i ? "rv64ia" : "rv64im"); /* cut */
     }
 }
@@ -73,7 +73,7 @@ TEST(riscv64_cpu, a_guest_of_a_hypervisor_has_no_hypervisor_extension)
     CHECK(cpu.has[NEED_H] && cpu.has[NEED_HSstc]);
     guest_riscv64.cpu_virt(&cpu);
     CHECK(!cpu.has[NEED_H] && !cpu.has[NEED_HSstc] && cpu.has[NEED_Sstc]);
-    guest_riscv64.isa_string(&cpu, text, 9);
+    guest_riscv64.isa_string(&cpu, false, text, 9);
     CHECK_STR(text, "rv64imac");
 }
 
@@ -90,7 +90,7 @@ TEST(riscv64_cpu, what_is_not_known_is_named)
                 {"rv64imac,sstc", "expected sstc=on or sstc=off"},
                 {"rv64imac,sstc=maybe", "expected sstc=on or sstc=off"},
                 {"rv64imac,hyper=on", "no feature \"hyper\"; conf(1) lists them"},
-                {"rv64imac,svadi=off", "no feature \"svadi\"; near it: svadu"},
+                {"rv64imac,svadi=off", "no feature \"svadi\"; near it: sv39 sv48 sv57 svadu"},
                 {"rv64imac,c=off", "c cannot be left out"},
                 {"rv64imac,zicsr=off", "zicsr cannot be left out"},
                 {"rv64imac,sv48=off,sv57=on", "sv57 requires sv48, which is off"},

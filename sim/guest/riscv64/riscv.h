@@ -23,8 +23,11 @@ typedef struct RiscvCpu {
 uint64_t riscv_misa(const RiscvCpu *cpu);
 int riscv_cpu_parse(const char *text, void *cpu, Err *err);
 void riscv_cpu_virt(void *cpu);
-void riscv_isa_string(const void *cpu, char *text, size_t size); /* "rv64imac_zicsr" */
-const char *riscv_fdt_mmu(const void *cpu);                      /* "riscv,sv39" */
+void riscv_rows_settle(RiscvCpu *cpu);  /* the ids of ROWS, from those of FEATURE */
+RiscvNeed riscv_row_need(unsigned row); /* translate.c: of a decode row, or RV64_ROW_NONE */
+/* "rv64imac_zicsr"; with_modes: and the paged modes, "sv39", which a device tree has elsewhere */
+void riscv_isa_string(const void *cpu, bool with_modes, char *text, size_t size);
+const char *riscv_fdt_mmu(const void *cpu); /* "riscv,sv39" */
 
 /* ---- the frame ---- */
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };

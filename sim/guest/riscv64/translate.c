@@ -43,11 +43,15 @@ TrResult riscv_sync(Translate *t)
     return TR_END;
 }
 
-static const uint8_t need_of[] = {
+RiscvNeed riscv_row_need(unsigned row)
+{
+    static const uint8_t need_of[] = {
 #define X(label) [RV64_EXT_##label] = NEED_##label,
-    RV64_EXTS(X)
+        RV64_EXTS(X)
 #undef X
-};
+    };
+    return row == RV64_ROW_NONE ? NEED_ALWAYS : (RiscvNeed)need_of[rv64_row_ext[row]];
+}
 
 TrResult riscv_translate(Translate *t)
 {
@@ -62,7 +66,7 @@ TrResult riscv_translate(Translate *t)
     Rv64Args args = {0};
     uint32_t w = word_of(t->bytes, len);
     unsigned row = len == 4 ? rv64_decode32(w, &args) : rv64_decode16(w, &args);
-    if (row != RV64_ROW_NONE && !cpu->has[need_of[rv64_row_ext[row]]]) {
+    if (!cpu->has[riscv_row_need(row)]) {
         row = RV64_ROW_NONE;
     }
     ir_insn(t->ir, len, (uint16_t)row);
