@@ -41,6 +41,9 @@
 /* Third parties build against this (accel/plugin/header.lua makes their conf-backend.h of it): within a version, tables and
  * structs only grow at the end, lists get further values at the end, and every table starts with its size_bytes. */
 #define ACCEL_ABI_VERSION 1u
+/* What has grown since the version's first header: 1: Caps.isa. A backend says it in Backend.abi_minor, so that a conf that does
+ * not know it yet refuses the backend instead of being written past the end of a struct. */
+#define ACCEL_ABI_MINOR 1u
 
 typedef struct Vm Vm; /* ABOVE: opaque */
 typedef struct Vcpu Vcpu;
@@ -152,6 +155,10 @@ typedef struct {
     const char *why[CAP_ROOM]; /* required unless FULL; lives as long as the Backend */
     uint32_t page_bytes, max_vcpus, max_regions, vec_bytes;
     const char *const *ctls; /* names that ctl() accepts, NULL-terminated: "kvm.coalesced_mmio"; NULL = none */
+    /* riscv64: the ISA string as in the RISC-V unprivileged specification, "ISA Extension Naming Conventions", of what guests have:
+     * "rv64imac_zicsr_zifencei", the paged modes as "sv39". What code needs beyond it is skipped with that reason. NULL = not
+     * said, then nothing is skipped because of it. Lives as long as the Backend. */
+    const char *isa;
 } Caps;
 /* CAP_virtual_time: this register is the vcpu's own guest time in nanoseconds, to be read and set. A backend without it:
  * time is the instructions retired. */
@@ -291,6 +298,7 @@ struct Backend {
     int (*open)(const Backend *b, GuestId guest, Caps *caps, Err *err);
     const VmOps *vm;
     const VcpuOps *vcpu; /* NULL where CAP_vcpu is NONE */
+    uint64_t abi_minor;  /* ACCEL_ABI_MINOR of the header that it was built with; 0: one without that */
 };
 /* Are the tables whole for what it declares? -ERR_VERSION, -ERR_INVAL: the entry, capability or number that is not as it must
  * be. caps: as open() has filled it. Every vm_open asks it. */

@@ -110,6 +110,17 @@ static int vcpu_table_check(const Backend *b, const Caps *caps, Err *err)
     return entries_check(b, caps, entries, ARRAY_LEN(entries), err);
 }
 
+static int isa_check(const Backend *b, const char *isa, Err *err)
+{
+    enum { MAX_ISA = 4000 }; /* it crosses a link (docs/wire.md) */
+    static const char of_isa[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    if (!isa || (!strncmp(isa, "rv64", 4) && strlen(isa) <= MAX_ISA && !isa[strspn(isa, of_isa)])) {
+        return 0;
+    }
+    return err_set(err, ERR_INVAL, "backend %s: its isa \"%.40s\" is no ISA string of riscv64, such as rv64imac_zicsr",
+                   b->name, isa);
+}
+
 static int caps_check(const Backend *b, const Caps *caps, Err *err)
 {
     for (int i = 0; i < CAP_COUNT; i++) {
@@ -129,7 +140,7 @@ static int caps_check(const Backend *b, const Caps *caps, Err *err)
     if (caps->level[CAP_vcpu] >= CAP_PARTIAL && !caps->max_vcpus) {
         return err_set(err, ERR_INVAL, "backend %s: max_vcpus is 0", b->name);
     }
-    return 0;
+    return isa_check(b, caps->isa, err);
 }
 
 static int config_check(const Backend *b, const Caps *caps, const VmConfig *cfg, Err *err)

@@ -43,6 +43,7 @@ local may = {
     ["conformance/llvm"] = {},
     ["conformance"] = {
         "coverage", "coverage/history", "accel", "accel/remote", "accel/plugin", "sim/base", "conformance/llvm",
+        "sim/guest", -- exts.h
     },
     ["lua"] = { "conformance", "accel", "accel/remote", "accel/plugin", "sim/base" },
 }

@@ -258,6 +258,7 @@ static const VmOps vm_ops = {
 
 const Backend backend_fake = {
     .abi = ACCEL_ABI_VERSION,
+    .abi_minor = ACCEL_ABI_MINOR,
     .size_bytes = sizeof(Backend),
     .name = "fake",
     .open = fake_open,

@@ -291,6 +291,11 @@ int kvm_arch_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
 }
 
 /* Where PSCI calls leave the guest, nobody in the kernel starts a vcpu. */
+void kvm_arch_probed(BeVcpu *v)
+{
+    (void)v;
+}
+
 bool kvm_arch_parks(const BeVm *vm)
 {
     return vm->firmware != FW_KERNEL && vm->has_smccc_filter;

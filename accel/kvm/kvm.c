@@ -501,6 +501,7 @@ static const VcpuOps vcpu_ops = {
 
 const Backend backend_kvm = {
     .abi = ACCEL_ABI_VERSION,
+    .abi_minor = ACCEL_ABI_MINOR,
     .size_bytes = sizeof(Backend),
     .name = "kvm",
     .open = kvm_open,

@@ -166,6 +166,7 @@ uint64_t kvm_onereg_u64(BeVcpu *v, uint64_t kvm_id);               /* 0 if it ca
 /* Declares mmio_data; a small guest finds out whether signed loads arrive sign-extended (once per
  * process). */
 void kvm_onereg_probe(Caps *caps);
+void kvm_arch_probed(BeVcpu *v); /* that guest's vcpu, before it runs: what its registers tell of every vcpu */
 /* What an architecture tells onereg.c. */
 extern const uint64_t kvm_arch_reg_base; /* KVM_REG_ARM64, KVM_REG_RISCV */
 uint64_t kvm_arch_reg_id(RegId id);      /* the kernel's id; 0 = none */

@@ -60,6 +60,7 @@ static void probe_once(void)
         return;
     }
     if (backend_kvm.vcpu->create(vm, &vcpu, &v, NULL) == 0) {
+        kvm_arch_probed(v);
         result = load_once(vm, v);
         backend_kvm.vcpu->destroy(v);
     }

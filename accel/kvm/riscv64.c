@@ -7,6 +7,7 @@
 #include "accel/kvm/kvm.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 const GuestId kvm_arch_guest = GUEST_riscv64;
@@ -85,6 +86,85 @@ RegId kvm_arch_reg_of(uint64_t kvm_id)
     return 0;
 }
 
+/* ---- the ISA string ---- */
+enum { NO_NUMBER = 0xf0 /* and above: by the satp mode that is added to it */, ALWAYS = 0xff };
+/* KVM_REG_RISCV_ISA_EXT's numbers (asm/kvm.h, enum KVM_RISCV_ISA_EXT_ID, of Linux 6.14: newer than the headers that this must
+ * build with), in the order of an ISA string. C says Zca and Zcd, which kernels before 6.11 do not number; no host of KVM is
+ * without Zicsr, Zifencei and Sv39. */
+static const struct {
+    const char *name;
+    uint8_t number;
+} extensions[] = {
+    {"m", 6},
+    {"a", 0},
+    {"f", 3},
+    {"d", 2},
+    {"c", 1},
+    {"v", 15},
+    {"h", 4},
+    {"zicbom", 11},
+    {"zicboz", 12},
+    {"zicntr", 19},
+    {"zicond", 24},
+    {"zicsr", ALWAYS},
+    {"zifencei", ALWAYS},
+    {"zihintntl", 48},
+    {"zihintpause", 10},
+    {"zihpm", 22},
+    {"zimop", 55},
+    {"zabha", 67},
+    {"zacas", 53},
+    {"zawrs", 61},
+    {"zfa", 51},
+    {"zfh", 46},
+    {"zfhmin", 47},
+    {"zca", 56},
+    {"zcb", 57},
+    {"zcd", 58},
+    {"zcmop", 60},
+    {"zba", 17},
+    {"zbb", 13},
+    {"zbc", 25},
+    {"zbkb", 26},
+    {"zbkc", 27},
+    {"zbkx", 28},
+    {"zbs", 18},
+    {"zknd", 29},
+    {"zkne", 30},
+    {"zknh", 31},
+    {"zkr", 32},
+    {"zksed", 33},
+    {"zksh", 34},
+    {"sscofpmf", 54},
+    {"sstc", 8},
+    {"sv39", ALWAYS},
+    {"sv48", NO_NUMBER + 9},
+    {"sv57", NO_NUMBER + 10},
+    {"svade", 64},
+    {"svadu", 65},
+    {"svinval", 9},
+    {"svnapot", 16},
+    {"svpbmt", 7},
+};
+static char isa[512]; /* written once, under kvm_onereg_probe's pthread_once */
+
+void kvm_arch_probed(BeVcpu *v)
+{
+    enum { CONFIG_SATP_MODE = 6 }; /* struct kvm_riscv_config of Linux 6.6; 0 where it is not known */
+    uint64_t mode = kvm_onereg_u64(v, U64 | KVM_REG_RISCV_CONFIG | CONFIG_SATP_MODE);
+    size_t n = (size_t)snprintf(isa, sizeof isa, "rv64i");
+    for (size_t i = 0; i < ARRAY_LEN(extensions); i++) {
+        const char *name = extensions[i].name;
+        uint8_t number = extensions[i].number;
+        bool has = number == ALWAYS     ? true
+                   : number < NO_NUMBER ? kvm_onereg_u64(v, U64 | KVM_REG_RISCV_ISA_EXT | number) == 1
+                                        : mode >= number - (uint64_t)NO_NUMBER;
+        if (has) {
+            n += (size_t)snprintf(isa + n, sizeof isa - n, "%s%s", name[1] ? "_" : "", name);
+        }
+    }
+}
+
 /* ---- machine ---- */
 void kvm_arch_caps(int sys_fd, Caps *caps)
 {
@@ -97,6 +177,7 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
     kvm_cap_set(caps, CAP_irq_line, CAP_PARTIAL, "the supervisor external interrupt of a vcpu, by inject");
     kvm_cap_set(caps, CAP_pc_before, CAP_FULL, NULL);
     kvm_onereg_probe(caps);
+    caps->isa = isa[0] ? isa : NULL;
     kvm_cap_set(caps, CAP_step, CAP_NONE, "KVM accepts single-step on riscv64 and never reports one");
     kvm_cap_set(caps, CAP_save, CAP_FULL, NULL);
     kvm_cap_set(caps, CAP_parked, CAP_PARTIAL, "until the guest's own SBI HSM HART_START, served in the kernel");

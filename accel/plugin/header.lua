@@ -109,7 +109,7 @@ local function lists_write_out(text)
 end
 
 -- ---- names ----
-local names = { ACCEL_ABI_VERSION = "CONF_BACKEND_ABI", ERR_x = "CONF_ERR_x", HAS_x = "CONF_HAS_x", MAP_x = "CONF_MAP_x" }
+local names = { ACCEL_ABI_VERSION = "CONF_BACKEND_ABI", ACCEL_ABI_MINOR = "CONF_BACKEND_ABI_MINOR", ERR_x = "CONF_ERR_x", HAS_x = "CONF_HAS_x", MAP_x = "CONF_MAP_x" }
 local function name_add(name)
     if names[name] or name:find("^%l") or name:find("^Conf") or name:find("^CONF_") then return end
     names[name] = (name:find("^%u[%u%d]*_") or not name:find("%l")) and "CONF_" .. name or "Conf" .. name

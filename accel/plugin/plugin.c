@@ -102,6 +102,12 @@ static int tables_take(Plugin *p, Err *err)
     }
     int rc = table_take(p, "its ConfBackend", t, t->size_bytes, BACKEND_BYTES_MIN, &p->b, sizeof p->b, err);
     rc = rc ? rc : name_check(p, err);
+    if (!rc && p->b.abi_minor > ACCEL_ABI_MINOR) {
+        return err_set(err, ERR_VERSION,
+                       "%s: is of version %u.%llu of conf-backend.h, this conf has %u.%u: build it against this conf's "
+                       "header, or update conf",
+                       p->name, t->abi, (unsigned long long)p->b.abi_minor, ACCEL_ABI_VERSION, ACCEL_ABI_MINOR);
+    }
     if (!rc && (!p->b.open || !p->b.vm)) {
         rc = err_set(err, ERR_INVAL, "%s: its ConfBackend has no %s", p->name, p->b.open ? "vm table" : "open()");
     }
@@ -138,6 +144,10 @@ static int be_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
     int rc = answer_check(p, "open()", p->theirs->open(p->theirs, guest, caps, err), err);
     if (rc) {
         return rc;
+    }
+    if (caps->isa && p->b.abi_minor < 1) {
+        return err_set(err, ERR_INVAL, "%s: it fills ConfCaps.isa without abi_minor: set it to CONF_BACKEND_ABI_MINOR",
+                       p->name);
     }
     for (int i = 0; i < CAP_COUNT; i++) {
         if (caps->level[i] == CAP_NA && !caps->why[i]) {

@@ -149,6 +149,8 @@ TEST(plugin, what_it_does_not_declare_is_none_with_a_reason)
     CHECK_STR(caps.why[CAP_map], "the plugin does not declare it");
     CHECK_INT(b->open(b, GUEST_x86_64, &caps, &err), -ERR_UNSUPPORTED);
     CHECK_STR(err.text, "sample is for riscv64 only");
+    CHECK_INT(b->open(b, GUEST_riscv64, &caps, &err), 0);
+    CHECK_STR(caps.isa, "rv64i_zicsr");
     plugin_close(p);
     plugin_close(NULL);
 }
@@ -165,9 +167,10 @@ static const struct {
     {"sample_null_entry.so", -ERR_VERSION, "conf_backend(1) returned NULL: it does not serve this conf's ABI"},
     {"sample_wrong_abi.so", -ERR_VERSION, "is of ABI 99 of conf-backend.h, this conf has 1: build it against"},
     {"sample_short_backend.so", -ERR_INVAL,
-     "its ConfBackend says that it has 24 bytes; this conf's has 56: set size_bytes"},
+     "its ConfBackend says that it has 24 bytes; this conf's has 64: set size_bytes"},
     {"sample_long_backend.so", -ERR_INVAL, "its ConfBackend says that it has 1048576 bytes"},
     {"sample_filled_tail.so", -ERR_VERSION, "its ConfBackend fills an entry that this conf does not know"},
+    {"sample_newer_minor.so", -ERR_VERSION, "is of version 1.2 of conf-backend.h, this conf has 1.1: build it against"},
     {"sample_short_vm.so", -ERR_INVAL, "its ConfVmOps says that it has 16 bytes"},
     {"sample_no_vm.so", -ERR_INVAL, "its ConfBackend has no vm table"},
     {"sample_no_open.so", -ERR_INVAL, "its ConfBackend has no open()"},
@@ -176,6 +179,8 @@ static const struct {
     {"sample_taken_name.so", -ERR_INVAL, "its name `fake` is one of conf's own: choose another"},
     {"sample_hole.so", -ERR_INVAL, "entry vm.msi is missing although it declares msi"},
     {"sample_bad_level.so", -ERR_INVAL, "no reason why step is partial"},
+    {"sample_bad_isa.so", -ERR_INVAL, "its isa \"riscv64 imac\" is no ISA string of riscv64, such as rv64imac_zicsr"},
+    {"sample_no_minor.so", -ERR_INVAL, "it fills ConfCaps.isa without abi_minor: set it to CONF_BACKEND_ABI_MINOR"},
     {"sample_no_code.so", -ERR_INVAL, "open() returned 5, which is neither 0 nor one of conf-backend.h's"},
     {"sample_no_sentence.so", -ERR_LIMIT, "sample_no_sentence.so: open(): limit reached"},
     {"sample_crash_load.so", -ERR_IO, "backend died: signal 6 (SIGABRT)"},

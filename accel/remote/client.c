@@ -157,6 +157,7 @@ static bool get_caps(RemoteLink *l, Cursor *c, Caps *caps)
         ctls[i] = name ? name : "";
     }
     caps->ctls = nctls ? ctls : NULL;
+    caps->isa = l->version >= WIRE_VERSION ? get_arena_str(l, c) : NULL;
     caps_here(caps);
     return wire_done(c) && caps->page_bytes;
 }
@@ -737,10 +738,11 @@ static int take_hello(RemoteLink *l, const WireMsg *m, Err *err)
     if (!wire_done(&c) || magic != WIRE_MAGIC || !l->backend.name || max_frame < WIRE_FRAME_MIN) {
         return link_bad_reply(l, m, err);
     }
-    if (version != WIRE_VERSION) {
-        return err_set(err, ERR_VERSION, "the peer speaks version %u of the protocol, this side %d", version,
-                       WIRE_VERSION);
+    if (version < WIRE_OLDEST || version > WIRE_VERSION) {
+        return err_set(err, ERR_VERSION, "the peer speaks version %u of the protocol, this side %d to %d", version,
+                       WIRE_OLDEST, WIRE_VERSION);
     }
+    l->version = version;
     l->backend.abi = ACCEL_ABI_VERSION;
     l->backend.size_bytes = sizeof l->backend;
     l->backend.is_double = is_double;
@@ -755,7 +757,7 @@ static Request hello(const char *name)
 {
     Request r = request(WIRE_HELLO, 0);
     buf_le(&r.payload, WIRE_MAGIC, 4);
-    buf_le(&r.payload, WIRE_VERSION, 2);
+    buf_le(&r.payload, WIRE_OLDEST, 2);
     buf_le(&r.payload, WIRE_VERSION, 2);
     buf_le(&r.payload, WIRE_FRAME_MAX, 4);
     wire_put_str(&r.payload, name);

@@ -113,7 +113,8 @@ TEST(remote_death, a_server_refuses_a_bad_hello)
     } cases[] = {
         {WIRE_MAGIC, 2, 2, 4096, "stub", 0, 0},
         {WIRE_MAGIC, 1, 1, 4096, "stub", ERR_VERSION, 0},
-        {WIRE_MAGIC, 3, 9, 4096, "stub", ERR_VERSION, 0},
+        {WIRE_MAGIC, 4, 9, 4096, "stub", ERR_VERSION, 0},
+        {WIRE_MAGIC, 3, 2, 4096, "stub", ERR_VERSION, 0},
         {WIRE_MAGIC, 0, 0, 4096, "stub", ERR_VERSION, 0},
         {WIRE_MAGIC, 0, 9, 4096, "stub", 0, 0},
         {WIRE_MAGIC, 2, 2, 4096, "kv", ERR_NOENT, 0},
@@ -127,6 +128,25 @@ TEST(remote_death, a_server_refuses_a_bad_hello)
         Buf b = hello(cases[i].magic, cases[i].oldest, cases[i].newest, cases[i].max_frame, cases[i].name);
         CHECK_INT(raw_error(&r, WIRE_HELLO, 0, &b), cases[i].code);
         raw_close(&r, cases[i].rc);
+    }
+}
+
+TEST(remote_death, a_client_of_version_2_is_told_no_isa)
+{
+    for (unsigned version = WIRE_OLDEST; version <= WIRE_VERSION; version++) {
+        static const uint8_t isa[] = {6, 0, 'r', 'v', '6', '4', 'g', 'c'};
+        Raw r;
+        WireMsg m = {0};
+        raw_open(&r);
+        Buf b = hello(WIRE_MAGIC, version, version, 4096, "stub");
+        CHECK_INT(raw_error(&r, WIRE_HELLO, 0, &b), 0);
+        buf_le(&b, GUEST_x86_64, 1);
+        CHECK_INT(raw_ask(&r, WIRE_OPEN, 0, &b, &m), WIRE_OPEN << 8 | WIRE_IS_REPLY);
+        bool has_isa = m.n > sizeof isa && !memcmp(m.payload + m.n - sizeof isa, isa, sizeof isa);
+        CHECK(has_isa == (version >= WIRE_VERSION));
+        wire_msg_free(&m);
+        buf_free(&b);
+        raw_close(&r, 0);
     }
 }
 

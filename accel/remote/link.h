@@ -47,7 +47,8 @@ struct RemoteLink {
 
     WireIn in; /* whoever has set has_reader */
     WireOut out;
-    int wake[2]; /* readable once the link is dead */
+    int wake[2];      /* readable once the link is dead */
+    unsigned version; /* of the protocol, as the server has chosen */
     uint32_t max_frame;
     _Atomic uint64_t limit_ns, run_limit_ns;
     pthread_mutex_t lock;      /* calls, has_reader, is_dead, dead, next_seq */

@@ -26,6 +26,7 @@ TEST(remote, caps_come_across)
     CHECK_STR(caps.ctls[0], "stub.echo");
     CHECK_STR(caps.ctls[1], "stub.id");
     CHECK(!caps.ctls[2]);
+    CHECK_STR(caps.isa, "rv64gc");
     CHECK_INT(e.be->open(e.be, GUEST_x86_64, &again, NULL), 0);
     CHECK(!memcmp(caps.level, again.level, sizeof caps.level));
     CHECK(

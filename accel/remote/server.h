@@ -77,6 +77,7 @@ typedef struct Thread {
 struct Server {
     ServeArgs args;
     const Backend *backend;
+    unsigned version;                 /* of the protocol, chosen */
     uint32_t max_frame;               /* of the peer */
     uint32_t page_bytes[GUEST_COUNT]; /* 0: not opened */
     WireIn in;

@@ -99,15 +99,16 @@ static int do_hello(Ctx *x, Err *err)
         rc = torn(x);
     } else if (s->backend) {
         rc = err_set(err, ERR_STATE, "hello was said before");
-    } else if (oldest > WIRE_VERSION || newest < WIRE_VERSION) {
-        rc = err_set(err, ERR_VERSION, "this side speaks version %d of the protocol, the peer %u to %u", WIRE_VERSION,
-                     oldest, newest);
+    } else if (oldest > WIRE_VERSION || newest < WIRE_OLDEST || oldest > newest) {
+        rc = err_set(err, ERR_VERSION, "this side speaks versions %d to %d of the protocol, the peer %u to %u",
+                     WIRE_OLDEST, WIRE_VERSION, oldest, newest);
     } else if ((s->backend = s->args.find(s->args.find_ctx, name, err)) == NULL) {
         rc = err->code ? -err->code : err_set(err, ERR_NOENT, "no backend \"%s\" here", name);
     } else {
         s->max_frame = max_frame < WIRE_FRAME_MAX ? max_frame : WIRE_FRAME_MAX;
+        s->version = newest < WIRE_VERSION ? newest : WIRE_VERSION;
         buf_le(&x->out, WIRE_MAGIC, 4);
-        buf_le(&x->out, WIRE_VERSION, 2);
+        buf_le(&x->out, s->version, 2);
         buf_le(&x->out, WIRE_FRAME_MAX, 4);
         buf_le(&x->out, s->backend->is_double, 1);
         buf_le(&x->out, ops_of(s->backend), 8);
@@ -153,6 +154,9 @@ static int do_open(Ctx *x, Err *err)
     buf_le(&x->out, nctls, 2);
     for (size_t i = 0; i < nctls; i++) {
         wire_put_str(&x->out, caps.ctls[i]);
+    }
+    if (s->version >= WIRE_VERSION) {
+        wire_put_str(&x->out, caps.isa);
     }
     return 0;
 }

@@ -48,7 +48,8 @@ static int stub_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
         return err_set(err, ERR_UNAVAILABLE, "only x86_64 here");
     }
     static const char *const ctls[] = {"stub.echo", "stub.id", NULL};
-    *caps = (Caps){.page_bytes = 4096, .max_vcpus = 16, .max_regions = 1, .vec_bytes = 16, .ctls = ctls};
+    *caps =
+        (Caps){.page_bytes = 4096, .max_vcpus = 16, .max_regions = 1, .vec_bytes = 16, .ctls = ctls, .isa = "rv64gc"};
     for (int i = 0; i < CAP_COUNT; i++) {
         caps->level[i] = i % 2 ? CAP_FULL : CAP_NONE;
         caps->why[i] = i % 2 ? NULL : "the stub has it not";

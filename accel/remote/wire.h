@@ -17,7 +17,8 @@
 
 #define WIRE_MAGIC 0x666e6f63u /* "conf" */
 enum {
-    WIRE_VERSION = 2,
+    WIRE_OLDEST = 2,  /* of the protocol, that both ends still speak */
+    WIRE_VERSION = 3, /* 3: the answer to OPEN ends with Caps.isa */
     WIRE_HEADER = 16,
     WIRE_FRAME_MIN = 4096,                         /* no peer may ask for a smaller largest payload */
     WIRE_FRAME_MAX = 256 * 1024,                   /* what this implementation asks for */

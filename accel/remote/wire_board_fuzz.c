@@ -87,6 +87,7 @@ static void put_answers(Buf *b, Cursor *c)
         wire_put_str(&p, NULL);
     }
     buf_le(&p, 0, 2);
+    wire_put_str(&p, "rv64gc");
     put(b, &(WireHead){.type = WIRE_OPEN, .flags = WIRE_IS_REPLY, .seq = seq++}, &p);
     for (size_t i = 0; i < ARRAY_LEN(empty); i++) {
         put(b, &(WireHead){.type = (uint16_t)empty[i], .flags = WIRE_IS_REPLY, .seq = seq++}, &none);

@@ -71,8 +71,9 @@ static size_t bulk_of(uint8_t *out, uint32_t n)
 static size_t good_reply(WireType type, uint8_t out[136])
 {
     if (type == WIRE_OPEN) {
-        out[1] = 0x10; /* page_bytes; no caps, no ctls */
-        return 20;
+        out[1] = 0x10; /* page_bytes; no caps, no ctls, no isa */
+        out[20] = out[21] = 0xff;
+        return 22;
     }
     if (type == WIRE_REG_LIST) {
         return 4;

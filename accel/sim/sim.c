@@ -258,6 +258,7 @@ static const VmOps vm_ops = {
 #define ENGINE(NAME, name_)                                                                                            \
     const Backend backend_sim_##name_ = {                                                                              \
         .abi = ACCEL_ABI_VERSION,                                                                                      \
+        .abi_minor = ACCEL_ABI_MINOR,                                                                                  \
         .size_bytes = sizeof(Backend),                                                                                 \
         .name = "sim-" #name_,                                                                                         \
         .open = be_open,                                                                                               \

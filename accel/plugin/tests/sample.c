@@ -11,6 +11,7 @@ enum {
     SAMPLE_SHORT_BACKEND,
     SAMPLE_LONG_BACKEND,
     SAMPLE_FILLED_TAIL, /* of a later header, and it uses what that added */
+    SAMPLE_NEWER_MINOR,
     SAMPLE_SHORT_VM,
     SAMPLE_NO_VM,
     SAMPLE_NO_OPEN,
@@ -19,6 +20,8 @@ enum {
     SAMPLE_TAKEN_NAME,
     SAMPLE_HOLE, /* declares what it has no entry for */
     SAMPLE_BAD_LEVEL,
+    SAMPLE_BAD_ISA,
+    SAMPLE_NO_MINOR,    /* says its isa as one that was built before there was one */
     SAMPLE_NO_CODE,     /* fails with a number that is no error */
     SAMPLE_NO_SENTENCE, /* fails without a text */
     SAMPLE_CRASH_LOAD,
@@ -73,6 +76,7 @@ static int sample_open(const ConfBackend *b, ConfGuestId guest, ConfCaps *caps, 
     if (SAMPLE == SAMPLE_HOLE) {
         conf_cap_set(caps, CONF_CAP_msi, CONF_CAP_FULL, NULL);
     }
+    caps->isa = SAMPLE == SAMPLE_BAD_ISA ? "riscv64 imac" : "rv64i_zicsr";
     if (SAMPLE == SAMPLE_BAD_LEVEL) {
         conf_cap_set(caps, CONF_CAP_step, CONF_CAP_PARTIAL, NULL);
     }
@@ -215,6 +219,9 @@ CONF_BACKEND_EXPORT const ConfBackend *ENTRY(uint32_t abi)
     later.b.open = SAMPLE == SAMPLE_NO_OPEN ? NULL : sample_open;
     later.b.vm = SAMPLE == SAMPLE_NO_VM ? NULL : &vm;
     later.b.vcpu = &vcpu;
+    later.b.abi_minor = SAMPLE == SAMPLE_NO_MINOR      ? 0
+                        : SAMPLE == SAMPLE_NEWER_MINOR ? CONF_BACKEND_ABI_MINOR + 1
+                                                       : CONF_BACKEND_ABI_MINOR;
     later.later[1] = SAMPLE == SAMPLE_FILLED_TAIL ? &later : NULL;
     return SAMPLE == SAMPLE_NULL_ENTRY || abi != CONF_BACKEND_ABI ? NULL : &later.b;
 }

@@ -22,6 +22,25 @@ grep -q ' 0 failed, 0 errors' out.txt
     --backend "remote:toy:prefix/bin/conf-agent --place there --plugin mine/build/libtoy.so" | tee out.txt
 grep -q ' 0 failed, 0 errors' out.txt
 
+# every scenario: what the toy has not, by its capabilities and its isa, is skipped with that reason, and nothing fails
+passed_by() {
+    "$conf" run prefix/share/conf/scenarios/*.yaml --guest riscv64 --backend "plugin:$1" --quiet >all.txt || [ "${2:-}" = fails ]
+    sed -n 's/^\([0-9]*\) passed, .*/\1/p' all.txt
+}
+passed=$(passed_by mine/build/libtoy.so) || { tail -60 all.txt; exit 1; }
+tail -1 all.txt
+grep -q ' 0 failed, 0 errors' all.txt
+grep -q 'needs .*: toy: isa rv64im' all.txt
+[ "$passed" -gt 100 ]
+# and without its isa the same run fails
+mkdir silent
+cp mine/src/* silent
+sed -i 's/caps->isa = [^;]*;//' silent/backend.c
+"$cc" -std=c11 -fPIC -shared -Iprefix/include -o silent.so silent/*.c
+passed_by silent.so fails >silent.txt
+tail -1 all.txt
+! grep -q ' 0 failed, 0 errors' all.txt
+
 # by hand, with the flags of pkg-config
 PKG_CONFIG_PATH=$(dirname "$(find prefix -name conf-backend.pc)")
 export PKG_CONFIG_PATH
