@@ -22,6 +22,7 @@ void asm_output_free(AsmOutput *out)
         mem_free((char *)out->labels.items[i].name);
     }
     VEC_FREE(&out->labels);
+    VEC_FREE(&out->data);
     buf_free(&out->bytes);
     out->was_cached = false;
 }

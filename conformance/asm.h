@@ -35,8 +35,14 @@ typedef struct {
 } AsmInput;
 typedef VEC(AsmSymbol) AsmSymbols;
 typedef struct {
+    uint64_t at, n; /* offset and length in the image, bytes */
+} AsmSpan;
+typedef struct {
     Buf bytes;
     AsmSymbols labels; /* of the text, absolute (org added), ascending; names owned by this output */
+    /* What directives (.word, .zero) put there, and no instruction did: ascending, apart. riscv64 and aarch64, whose objects say
+     * so by mapping symbols (RISC-V ELF psABI, "Mapping Symbol"; AAELF64 5.5.5). */
+    VEC(AsmSpan) data;
     bool was_cached;
 } AsmOutput;
 typedef struct { /* first error of the assembler, counted from 1 within the text */

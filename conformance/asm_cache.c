@@ -11,8 +11,8 @@
 
 /* A change of what asm.c makes of the same text needs a new number: old files are then never asked
  * for. */
-static const char format[] = "conf asm 1, LLVM " CONF_LLVM_VERSION;
-static const char magic[8] = {'C', 'O', 'N', 'F', 'A', 'S', 'M', '1'};
+static const char format[] = "conf asm 2, LLVM " CONF_LLVM_VERSION;
+static const char magic[8] = {'C', 'O', 'N', 'F', 'A', 'S', 'M', '2'};
 enum { MAX_FILE = 256 << 20, MAX_LABEL = 65535 };
 
 static void add_number(Sha256 *s, uint64_t v)
@@ -89,6 +89,11 @@ void asm_cache_encode(const uint8_t key[32], const AsmOutput *out, Buf *file)
         buf_le(file, n, 2);
         buf_bytes(file, out->labels.items[i].name, n);
     }
+    buf_le(file, out->data.n, 4);
+    for (size_t i = 0; i < out->data.n; i++) {
+        buf_le(file, out->data.items[i].at, 8);
+        buf_le(file, out->data.items[i].n, 8);
+    }
     buf_bytes(file, out->bytes.data, out->bytes.n);
     buf_le(file, crc32_ieee(0, file->data, file->n), 4);
 }
@@ -107,6 +112,21 @@ static bool decode_labels(Cursor *c, uint64_t count, AsmOutput *out)
     return true;
 }
 
+static bool decode_data(Cursor *c, uint64_t nimage, AsmOutput *out)
+{
+    uint64_t end = 0; /* ascending and apart, as asm_obj.c makes them */
+    for (uint64_t i = 0, n = cursor_le(c, 4); i < n; i++) {
+        AsmSpan s = {.at = cursor_le(c, 8)};
+        s.n = cursor_le(c, 8);
+        if (!cursor_ok(c) || s.at > nimage || s.n > nimage - s.at || !s.n || (i && s.at <= end)) {
+            return false;
+        }
+        end = s.at + s.n;
+        VEC_PUSH(&out->data, s);
+    }
+    return cursor_ok(c);
+}
+
 bool asm_cache_decode(const uint8_t key[32], const void *file, size_t n, AsmOutput *out)
 {
     *out = (AsmOutput){0};
@@ -122,7 +142,8 @@ bool asm_cache_decode(const uint8_t key[32], const void *file, size_t n, AsmOutp
         return false;
     }
     uint64_t nimage = cursor_le(&c, 8), nlabels = cursor_le(&c, 4);
-    bool is_ok = cursor_ok(&c) && decode_labels(&c, nlabels, out) && cursor_left(&c) == nimage;
+    bool is_ok =
+        cursor_ok(&c) && decode_labels(&c, nlabels, out) && decode_data(&c, nimage, out) && cursor_left(&c) == nimage;
     if (is_ok && nimage) {
         buf_bytes(&out->bytes, cursor_bytes(&c, nimage), nimage);
     }

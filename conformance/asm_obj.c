@@ -302,6 +302,54 @@ static int take_labels(const View *v, AsmOutput *out)
     return 0;
 }
 
+/* Where data (is_data) or instructions begin. */
+typedef struct {
+    uint64_t at;
+    size_t index; /* of two at one place the later counts */
+    bool is_data;
+} Mark;
+
+static bool is_mark(const View *v, const Elf64_Sym *s, const char *name)
+{
+    bool is_mapping = name[0] == '$' && (name[1] == 'd' || name[1] == 'x');
+    bool is_plain = is_mapping && (!name[2] || name[2] == '.' || name[1] == 'x'); /* $xrv64i.. */
+    return v->obj->guest != GUEST_x86_64 && s->st_shndx == v->text_index && is_plain && s->st_value <= v->text.sh_size;
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+    const Mark *x = a, *y = b;
+    return x->at != y->at ? (x->at < y->at ? -1 : 1) : x->index < y->index ? -1 : 1;
+}
+
+static void take_data(const View *v, AsmOutput *out)
+{
+    VEC(Mark) marks = {0};
+    for (size_t i = 1; v->text_index && i < v->nsymbols; i++) {
+        Elf64_Sym s = symbol_at(v, i);
+        const char *name = string_at(v->names, v->nnames, s.st_name);
+        if (name && is_mark(v, &s, name)) {
+            VEC_PUSH(&marks, (Mark){s.st_value, i, name[1] == 'd'});
+        }
+    }
+    if (marks.n) {
+        qsort(marks.items, marks.n, sizeof *marks.items, compare_marks);
+    }
+    for (size_t i = 0; i < marks.n; i++) {
+        uint64_t at = marks.items[i].at, end = i + 1 < marks.n ? marks.items[i + 1].at : v->text.sh_size;
+        AsmSpan *last = out->data.n ? &out->data.items[out->data.n - 1] : NULL;
+        if (!marks.items[i].is_data || end == at) {
+            continue;
+        }
+        if (last && last->at + last->n == at) {
+            last->n += end - at;
+        } else {
+            VEC_PUSH(&out->data, (AsmSpan){at, end - at});
+        }
+    }
+    VEC_FREE(&marks);
+}
+
 /* Code alignment up to 4 is every section's default and says nothing; more was asked for and must
  * hold at org. */
 static int check_text(const View *v)
@@ -334,6 +382,9 @@ int asm_obj_flatten(const AsmObj *obj, AsmOutput *out, AsmObjError *bad)
     }
     if (!rc) {
         rc = take_labels(&v, out);
+    }
+    if (!rc) {
+        take_data(&v, out);
     }
     if (rc) {
         asm_output_free(out);

@@ -25,7 +25,7 @@ typedef struct {
     char message[ASM_NAME_MAX + 96];
     char symbol[ASM_NAME_MAX]; /* that the message is about, "" if none */
 } AsmObjError;
-/* Fills out->bytes and out->labels. -ERR_INVAL or -ERR_LIMIT with *bad filled; *out is then empty.
+/* Fills out->bytes, out->labels and out->data. -ERR_INVAL or -ERR_LIMIT with *bad filled; *out is then empty.
  */
 MUST_USE int asm_obj_flatten(const AsmObj *obj, AsmOutput *out, AsmObjError *bad);
 

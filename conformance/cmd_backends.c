@@ -2,6 +2,7 @@
  * cmd_backends.c - conf backends: what can be run here, or exactly why not; --verify holds the claims against probes.
  */
 #include "conformance/cmd.h"
+#include "conformance/report.h"
 #include "conformance/runner.h"
 #include "conformance/select.h"
 #include "sim/base/json.h"
@@ -122,6 +123,7 @@ static void put_json(Command *c, size_t backend, GuestId guest)
     if (open->state == OPEN_OK) {
         json_ku64(&c->json, "page_bytes", open->caps.page_bytes);
         json_ku64(&c->json, "max_vcpus", open->caps.max_vcpus);
+        json_kstr(&c->json, "isa", open->caps.isa);
         put_json_caps(c, backend, guest);
     }
     json_close(&c->json, '}');
@@ -200,6 +202,11 @@ static void put_table(Command *c, size_t backend, GuestId guest)
         }
     }
     buf_printf(&c->out, "  %-8s available\n", guest_name(guest));
+    if (open->caps.isa) {
+        buf_printf(&c->out, "    isa:     ");
+        text_clean(&c->out, open->caps.isa);
+        buf_char(&c->out, '\n');
+    }
     put_words(&c->out, "full:", full, nfull);
     put_level(&c->out, &open->caps, CAP_PARTIAL);
     put_level(&c->out, &open->caps, CAP_NONE);
@@ -246,6 +253,13 @@ static void put_markdown(Command *c, size_t backend)
     }
     if (!nshown) {
         return;
+    }
+    for (int g = 1; g < GUEST_COUNT; g++) {
+        if (is_shown[g] && b->open[g].caps.isa) {
+            buf_printf(&c->out, "%s: isa `", guest_name((GuestId)g));
+            text_clean(&c->out, b->open[g].caps.isa);
+            buf_str(&c->out, "`\n\n");
+        }
     }
     buf_str(&c->out, "| capability |");
     for (int g = 1; g < GUEST_COUNT; g++) {

@@ -70,6 +70,10 @@ static void put_needs(const Case *c, Buf *out)
             gap = " ";
         }
     }
+    for (size_t i = 0; i < c->nisa; i++) {
+        buf_printf(out, "%sisa:%s", gap, c->isa[i]);
+        gap = " ";
+    }
     if (c->need_device) {
         buf_printf(out, "%sdevice %s", gap, c->need_device);
     }
@@ -126,6 +130,7 @@ static void put_case(Json *j, const Case *c)
         }
     }
     json_close(j, ']');
+    put_list(j, "isa", c->isa, c->nisa);
     json_close(j, '}');
 }
 

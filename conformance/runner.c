@@ -102,6 +102,7 @@ static void keep_caps(Arena *a, const Caps *caps, Caps *out)
         ctls[i] = arena_strdup(a, caps->ctls[i]);
     }
     out->ctls = ctls;
+    out->isa = caps->isa ? arena_strdup(a, caps->isa) : NULL;
 }
 
 static void open_on(Plan *p, const Backend *b, bool is_remote, GuestId guest, PlanOpen *open)

@@ -44,6 +44,12 @@ static bool job_unmet(const Job *job, const PlanBackend *b, Result *out)
     return false;
 }
 
+static bool code_unmet(const World *w, const Job *job, const PlanBackend *b, Result *out)
+{
+    const PlanOpen *open = &b->open[job->c->guest];
+    return story_code_unmet(w, &open->stub, &open->caps, &out->reason);
+}
+
 static SharedWorld *world_of(Pass *pass, const Job *job)
 {
     SharedWorld *shared = &pass->worlds[job->slot];
@@ -207,6 +213,8 @@ void job_play(Slot *s, const Job *job, Result *out)
         SharedWorld *shared = world_of(pass, job);
         if (shared->rc) {
             conclude(out, STATUS_error, shared->err.text);
+        } else if (code_unmet(shared->world, job, b, out)) {
+            out->status = STATUS_skipped;
         } else if (s->server || b->command) {
             play_isolated(s, job, shared->world, out);
         } else {

@@ -317,8 +317,10 @@ typedef struct {
     bool is_probe;
     CapLevel needs[CAP_COUNT];       /* the least level, declared or derived; CAP_NA: not needed */
     const char *need_why[CAP_COUNT]; /* "uses save at line 12"; "asked for" */
-    const char *need_device;         /* a device that the guest's board has not; NULL = none */
-    const Boot *boot;                /* NULL = code, regions and vcpus below */
+    const char *const *isa;          /* riscv64: names of extensions that are asked for (isa.h) */
+    size_t nisa;
+    const char *need_device; /* a device that the guest's board has not; NULL = none */
+    const Boot *boot;        /* NULL = code, regions and vcpus below */
     const Xfail *xfail;
     const LifeModel *lifecycle; /* NULL = the runner sets up and tears down (virtualcpu beneath) */
     StartKind start;

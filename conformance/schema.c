@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance/language.h"
 #include "sim/base/json.h"
+#include "sim/guest/exts.h"
 
 #include <stdio.h>
 
@@ -175,7 +176,43 @@ static void cap_words(Json *j)
     words_end(j);
 }
 
-/* A capability, or {capability: full}. */
+static void ext_words(Json *j)
+{
+    words_open(j);
+    for (size_t i = 0; exts_name(i); i++) {
+        json_str(j, exts_name(i));
+    }
+    words_end(j);
+}
+
+/* {isa: extension}, or a list of them. */
+static void need_isa(Json *j)
+{
+    type_of(j, "object");
+    json_key(j, "required");
+    json_open(j, '[');
+    json_str(j, "isa");
+    json_close(j, ']');
+    json_key(j, "properties");
+    json_open(j, '{');
+    json_key(j, "isa");
+    json_open(j, '{');
+    json_key(j, "oneOf");
+    json_open(j, '[');
+    ext_words(j);
+    type_of(j, "array");
+    json_ku64(j, "minItems", 1);
+    json_key(j, "items");
+    ext_words(j);
+    json_close(j, '}');
+    json_close(j, ']');
+    json_close(j, '}');
+    json_close(j, '}');
+    json_kbool(j, "additionalProperties", false);
+    json_close(j, '}');
+}
+
+/* A capability, {capability: full}, or {isa: extension}. */
 static void need_words(Json *j)
 {
     json_open(j, '{');
@@ -190,6 +227,7 @@ static void need_words(Json *j)
     json_key(j, "additionalProperties");
     one_word(j, "full");
     json_close(j, '}');
+    need_isa(j);
     json_close(j, ']');
     json_close(j, '}');
 }

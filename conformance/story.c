@@ -580,7 +580,7 @@ void story_run(const Case *c, const World *w, const Backend *b, const Caps *caps
     out->c = c;
     out->backend = b->name;
     out->seed = o->seed;
-    if (story_unmet(c, b, caps, &out->reason)) {
+    if (story_unmet(c, b, caps, &out->reason) || story_code_unmet(w, b, caps, &out->reason)) {
         out->status = STATUS_skipped;
         return;
     }

@@ -42,6 +42,8 @@ typedef struct {
 void story_run(const Case *c, const World *w, const Backend *b, const Caps *caps, const StoryOptions *o, Result *out);
 /* The reason why the case cannot run there ("needs dirty_log: fake keeps none"), appended to out; false: it can. */
 bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out);
+/* And what the code needs of riscv64's extensions, which shows once it is assembled; false where the backend does not say isa. */
+bool story_code_unmet(const World *w, const Backend *b, const Caps *caps, Buf *out);
 
 /* ---- the same, by hand: for scripts and the REPL ---- */
 MUST_USE int story_open(const Case *c, const World *w, const Backend *b, const Caps *caps, const StoryOptions *o,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * story_unmet.c - why a case cannot run on a backend. */
 #include "conformance/asset.h"
+#include "conformance/isa.h"
 #include "conformance/story_int.h"
 
 #include <string.h>
@@ -71,6 +72,33 @@ static bool unmet_world(const Case *c, const Backend *b, const Caps *caps, Buf *
     return false;
 }
 
+static void put_lack(const char *what, const Backend *b, const Caps *caps, Buf *out)
+{
+    buf_printf(out, "needs %s: %s: isa %s", what, b->name, caps->isa);
+}
+
+static bool unmet_isa(const Case *c, const Backend *b, const Caps *caps, Buf *out)
+{
+    Buf lack = {0};
+    bool is_unmet = c->guest == GUEST_riscv64 && caps->isa && isa_case_lacks(c, caps->isa, &lack);
+    if (is_unmet) {
+        put_lack(buf_text(&lack), b, caps, out);
+    }
+    buf_free(&lack);
+    return is_unmet;
+}
+
+bool story_code_unmet(const World *w, const Backend *b, const Caps *caps, Buf *out)
+{
+    Buf lack = {0};
+    bool is_unmet = caps->isa && world_lacks(w, caps->isa, &lack);
+    if (is_unmet) {
+        put_lack(buf_text(&lack), b, caps, out);
+    }
+    buf_free(&lack);
+    return is_unmet;
+}
+
 bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
 {
     if (unmet_backend(c, b, out) || unmet_world(c, b, caps, out)) {
@@ -99,5 +127,5 @@ bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
         buf_printf(out, "needs %zu vcpus: %s has %u", c->nvcpus, b->name, caps->max_vcpus);
         return true;
     }
-    return c->boot && unmet_assets(c->boot, out);
+    return unmet_isa(c, b, caps, out) || (c->boot && unmet_assets(c->boot, out));
 }

@@ -2,6 +2,7 @@
 #include "accel/board.h"
 #include "conformance/typing.h"
 #include "sim/base/os.h"
+#include "sim/guest/exts.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -658,10 +659,49 @@ static void type_lifecycle(Typer *t, const Node *n)
     }
 }
 
-/* A capability, of which a part will do, or {capability: full}. */
+static void isa_add(Typer *t, const char *name)
+{
+    Case *c = t->c;
+    const char **grown = arena_alloc(t->l->arena, (c->nisa + 1) * sizeof *grown);
+    for (size_t i = 0; i < c->nisa; i++) {
+        grown[i] = c->isa[i];
+    }
+    grown[c->nisa] = name;
+    c->isa = grown;
+    c->nisa += c->guest == GUEST_riscv64; /* the code of another guest needs none of it */
+}
+
+static void type_need_isa(Typer *t, const Node *n)
+{
+    const char *word = type_word(t, n, "an extension");
+    if (!word) {
+        return;
+    }
+    Near near = near_start(word);
+    for (size_t i = 0; exts_name(i); i++) {
+        if (!strcmp(exts_name(i), word)) {
+            isa_add(t, exts_name(i));
+            return;
+        }
+        near_try(&near, exts_name(i));
+    }
+    say(t->l, n->pos, "`%.60s` is no extension of riscv64 that conf knows%s", word, meant(t->l, &near));
+}
+
+/* A capability, of which a part will do, {capability: full}, or {isa: extension} and {isa: [extension, ..]}. */
 static void type_need(Typer *t, const Node *n)
 {
     bool is_whole = n->kind == NODE_MAP && n->n == 1;
+    if (is_whole && word_is(n->keys[0], "isa")) {
+        const Node *names = n->items[0];
+        for (size_t i = 0; names->kind == NODE_SEQ && i < names->n; i++) {
+            type_need_isa(t, names->items[i]);
+        }
+        if (names->kind != NODE_SEQ) {
+            type_need_isa(t, names);
+        }
+        return;
+    }
     int cap = type_cap(t, is_whole ? n->keys[0] : n);
     if (cap < 0) {
         return;

@@ -3,6 +3,7 @@
 #include "accel/board.h"
 
 #include "conformance/asm.h"
+#include "conformance/isa.h"
 #include "conformance/kit.h"
 #include "sim/base/os.h"
 
@@ -730,6 +731,20 @@ void world_disasm(const World *w, uint64_t addr, unsigned ninsns, uint64_t mark,
         buf_free(&place);
         addr += len;
     }
+}
+
+bool world_lacks(const World *w, const char *isa, Buf *out)
+{
+    IsaCode code = {&w->code, w->kit.base + w->kit.code_offset, w->c->code, w->c->ncode};
+    bool has_none = w->c->guest == GUEST_riscv64 && isa_code_lacks(&code, isa, out);
+    size_t n = 0;
+    for (size_t i = 0; w->c->guest == GUEST_riscv64 && !has_none && i < w->places.n; i++) {
+        const Place *p = &w->places.items[i];
+        if (p->region->code) {
+            has_none = isa_code_lacks(&(IsaCode){&w->region_code[n++], p->at, p->region->code, 1}, isa, out);
+        }
+    }
+    return has_none;
 }
 
 /* ---- events ---- */

@@ -56,6 +56,9 @@ void world_disasm(const World *w, uint64_t addr, unsigned ninsns, uint64_t mark,
 MUST_USE int world_event(GuestId guest, const char *word, const uint64_t *number, const uint64_t *level, Event *out,
                          Err *err);
 
+/* Appends what its riscv64 code needs and isa has not, "zcb (c.lbu at line 12)", and is true; else false (isa.h). */
+bool world_lacks(const World *w, const char *isa, Buf *out);
+
 /* ---- causes of traps by neutral word (cause.c) ---- */
 bool cause_known(const char *word);
 const char *cause_nearest(const char *word);
