@@ -45,6 +45,23 @@ static const struct {
 #undef MODE
 #undef HIDDEN
 };
+static const RiscvNeed hidden[] = {
+#define LETTER(id)
+#define NAMED(id)
+#define BASE(id)
+#define MODE(id)
+#define HIDDEN(id)                        id,
+#define FEATURE(id, text, kind, requires) kind(NEED_##id)
+#define ROWS(label, has)
+#include "sim/guest/riscv64/features.def"
+#undef FEATURE
+#undef ROWS
+#undef LETTER
+#undef NAMED
+#undef BASE
+#undef MODE
+#undef HIDDEN
+};
 static const char *const need_texts[NEED_COUNT] = {
 #define FEATURE(id, text, kind, requires) [NEED_##id] = (text),
 #define ROWS(label, has)                  [NEED_##label] = #has,
@@ -171,6 +188,9 @@ static Exts exts_of(const char *isa)
         size_t len = strcspn(s + at, "_");
         take_versioned(&e, s + at, len);
         at += len + (s[at + len] == '_');
+    }
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+        e.cpu.has[hidden[i]] = true; /* no string says so, and none says the contrary */
     }
     e.cpu.has[NEED_A] |= e.other[EXT_zaamo] && e.other[EXT_zalrsc];
     e.cpu.has[NEED_C] |= e.other[EXT_zca];

@@ -93,8 +93,9 @@ TEST(riscv64_exts, an_instruction_needs_what_its_row_and_its_csr_are_of)
         {0xc0001073, "rv64i_zicsr", NULL, NULL},          /* unimp: traps with and without */
         {0x10002573, "rv64i_zicsr", NULL, NULL},          /* sstatus */
         {0x10002573, "rv64i", "csrr", "zicsr"},
-        {0x10200073, "rv64i", NULL, NULL}, /* sret */
-        {0x00000000, "rv64i", NULL, NULL}, /* no instruction */
+        {0x3b002573, "rv64i_zicsr", NULL, NULL}, /* pmpaddr0: PMP has no name */
+        {0x10200073, "rv64i", NULL, NULL},       /* sret */
+        {0x00000000, "rv64i", NULL, NULL},       /* no instruction */
         {0xffffffff, "rv64i", NULL, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
