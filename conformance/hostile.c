@@ -51,6 +51,11 @@ static bool close_while_running(Probe *p, Buf *why)
         buf_str(why, "no thread to be had");
         return false;
     }
+    /* A run that begins after the end would use what is gone; that thread may be slow to start. */
+    int running = life_state_find(vm_model(p->vm), "Running");
+    while (vcpu_state(e.v) != running && !atomic_load(&e.is_out)) {
+        pause_ms(1);
+    }
     pause_ms(20);
     uint64_t start = os_now_ns();
     vm_close(p->vm);
