@@ -1,8 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0
  * report_json.c - one JSON document. schema_version grows only when a key changes its meaning; keys are added freely.
  */
+#include "conformance/matrix.h"
 #include "conformance/report.h"
 #include "sim/base/json.h"
+
+static void put_counts(Json *j, const char *key, const char *what, const MatrixCounts *counts)
+{
+    json_key(j, key);
+    json_open(j, '[');
+    for (size_t i = 0; i < counts->n; i++) {
+        Buf clean = {0};
+        text_clean(&clean, counts->items[i].text);
+        json_open(j, '{');
+        json_kstr(j, what, buf_text(&clean));
+        json_ku64(j, "n", counts->items[i].n);
+        json_close(j, '}');
+        buf_free(&clean);
+    }
+    json_close(j, ']');
+}
+
+static void put_backends(Json *j, const Run *run)
+{
+    Matrix m = matrix_of(run);
+    json_key(j, "backends");
+    json_open(j, '[');
+    for (size_t i = 0; i < m.rows.n; i++) {
+        const MatrixRow *r = &m.rows.items[i];
+        json_open(j, '{');
+        json_kstr(j, "backend", r->backend);
+        json_ku64(j, "passed", r->n[STATUS_passed]);
+        json_ku64(j, "failed", r->n[STATUS_failed]);
+        json_ku64(j, "skipped", r->n[STATUS_skipped]);
+        json_ku64(j, "errors", r->n[STATUS_error]);
+        json_ku64(j, "xfailed", r->n[STATUS_xfailed]);
+        json_ku64(j, "xpassed", r->n[STATUS_xpassed]);
+        put_counts(j, "skipped_for", "need", &r->skipped);
+        put_counts(j, "xfailed_for", "reason", &r->xfailed);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+    matrix_free(&m);
+}
 
 static void put_summary(Json *j, const Run *run)
 {
@@ -18,6 +58,7 @@ static void put_summary(Json *j, const Run *run)
     json_ku64(j, "total", t->total);
     json_ku64(j, "planned", run->njobs);
     json_ku64(j, "duration_ns", t->duration_ns);
+    put_backends(j, run);
     json_close(j, '}');
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * report_pretty.c - for people: what went wrong as it comes, then what was skipped and why, then one line of numbers.
  */
+#include "conformance/matrix.h"
 #include "conformance/report.h"
 
 #include <inttypes.h>
@@ -97,37 +98,99 @@ static void pretty_result(const Run *run, const Line *line, Buf *out)
 }
 
 typedef struct {
-    const char *text;
+    char *text;        /* without the place */
+    const char *first; /* whole */
     size_t n;
 } Reason;
+typedef VEC(Reason) Reasons;
 
-/* "  12  needs dirty_log: fake keeps none", in order of first appearance. */
+static void reason_add(Reasons *reasons, const char *whole)
+{
+    Buf text = {0};
+    size_t k = 0;
+    matrix_reason(whole, &text);
+    while (k < reasons->n && strcmp(reasons->items[k].text, buf_text(&text)) != 0) {
+        k++;
+    }
+    if (k == reasons->n) {
+        VEC_PUSH(reasons, (Reason){.text = x_strdup(buf_text(&text)), .first = whole});
+    }
+    reasons->items[k].n++;
+    buf_free(&text);
+}
+
+/* "  12  needs dirty_log: fake keeps none", in order of first appearance; of one alone with the place that needs it. */
 static void put_reasons(const Run *run, Buf *out)
 {
-    VEC(Reason) reasons = {0};
+    Reasons reasons = {0};
     for (size_t i = 0; i < run->lines.n; i++) {
-        const Result *r = run->lines.items[i].r;
-        size_t k = 0;
-        if (r->status != STATUS_skipped) {
-            continue;
+        if (run->lines.items[i].r->status == STATUS_skipped) {
+            reason_add(&reasons, result_reason(run->lines.items[i].r));
         }
-        while (k < reasons.n && strcmp(reasons.items[k].text, result_reason(r)) != 0) {
-            k++;
-        }
-        if (k == reasons.n) {
-            VEC_PUSH(&reasons, (Reason){.text = result_reason(r)});
-        }
-        reasons.items[k].n++;
     }
     if (reasons.n) {
         buf_str(out, "skipped:\n");
     }
     for (size_t i = 0; i < reasons.n; i++) {
-        buf_printf(out, "%6zu  ", reasons.items[i].n);
-        text_clean(out, reasons.items[i].text);
+        const Reason *r = &reasons.items[i];
+        buf_printf(out, "%6zu  ", r->n);
+        text_clean(out, r->n == 1 ? r->first : r->text);
         buf_char(out, '\n');
+        mem_free(r->text);
     }
     VEC_FREE(&reasons);
+}
+
+/* "    skipped: 49 env_machine, 13 zabha", wrapped. */
+static void put_counts(const char *head, const MatrixCounts *counts, Buf *out)
+{
+    enum { WIDTH = 120 };
+    size_t column = 0;
+    for (size_t i = 0; i < counts->n; i++) {
+        char number[32];
+        size_t n = (size_t)snprintf(number, sizeof number, "%" PRIu64 " ", counts->items[i].n);
+        size_t length = n + strlen(counts->items[i].text) + 2;
+        if (!i) {
+            column = (size_t)snprintf(number, sizeof number, "    %s: ", head);
+            buf_str(out, number);
+            snprintf(number, sizeof number, "%" PRIu64 " ", counts->items[i].n);
+        } else if (column + length > WIDTH) {
+            buf_str(out, ",\n        ");
+            column = 8;
+        } else {
+            buf_str(out, ", ");
+        }
+        buf_str(out, number);
+        text_clean(out, counts->items[i].text);
+        column += length;
+    }
+    buf_str(out, counts->n ? "\n" : "");
+}
+
+/* Where there are several backends: each with what it passed, and why it did not play the rest. */
+static void put_matrix(const Run *run, Buf *out)
+{
+    Matrix m = matrix_of(run);
+    int width = (int)strlen("backend");
+    for (size_t i = 0; i < m.rows.n; i++) {
+        int n = (int)strlen(m.rows.items[i].backend);
+        width = n > width && n < 40 ? n : width;
+    }
+    if (m.rows.n > 1) {
+        buf_printf(out, "%-*s  passed  failed  errors  skipped  xfailed  xpassed\n", width, "backend");
+    }
+    for (size_t i = 0; m.rows.n > 1 && i < m.rows.n; i++) {
+        const MatrixRow *r = &m.rows.items[i];
+        size_t before = out->n;
+        text_clean(out, r->backend);
+        buf_printf(out, "%*s  %6" PRIu64 "  %6" PRIu64 "  %6" PRIu64 "  %7" PRIu64 "  %7" PRIu64 "  %7" PRIu64 "\n",
+                   width > (int)(out->n - before) ? width - (int)(out->n - before) : 0, "", r->n[STATUS_passed],
+                   r->n[STATUS_failed], r->n[STATUS_error], r->n[STATUS_skipped], r->n[STATUS_xfailed],
+                   r->n[STATUS_xpassed]);
+        put_counts("skipped for want of", &r->skipped, out);
+        put_counts("expected to fail", &r->xfailed, out);
+    }
+    matrix_free(&m);
 }
 
 static bool is_same_scenario(const Result *a, const Result *b)
@@ -179,6 +242,7 @@ static void pretty_end(const Run *run, Buf *out)
 {
     const Tally *t = &run->tally;
     put_reasons(run, out);
+    put_matrix(run, out);
     text_clean(out, run->left_out ? run->left_out : "");
     bool is_nothing = t->total && t->n[STATUS_skipped] == t->total;
     if (is_nothing) {

@@ -122,7 +122,13 @@ TEST(report, json_document)
               "{\n  \"schema_version\": 1,\n  \"conf_version\": \"" CONF_VERSION
               "\",\n  \"cut_short\": null,\n  \"summary\": {\n    \"passed\": 1,\n    \"failed\": 1,\n"
               "    \"skipped\": 1,\n    \"errors\": 1,\n    \"xfailed\": 1,\n    \"xpassed\": 1,\n"
-              "    \"total\": 6,\n    \"planned\": 6,\n    \"duration_ns\": 1234567890\n  },\n"
+              "    \"total\": 6,\n    \"planned\": 6,\n    \"duration_ns\": 1234567890,\n    \"backends\": [\n      {\n"
+              "        \"backend\": \"fake\",\n        \"passed\": 1,\n        \"failed\": 1,\n"
+              "        \"skipped\": 1,\n        \"errors\": 1,\n        \"xfailed\": 1,\n        \"xpassed\": 1,\n"
+              "        \"skipped_for\": [\n          {\n            \"need\": \"dirty_log\",\n            \"n\": 1\n"
+              "          }\n        ],\n        \"xfailed_for\": [\n          {\n"
+              "            \"reason\": \"known gap\",\n            \"n\": 1\n          }\n        ]\n      }\n"
+              "    ]\n  },\n"
               "  \"results\": [\n    {\n      \"suite\": \"cases.yaml\",\n      \"scenario\": \"good\",\n"
               "      \"guest\": \"riscv64\",\n      \"backend\": \"fake\",\n"
               "      \"status\": \"passed\",\n      \"reason\": \"\",\n      \"line\": 3,\n"
@@ -332,6 +338,46 @@ TEST(report, pretty_shows_what_is_wrong_and_how_to_see_it_again)
               "        cases.yaml:20  lost\n"
               "1 passed, 1 failed, 1 errors, 1 skipped, 1 xfailed (1 xpassed) in 1.23 s\n");
     CHECK_INT(run_status(&run), CONF_FAILURES);
+    buf_free(&out);
+    run_free(&run);
+}
+
+TEST(report, pretty_has_a_row_for_each_backend_where_there_are_several)
+{
+    static const Xfail XFAIL = {.reason = "the host loses the sign"};
+    Case gap = GOOD;
+    gap.xfail = &XFAIL;
+    Run run = {.view = {.color = COLOR_NEVER, .is_quiet = true}};
+    Result r[] = {
+        result_of(&GOOD, STATUS_passed, "", ""),
+        result_of(&LOST, STATUS_skipped, "needs dirty_log (uses log at line 4): toy: keeps none", ""),
+        result_of(&LOST, STATUS_skipped, "needs zba (sh1add at line 7): toy: isa rv64i", ""),
+        result_of(&GOOD, STATUS_skipped, "needs zba (sh2add at line 9): toy: isa rv64i", ""),
+        result_of(&GOOD, STATUS_skipped, "needs 2 vcpus: toy has 1", ""),
+        result_of(&GOOD, STATUS_skipped, "only for kvm", ""),
+        result_of(&gap, STATUS_xfailed, "arg0: expected 1, got 2", ""),
+        result_of(&GOOD, STATUS_passed, "", ""),
+    };
+    run_begin(&run, ARRAY_LEN(r));
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        r[i].backend = i ? "toy" : "sim-interp";
+        run_result(&run, &r[i], "toy");
+    }
+    Buf out = {0};
+    pretty(&run, &out);
+    CHECK_STR(buf_text(&out), "skipped:\n"
+                              "     1  needs dirty_log (uses log at line 4): toy: keeps none\n"
+                              "     2  needs zba: toy: isa rv64i\n"
+                              "     1  needs 2 vcpus: toy has 1\n"
+                              "     1  only for kvm\n"
+                              "backend     passed  failed  errors  skipped  xfailed  xpassed\n"
+                              "sim-interp       1       0       0        0        0        0\n"
+                              "toy              1       0       0        5        1        0\n"
+                              "    skipped for want of: 2 zba, 1 2 vcpus, 1 dirty_log, 1 only for kvm\n"
+                              "    expected to fail: 1 the host loses the sign\n"
+                              "ran on no backend:\n"
+                              "        cases.yaml:20  lost\n"
+                              "2 passed, 0 failed, 0 errors, 5 skipped, 1 xfailed (0 xpassed) in 0.00 s\n");
     buf_free(&out);
     run_free(&run);
 }
