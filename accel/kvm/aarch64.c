@@ -240,6 +240,10 @@ int kvm_arch_vcpu_id(const VcpuConfig *cfg, uint32_t *out, Err *err)
     return 0;
 }
 
+struct KvmArch {
+    uint8_t lines; /* levels of IRQ and FIQ: the kernel has no register that shows them */
+};
+
 static int vcpu_init_reset(BeVcpu *v, Err *err)
 {
     struct kvm_vcpu_init init = {0};
@@ -251,17 +255,59 @@ static int vcpu_init_reset(BeVcpu *v, Err *err)
     if (v->cfg.is_secondary) {
         init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
     }
+    v->arch->lines = 0; /* the kernel lets go of them too */
     return kvm_get(v, KVM_ARM_VCPU_INIT, &init, "KVM_ARM_VCPU_INIT", err);
 }
 
 int kvm_arch_vcpu_init(BeVcpu *v, Err *err)
 {
+    v->arch = x_alloc(sizeof *v->arch);
     return vcpu_init_reset(v, err);
 }
 
 void kvm_arch_vcpu_free(BeVcpu *v)
 {
-    (void)v;
+    mem_free(v->arch);
+}
+
+enum { LINE_IRQ = 0, LINE_FIQ = 1, LINES = 1 << LINE_IRQ | 1 << LINE_FIQ };
+
+static int line_set(BeVcpu *v, unsigned number, bool level)
+{
+    struct kvm_irq_level line = {.irq = KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT |
+                                        (v->kvm_id & KVM_ARM_IRQ_VCPU_MASK) << KVM_ARM_IRQ_VCPU_SHIFT | number,
+                                 .level = level};
+    int rc = kvm_ioctl(v->vm->fd, KVM_IRQ_LINE, &line);
+    if (rc >= 0) {
+        v->arch->lines = (uint8_t)(level ? v->arch->lines | 1u << number : v->arch->lines & ~(1u << number));
+    }
+    return rc;
+}
+
+static bool is_lines(const BeVcpu *v, RegId id)
+{
+    return v->vm->irqchip != IRQCHIP_KERNEL && REG_INDEX(id) == 1 && REG_SIZE(id) == 4;
+}
+
+int kvm_arch_state_get(BeVcpu *v, RegId id, uint8_t *out)
+{
+    uint32_t lines = v->arch->lines;
+    if (!is_lines(v, id)) {
+        return -ENOENT;
+    }
+    memcpy(out, &lines, sizeof lines);
+    return 0;
+}
+
+int kvm_arch_state_set(BeVcpu *v, RegId id, const uint8_t *in)
+{
+    uint32_t lines;
+    memcpy(&lines, in, sizeof lines);
+    if (!is_lines(v, id) || lines & ~(uint32_t)LINES) {
+        return -EINVAL;
+    }
+    int rc = line_set(v, LINE_IRQ, lines >> LINE_IRQ & 1);
+    return rc < 0 ? rc : line_set(v, LINE_FIQ, lines >> LINE_FIQ & 1);
 }
 
 /* Without a vGIC the kernel takes the GIC out of the ID registers at the first KVM_RUN, and after it no ID register can be
@@ -437,7 +483,6 @@ int kvm_arch_guest_debug(BeVcpu *v, struct kvm_guest_debug *d, Err *err)
 
 int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err)
 {
-    enum { LINE_FIQ = 1 };
     if (e->kind != EV_LINE) {
         return err_unsupported(err, "kvm", "inject", "an AArch64 vcpu takes its IRQ and FIQ lines only");
     }
@@ -448,10 +493,7 @@ int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err)
     if (e->number > LINE_FIQ) {
         return err_set(err, ERR_INVAL, "line %u: IRQ is 0, FIQ is 1", e->number);
     }
-    struct kvm_irq_level line = {.irq = KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT |
-                                        (v->kvm_id & KVM_ARM_IRQ_VCPU_MASK) << KVM_ARM_IRQ_VCPU_SHIFT | e->number,
-                                 .level = e->level};
-    int rc = kvm_ioctl(v->vm->fd, KVM_IRQ_LINE, &line);
+    int rc = line_set(v, e->number, e->level);
     return rc < 0 ? kvm_err(err, rc, "KVM_IRQ_LINE") : 0;
 }
 #endif

@@ -171,6 +171,9 @@ void kvm_arch_probed(BeVcpu *v); /* that guest's vcpu, before it runs: what its 
 extern const uint64_t kvm_arch_reg_base; /* KVM_REG_ARM64, KVM_REG_RISCV */
 uint64_t kvm_arch_reg_id(RegId id);      /* the kernel's id; 0 = none */
 RegId kvm_arch_reg_of(uint64_t kvm_id);  /* the reverse; 0 = it has no name of its own */
+/* Registers of class STATE beside mp_state, which this backend keeps as the kernel has none for them: 0, -ENOENT or -EINVAL. */
+int kvm_arch_state_get(BeVcpu *v, RegId id, uint8_t *out);
+int kvm_arch_state_set(BeVcpu *v, RegId id, const uint8_t *in);
 
 /* ---- one architecture ---- */
 extern const GuestId kvm_arch_guest;

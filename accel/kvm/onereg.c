@@ -50,6 +50,11 @@ static bool is_mp_state(RegId id)
     return REG_CLASS(id) == REG_STATE && REG_INDEX(id) == 0 && REG_SIZE(id) == 4;
 }
 
+static bool is_state(RegId id)
+{
+    return REG_CLASS(id) == REG_STATE && !is_mp_state(id);
+}
+
 static uint64_t kernel_id(RegId id)
 {
     if (REG_GUEST(id) != kvm_arch_guest || REG_SIZE(id) > MAX_REG_BYTES) {
@@ -76,6 +81,9 @@ static int reg_get(BeVcpu *v, RegId id, uint8_t *out)
         memcpy(out, &mp.mp_state, 4);
         return rc;
     }
+    if (is_state(id)) {
+        return kvm_arch_state_get(v, id, out);
+    }
     uint64_t kvm_id = kernel_id(id);
     int rc = is_zero_reg(id)                                   ? 0
              : kvm_id && kvm_id_bytes(kvm_id) <= MAX_REG_BYTES ? kvm_onereg_get(v, kvm_id, bytes)
@@ -93,6 +101,9 @@ static int reg_set(BeVcpu *v, RegId id, const uint8_t *in)
         struct kvm_mp_state mp;
         memcpy(&mp.mp_state, in, 4);
         return kvm_ioctl(v->fd, KVM_SET_MP_STATE, &mp);
+    }
+    if (is_state(id)) {
+        return kvm_arch_state_set(v, id, in);
     }
     uint64_t kvm_id = kernel_id(id);
     size_t kvm_n = is_zero_reg(id) ? 0 : kvm_id_bytes(kvm_id);
@@ -186,8 +197,10 @@ int kvm_arch_reg_list(BeVcpu *v, RegId *ids, size_t *n, Err *err)
         for (uint64_t j = 0; !is_listed && j < list->n; j++) {
             is_listed = kvm_arch_reg_of(list->reg[j]) == id;
         }
-        bool wanted = list->n == 0 ? !(rows[i].writable == 0) || is_mp_state(id)
-                                   : is_mp_state(id) || (!is_listed && rows[i].writable && kernel_id(id));
+        uint8_t bytes[MAX_REG_BYTES];
+        bool wanted = is_state(id)   ? kvm_arch_state_get(v, id, bytes) == 0
+                      : list->n == 0 ? !(rows[i].writable == 0) || is_mp_state(id)
+                                     : is_mp_state(id) || (!is_listed && rows[i].writable && kernel_id(id));
         if (wanted) {
             if (at < cap) {
                 ids[at] = id;

@@ -86,6 +86,23 @@ RegId kvm_arch_reg_of(uint64_t kvm_id)
     return 0;
 }
 
+/* What pends is in sip, and of simulators alone in irq_state. */
+int kvm_arch_state_get(BeVcpu *v, RegId id, uint8_t *out)
+{
+    (void)v;
+    (void)id;
+    (void)out;
+    return -ENOENT;
+}
+
+int kvm_arch_state_set(BeVcpu *v, RegId id, const uint8_t *in)
+{
+    (void)v;
+    (void)id;
+    (void)in;
+    return -ENOENT;
+}
+
 /* ---- the ISA string ---- */
 enum { NO_NUMBER = 0xf0 /* and above: by the satp mode that is added to it */, ALWAYS = 0xff };
 /* KVM_REG_RISCV_ISA_EXT's numbers (asm/kvm.h, enum KVM_RISCV_ISA_EXT_ID, of Linux 6.14: newer than the headers that this must
