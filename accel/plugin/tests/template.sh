@@ -41,6 +41,10 @@ passed_by silent.so fails >silent.txt
 tail -1 all.txt
 ! grep -q ' 0 failed, 0 errors' all.txt
 
+# while the simulator has all that scenarios use
+"$conf" run prefix/share/conf/scenarios/*.yaml --guest riscv64 --backend sim-interp --quiet >sim.txt
+! grep 'sim-interp: isa ' sim.txt
+
 # by hand, with the flags of pkg-config
 PKG_CONFIG_PATH=$(dirname "$(find prefix -name conf-backend.pc)")
 export PKG_CONFIG_PATH
