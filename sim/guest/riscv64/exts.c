@@ -177,7 +177,7 @@ static Exts exts_of(const char *isa)
 {
     enum { MAX_ISA = 4096 };
     Exts e = {.cpu.has[NEED_ALWAYS] = true};
-    char s[MAX_ISA];
+    char s[MAX_ISA] = "";
     size_t n = 0;
     for (; isa[n] && n + 1 < sizeof s; n++) {
         s[n] = (char)tolower((unsigned char)isa[n]);
