@@ -864,6 +864,7 @@ static int open_both(const Backend *b, GuestId guest, Caps *out, Err *err)
     out->max_vcpus = least(caps[0].max_vcpus, caps[1].max_vcpus);
     out->max_regions = least(caps[0].max_regions, caps[1].max_regions);
     out->vec_bytes = least(caps[0].vec_bytes, caps[1].vec_bytes);
+    out->isa = NULL; /* what one of them lacks is a difference, to be shown at its instruction */
     p->counts = out->level[CAP_insn_count] == CAP_FULL;
     return 0;
 }
