@@ -48,6 +48,7 @@ PINNED(sizeof(RegIo), 16);
 PINNED(sizeof(Break), 24);
 PINNED(offsetof(VmExit, arg), 104);
 PINNED(offsetof(Caps, ctls), 1552);
+PINNED(offsetof(Caps, isa), 1560);
 PINNED(offsetof(VmConfig, is_lazy), 56);
 PINNED(offsetof(VcpuConfig, arg), 16);
 PINNED(offsetof(VcpuSetup, passthrough_timer), 18);
@@ -56,6 +57,7 @@ PINNED(offsetof(Event, has_code), 17);
 PINNED(offsetof(VmOps, settle), 136);
 PINNED(offsetof(VcpuOps, is_brief), 112);
 PINNED(offsetof(Backend, vcpu), 48);
+PINNED(offsetof(Backend, abi_minor), 56);
 #endif
 PINNED(EXIT_hypercall, 0);
 PINNED(EXIT_cpuid, 18);
