@@ -66,10 +66,12 @@ local only_in = {
     ["^sqlite3%.h"] = { "coverage/history" },
     ["^libpq%-fe%.h"] = { "coverage/history" },
     ["^libslirp%.h"] = { "sim/devices" },
+    ["^windows%.h"] = { "sim/base/windows", "accel/whpx", "accel/whpx/double" },
+    ["^winhv"] = { "accel/whpx", "accel/whpx/double" },
     ["^linux/if_tun"] = { "sim/devices" },
     ["^dlfcn%.h"] = { "accel/plugin", "accel/kvm/fault", "coverage/history", "conformance", "lua", "sim/devices" },
 }
-local free_of_words = { ["sim/base"] = true, ["conformance/llvm"] = true, ["accel/plugin/tests"] = true, ["docs/examples"] = true }
+local free_of_words = { ["sim/base"] = true, ["sim/base/windows"] = true, ["conformance/llvm"] = true, ["accel/plugin/tests"] = true, ["docs/examples"] = true }
 local banned = { -- words outside sim/base (style: errors and memory go through it)
     "malloc", "calloc", "realloc", "free", "strcpy", "strcat", "sprintf", "vsprintf", "atoi", "strtok", "alloca", "rand",
     "gets",

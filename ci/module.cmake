@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# conf_module(NAME [DEPS module...] [LIBS lib...] [SOURCES extra...])
+# conf_module(NAME [DEPS module...] [LIBS lib...] [SOURCES extra...] [WITHOUT file...])
 #   the *.c of the current folder as static library conf_NAME; *_test.c as the program NAME_test, a ctest;
 #   each X_fuzz.c as the libFuzzer program X_fuzz when CONF_FUZZ is on. All includes are by full path from the root;
 #   which folder may include which is checked by ci/includes.lua, part of every build.
@@ -9,6 +9,11 @@ target_compile_definitions(conf_flags INTERFACE _GNU_SOURCE CONF_VERSION="${PROJ
 target_compile_options(conf_flags INTERFACE -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes
     $<$<C_COMPILER_ID:Clang>:-Wno-gnu-variable-sized-type-not-at-end>
     -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings $<$<BOOL:${CONF_WERROR}>:-Werror>)
+if(WIN32) # what it lacks of POSIX (sim/base/windows), and the standard's printf; formats are checked where they are the compiler's too
+    target_include_directories(conf_flags BEFORE INTERFACE ${CMAKE_SOURCE_DIR}/sim/base/windows)
+    target_compile_definitions(conf_flags INTERFACE __USE_MINGW_ANSI_STDIO=1 _WIN32_WINNT=0x0A00)
+    target_compile_options(conf_flags INTERFACE -Wno-format)
+endif()
 if(CONF_SANITIZE)
     target_compile_options(conf_flags INTERFACE -fsanitize=${CONF_SANITIZE} -fno-omit-frame-pointer
         -fno-sanitize-recover=all)
@@ -29,7 +34,7 @@ function(conf_tests name)
     file(GLOB tests CONFIGURE_DEPENDS ${M_DIR}/*_test.c)
     file(GLOB fuzzers CONFIGURE_DEPENDS ${M_DIR}/*_fuzz.c)
     list(TRANSFORM M_DEPS PREPEND conf_ OUTPUT_VARIABLE deps)
-    if(tests)
+    if(tests AND NOT WIN32)
         add_executable(${name}_test ${tests} ${M_SOURCES} ${CMAKE_SOURCE_DIR}/sim/base/test.c)
         target_link_libraries(${name}_test PRIVATE ${deps} Threads::Threads)
         add_test(NAME unit_${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
@@ -48,8 +53,10 @@ function(conf_tests name)
 endfunction()
 
 function(conf_module name)
-    cmake_parse_arguments(M "" "" "DEPS;LIBS;SOURCES" ${ARGN})
+    cmake_parse_arguments(M "" "" "DEPS;LIBS;SOURCES;WITHOUT" ${ARGN})
     file(GLOB all CONFIGURE_DEPENDS *.c)
+    list(TRANSFORM M_WITHOUT PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    list(REMOVE_ITEM all ${M_WITHOUT} "")
     list(FILTER all EXCLUDE REGEX "(_test|_fuzz|_main|/main|/test)\\.c$")
     list(TRANSFORM M_DEPS PREPEND conf_ OUTPUT_VARIABLE deps)
     add_library(conf_${name} STATIC ${all} ${M_SOURCES})

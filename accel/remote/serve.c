@@ -31,8 +31,3 @@ int remote_serve(int fd_in, int fd_out, Err *err)
 {
     return server_run(&(ServeArgs){.find = remote_find_built_in, .fd_in = fd_in, .fd_out = fd_out}, err);
 }
-
-int worker_server_start(WorkerServer **out, Err *err)
-{
-    return worker_server_start_for(remote_find_built_in, out, err);
-}
