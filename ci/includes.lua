@@ -31,6 +31,8 @@ local may = {
     ["accel/fake"] = { "accel", "sim/base" },
     ["accel/sim"] = { "accel", "accel/r1", "sim", "sim/base" }, -- accel/r1: blobs, for the tests
     ["accel/kvm"] = { "accel", "sim/base" },
+    ["accel/whpx"] = { "accel", "sim/base" },
+    ["accel/whpx/double"] = { "accel/whpx", "sim/base" }, -- errors.h; of base the test frame alone: a double is a library of its own
     ["accel/remote"] = { "accel", "sim/base" },
     ["accel/plugin"] = { "accel", "accel/remote", "sim/base" }, -- accel/remote: how a worker finds a backend
     ["accel/plugin/tests"] = {}, -- as a stranger's: nothing of ours but conf-backend.h
@@ -52,11 +54,11 @@ local wiring = {
     ["conformance/main.c"] = { "lua", "sim/cmd", "coverage/dashboard" },
     ["sim/guest/regs.c"] = { "sim/guest/riscv64" }, -- its regs.def
     ["accel/remote/agent_main.c"] = { "accel/plugin" },
-    ["accel/registry.c"] = { "accel/fake", "accel/kvm" },
+    ["accel/registry.c"] = { "accel/fake", "accel/kvm", "accel/whpx" },
 }
 -- system header pattern -> folders it may appear in
 local only_in = {
-    ["^linux/kvm"] = { "accel/kvm", "accel/bench" },
+    ["^linux/kvm"] = { "accel/kvm", "accel/bench", "accel/whpx/double" },
     ["^llvm%-c/"] = { "conformance/llvm" },
     ["^lua"] = { "lua" },
     ["^lauxlib"] = { "lua" },
@@ -71,7 +73,7 @@ local only_in = {
     ["^linux/if_tun"] = { "sim/devices" },
     ["^dlfcn%.h"] = { "accel/plugin", "accel/kvm/fault", "coverage/history", "conformance", "lua", "sim/devices" },
 }
-local free_of_words = { ["sim/base"] = true, ["sim/base/windows"] = true, ["conformance/llvm"] = true, ["accel/plugin/tests"] = true, ["docs/examples"] = true }
+local free_of_words = { ["sim/base"] = true, ["sim/base/windows"] = true, ["accel/whpx/double"] = true, ["conformance/llvm"] = true, ["accel/plugin/tests"] = true, ["docs/examples"] = true }
 local banned = { -- words outside sim/base (style: errors and memory go through it)
     "malloc", "calloc", "realloc", "free", "strcpy", "strcat", "sprintf", "vsprintf", "atoi", "strtok", "alloca", "rand",
     "gets",

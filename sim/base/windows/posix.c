@@ -243,7 +243,11 @@ static ssize_t input_read(void *bytes, size_t n)
 int read(int fd, void *bytes, unsigned n)
 {
     Object *o = object_of(fd);
-    return o ? (int)object_read(o, bytes, n) : fd == STDIN_FILENO ? (int)input_read(bytes, n) : _read(fd, bytes, n);
+    if (fd < FIRST_FD) {
+        return fd == STDIN_FILENO ? (int)input_read(bytes, n) : _read(fd, bytes, n);
+    }
+    errno = EBADF;
+    return o ? (int)object_read(o, bytes, n) : -1;
 }
 
 /* Not by the C library, which would make \r\n of \n. */
@@ -251,8 +255,9 @@ int write(int fd, const void *bytes, unsigned n)
 {
     Object *o = object_of(fd);
     DWORD done = 0;
-    if (o) {
-        return (int)object_write(o, bytes, n);
+    if (fd >= FIRST_FD) {
+        errno = EBADF;
+        return o ? (int)object_write(o, bytes, n) : -1;
     }
     if (!WriteFile((HANDLE)_get_osfhandle(fd), bytes, n, &done, NULL)) {
         DWORD error = GetLastError();
@@ -267,8 +272,12 @@ int write(int fd, const void *bytes, unsigned n)
 int close(int fd)
 {
     Object *o = object_of(fd);
-    if (!o) {
+    if (fd < FIRST_FD) {
         return _close(fd);
+    }
+    if (!o) { /* the write end of a pipe whose read end, the object, is closed; or none at all */
+        errno = EBADF;
+        return fd >= FIRST_FD + WRITE_FD ? 0 : -1;
     }
     if (fd < FIRST_FD + WRITE_FD) { /* the other end of a pipe is the same object */
         AcquireSRWLockExclusive(&objects_lock);
