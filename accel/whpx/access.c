@@ -298,6 +298,6 @@ int whpx_reply(BeVcpu *v, const Reply *r, Err *err)
 void whpx_abandon(BeVcpu *v)
 {
     v->pending = PEND_NONE;
-    v->has_more = false;
+    v->has_more = v->is_step_open = false;
     v->nanswered = v->accesses.n = 0;
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { RFLAGS_IF = 0x200, AGAIN_MS = 1, MAX_NOISE = 1000 };
+enum { RFLAGS_TF = 0x100, RFLAGS_IF = 0x200, AGAIN_MS = 1, MAX_NOISE = 1000 };
 
 /* ---- kicks and deadlines ----
  * Whether WHvCancelRunVirtualProcessor has an effect on a processor that is only about to run is not documented. So a kick
@@ -160,16 +160,60 @@ static int exit_cpuid(BeVcpu *v, VmExit *exit, Err *err)
     return rc ? rc : 1;
 }
 
-/* Nothing of it was delivered: the guest goes on as the caller makes it, by registers or by injecting the same. */
-static void exit_exception(BeVcpu *v, VmExit *exit)
+/* ---- steps, by the trap flag ---- */
+static int trap_flag_set(BeVcpu *v, bool is_on, Err *err)
+{
+    static const WHV_REGISTER_NAME name = WHvX64RegisterRflags;
+    WHV_REGISTER_VALUE value;
+    int rc = whpx_regs_read(v, &name, &value, 1, err);
+    value.Reg64 = is_on ? value.Reg64 | RFLAGS_TF : value.Reg64 & ~(uint64_t)RFLAGS_TF;
+    return rc ? rc : whpx_regs_write(v, &name, &value, 1, err);
+}
+
+static void exit_step(BeVcpu *v, uint64_t pc, uint64_t dr6, VmExit *exit)
+{
+    whpx_exit_start(v, exit, EXIT_debug);
+    exit->arg[0] = DEBUG_STEP;
+    exit->arg[1] = dr6;
+    exit->addr = exit->pc_after = pc;
+    exit->valid = HAS_pc_after;
+}
+
+/* The step of an instruction that a reply finished: the emulator reports none. */
+static int step_finished(BeVcpu *v, VmExit *exit, Err *err)
+{
+    enum { DR6_STEP = 0x4ff0 };
+    static const WHV_REGISTER_NAME name = WHvX64RegisterRip;
+    WHV_REGISTER_VALUE rip;
+    int rc = whpx_regs_read(v, &name, &rip, 1, err);
+    if (!rc) {
+        exit_step(v, rip.Reg64, 0xffff0000u | DR6_STEP, exit);
+    }
+    return rc;
+}
+
+static int exception_set(BeVcpu *v, const Event *e, Err *err);
+
+/* Nothing of it was delivered: the guest goes on as the caller makes it, by registers or by injecting the same. 1: nobody asked for it,
+ * the guest has it. */
+static int exit_exception(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
 {
     const WHV_VP_EXCEPTION_CONTEXT *x = &v->at.VpException;
+    if (x->ExceptionType == VECTOR_DB && args->is_step) {
+        exit_step(v, v->at.VpContext.Rip, x->ExceptionParameter, exit);
+        return 0;
+    }
+    if (x->ExceptionType == VECTOR_DB && !(v->vm->exceptions >> VECTOR_DB & 1)) {
+        int rc = exception_set(v, &(Event){.kind = EV_EXCEPTION, .number = VECTOR_DB}, err);
+        return rc ? rc : 1;
+    }
     whpx_exit_start(v, exit, EXIT_exception);
     exit->addr = x->ExceptionType;
     if (x->ExceptionInfo.ErrorCodeValid) {
         exit->value = x->ErrorCode;
         exit->valid |= HAS_value;
     }
+    return 0;
 }
 
 static void exit_unsupported(BeVcpu *v, VmExit *exit)
@@ -195,8 +239,7 @@ static int exit_decode(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
     case WHvRunVpExitReasonX64Cpuid:
         return exit_cpuid(v, exit, err);
     case WHvRunVpExitReasonException:
-        exit_exception(v, exit);
-        return 0;
+        return exit_exception(v, args, exit, err);
     case WHvRunVpExitReasonX64Halt:
         whpx_exit_start(v, exit, EXIT_halt);
         return 0;
@@ -228,9 +271,8 @@ static int run_check(BeVcpu *v, const RunArgs *args, Err *err)
     if (!v->is_set_up) {
         return err_set(err, ERR_STATE, "run before setup");
     }
-    if (args->is_step) {
-        return err_unsupported(err, "whpx", "step",
-                               "the platform has no single step but the trap flag, which is the guest's");
+    if (args->is_step && !v->vm->can_step) {
+        return err_unsupported(err, "whpx", "step", "this host's platform has no exit for exceptions");
     }
     if (args->insns != UINT64_MAX) {
         return err_unsupported(err, "whpx", "insn_count", "the platform does not count retired instructions");
@@ -259,7 +301,7 @@ static int window_set(BeVcpu *v, bool is_wanted, Err *err)
 }
 
 /* What can be returned without running the guest. 0 = done, 1 = enter, or -ERR_x. */
-static int run_without_entry(BeVcpu *v, VmExit *exit, Err *err)
+static int run_without_entry(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
 {
     if (atomic_load(&v->is_kicked) && atomic_exchange(&v->is_kicked, false)) {
         return canceled(v, exit, err);
@@ -269,7 +311,12 @@ static int run_without_entry(BeVcpu *v, VmExit *exit, Err *err)
         return 0;
     }
     int rc = whpx_settle(v, err);
-    return rc ? rc : whpx_access_next(v, exit);
+    rc = rc ? rc : whpx_access_next(v, exit);
+    if (rc == 1 && v->is_step_open) {
+        v->is_step_open = false;
+        rc = args->is_step ? step_finished(v, exit, err) : 1;
+    }
+    return rc;
 }
 
 static HRESULT enter(BeVcpu *v, uint64_t deadline_ns)
@@ -296,12 +343,17 @@ int whpx_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
     if (rc) {
         return rc;
     }
-    bool has_window = false;
+    bool has_window = false, has_trap_flag = false;
     for (unsigned nnoise = 0;;) {
-        rc = run_without_entry(v, exit, err);
+        rc = run_without_entry(v, args, exit, err);
         if (rc == 1 && args->irq_window && !has_window) {
             has_window = true;
             rc = window_set(v, true, err);
+            rc = rc ? rc : 1;
+        }
+        if (rc == 1 && args->is_step && !has_trap_flag) {
+            has_trap_flag = true;
+            rc = trap_flag_set(v, true, err);
             rc = rc ? rc : 1;
         }
         if (rc != 1) {
@@ -325,6 +377,13 @@ int whpx_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
         if (rc != 1) {
             break;
         }
+    }
+    if (has_trap_flag) {
+        int back = trap_flag_set(v, false, rc ? NULL : err);
+        rc = rc ? rc : back;
+    }
+    if (!rc && exit->kind != EXIT_canceled) {
+        v->is_step_open = args->is_step && exit->reply != REPLY_none;
     }
     if (has_window && (rc || exit->kind != EXIT_irq_window)) {
         int back = window_set(v, false, rc ? NULL : err);

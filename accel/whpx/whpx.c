@@ -24,7 +24,6 @@ static void caps_fill(Caps *caps, WHV_CAPABILITY_FEATURES features, WHV_EXTENDED
         Cap cap;
         const char *why;
     } none[] = {
-        {CAP_step, "the platform has no single step but the trap flag, which is the guest's"},
         {CAP_hw_break, "the platform has no breakpoint registers for the host"},
         {CAP_hw_watch, "the platform has no watchpoint registers for the host"},
         {CAP_sw_break, "the platform does not report the guest's breakpoint instruction to this backend"},
@@ -56,6 +55,9 @@ static void caps_fill(Caps *caps, WHV_CAPABILITY_FEATURES features, WHV_EXTENDED
     }
     cap_set(caps, CAP_exception_exit, has_exception ? CAP_FULL : CAP_NONE,
             has_exception ? NULL : "this host's platform has no exit for exceptions");
+    cap_set(caps, CAP_step, has_exception ? CAP_PARTIAL : CAP_NONE,
+            has_exception ? "by the trap flag: the guest sees it, and does not see its own"
+                          : "this host's platform has no exit for exceptions");
     cap_set(caps, CAP_dirty_log, has_dirty ? CAP_FULL : CAP_NONE,
             has_dirty ? NULL : "this host's platform does not track dirty pages");
     cap_set(caps, CAP_cpuid_exit, has_cpuid ? CAP_FULL : CAP_NONE,
@@ -157,9 +159,12 @@ static int whpx_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *e
         return rc;
     }
     BeVm *vm = x_alloc(sizeof *vm);
+    WHV_EXTENDED_VM_EXITS exits = {.AsUINT64 = 0};
     vm->max_vcpus = cfg->max_vcpus ? (uint32_t)cfg->max_vcpus : DEFAULT_VCPUS;
     pthread_mutex_init(&vm->lock, NULL);
-    HRESULT hr = whv.WHvCreatePartition(&vm->partition);
+    rc = capability(WHvCapabilityCodeExtendedVmExits, &exits, sizeof exits, err);
+    vm->can_step = exits.ExceptionExit;
+    HRESULT hr = rc ? S_OK : whv.WHvCreatePartition(&vm->partition);
     if (FAILED(hr)) {
         vm->partition = NULL;
         rc = whv_err(err, hr, "WHvCreatePartition");
@@ -183,8 +188,10 @@ static int property_set(BeVm *vm, WHV_PARTITION_PROPERTY_CODE code, const void *
 /* When the first vcpu is created. */
 static int partition_setup(BeVm *vm, Err *err)
 {
-    WHV_EXTENDED_VM_EXITS exits = {
-        .X64CpuidExit = vm->leaves.n > 0, .X64MsrExit = vm->msrs.n > 0, .ExceptionExit = vm->exceptions != 0};
+    WHV_EXTENDED_VM_EXITS exits = {.X64CpuidExit = vm->leaves.n > 0,
+                                   .X64MsrExit = vm->msrs.n > 0,
+                                   .ExceptionExit = vm->can_step || vm->exceptions};
+    UINT64 exceptions = vm->exceptions | (uint64_t)vm->can_step << VECTOR_DB;
     UINT32 count = vm->max_vcpus;
     int rc = property_set(vm, WHvPartitionPropertyCodeProcessorCount, &count, sizeof count,
                           "WHvSetPartitionProperty of ProcessorCount", err);
@@ -196,8 +203,8 @@ static int partition_setup(BeVm *vm, Err *err)
         rc = property_set(vm, WHvPartitionPropertyCodeMsrActionList, vm->msrs.items,
                           vm->msrs.n * sizeof vm->msrs.items[0], "WHvSetPartitionProperty of MsrActionList", err);
     }
-    if (!rc && vm->exceptions) {
-        rc = property_set(vm, WHvPartitionPropertyCodeExceptionExitBitmap, &vm->exceptions, sizeof vm->exceptions,
+    if (!rc && exceptions) {
+        rc = property_set(vm, WHvPartitionPropertyCodeExceptionExitBitmap, &exceptions, sizeof exceptions,
                           "WHvSetPartitionProperty of ExceptionExitBitmap", err);
     }
     if (!rc) {

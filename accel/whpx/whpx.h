@@ -51,6 +51,7 @@ struct BeVm {
     VEC(WhpxLeaves) leaves;         /* of CPUID that exit */
     VEC(WHV_MSR_ACTION_ENTRY) msrs; /* that exit */
     uint64_t exceptions;            /* that exit, by vector */
+    bool can_step;                  /* exceptions can exit: #DB always does, for steps by the trap flag */
     pthread_mutex_t lock;           /* of ranges: vcpus look them up while they emulate */
     VEC(WhpxRam) rams;              /* RamId = index + 1 */
     VEC(WhpxRange) ranges;
@@ -82,6 +83,7 @@ struct BeVcpu {
     VEC(WhpxAccess) accesses;
     size_t nanswered, next;  /* how many have their answer; of those, how many this run of the emulator has used */
     bool has_more;           /* accesses holds one more, which run() has not returned yet */
+    bool is_step_open;       /* the exit that awaits a reply interrupted a single step */
     const char *failed_call; /* that a call-back of the emulator made; NULL = none */
     HRESULT failed_result;
     atomic_bool is_kicked, is_inside;
@@ -110,6 +112,7 @@ void whpx_run_free(BeVcpu *v);
 int whpx_run(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err);
 void whpx_kick(BeVcpu *v);
 int whpx_inject(BeVcpu *v, const Event *e, Err *err);
+enum { VECTOR_DB = 1 };
 void whpx_exit_start(BeVcpu *v, VmExit *exit, ExitKind kind);
 
 /* ---- access.c ---- */

@@ -40,6 +40,7 @@ typedef struct {
     struct kvm_regs first_regs;
     struct kvm_sregs first_sregs;
     atomic_bool is_running, is_canceled;
+    bool has_trap_flag; /* RFLAGS.TF as it was set from outside: KVM's own is in use for the steps */
     WHV_X64_PENDING_INTERRUPTION_REGISTER interruption;
     WHV_X64_PENDING_EXCEPTION_EVENT event;
     WHV_X64_DELIVERABILITY_NOTIFICATIONS_REGISTER notify;

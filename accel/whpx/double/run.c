@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+    RFLAGS_TF = 0x100,
     RFLAGS_IF = 0x200,
     SYNC_ALL = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS,
     MAX_DRAIN = 4096,
@@ -54,7 +55,7 @@ static void context_fill(const Vp *v, const Cpu *c, uint8_t insn_length, WHV_RUN
     x->Cs.Default = c->s.cs.db & 1;
     x->Cs.Granularity = c->s.cs.g & 1;
     x->Rip = c->r.rip;
-    x->Rflags = c->r.rflags;
+    x->Rflags = c->r.rflags | (v->has_trap_flag ? RFLAGS_TF : 0);
 }
 
 static HRESULT leave(const Vp *v, const Cpu *c, WHV_RUN_VP_EXIT_REASON reason, uint8_t insn_length,
@@ -328,6 +329,7 @@ static Step halt(Vp *v, Cpu *c, WHV_RUN_VP_EXIT_CONTEXT *exit)
 }
 
 /* ---- exceptions: KVM delivers them, so that one is seen by where the step led, and taken back ---- */
+static const uint64_t TRAPS = 1 << 1; /* #DB, which trap() tells */
 enum { FRAME_BYTES = 96, FRAME_WORDS = FRAME_BYTES / 8 };
 
 /* What a delivery to the same privilege, and the handler's first instruction, may overwrite. */
@@ -388,6 +390,22 @@ static HRESULT leave_exception(Vp *v, const Cpu *c, int vector, uint32_t code, W
 }
 
 /* ---- a step ---- */
+/* The trap of a step that the caller asked for by RFLAGS.TF. */
+static Step trap(Vp *v, const Cpu *c, WHV_RUN_VP_EXIT_CONTEXT *exit)
+{
+    enum { VECTOR_DB = 1, DR6_STEP = 0x4ff0 };
+    if (!(v->p->exceptions >> VECTOR_DB & 1)) { /* delivered with the next step; the handler runs without it */
+        v->has_trap_flag = false;
+        v->event = (WHV_X64_PENDING_EXCEPTION_EVENT){
+            .EventPending = 1, .EventType = WHvX64PendingEventException, .Vector = VECTOR_DB};
+        return STEP_ON;
+    }
+    exit->VpException =
+        (WHV_VP_EXCEPTION_CONTEXT){.ExceptionType = VECTOR_DB, .ExceptionParameter = 0xffff0000u | DR6_STEP};
+    leave(v, c, WHvRunVpExitReasonException, 0, exit);
+    return STEP_LEFT;
+}
+
 static Step step_left(Vp *v, Cpu *c, uint8_t *frame, WHV_RUN_VP_EXIT_CONTEXT *exit)
 {
     Cpu began = *c, now;
@@ -400,6 +418,8 @@ static Step step_left(Vp *v, Cpu *c, uint8_t *frame, WHV_RUN_VP_EXIT_CONTEXT *ex
     }
     switch (v->run->exit_reason) {
     case KVM_EXIT_DEBUG:
+        cpu_synced(v, c);
+        return v->has_trap_flag ? trap(v, c, exit) : STEP_ON;
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_SET_TPR:
@@ -464,7 +484,7 @@ static Step step(Vp *v, Cpu *c, WHV_RUN_VP_EXIT_CONTEXT *exit)
     }
     bool is_limited;
     uint8_t frame[FRAME_BYTES];
-    bool has_frame = !has_event && v->p->exceptions && frame_copy(v, c, frame, false);
+    bool has_frame = !has_event && v->p->exceptions & ~TRAPS && frame_copy(v, c, frame, false);
     if (!ins_limit(v, c, first, &is_limited) || (has_event && !events_give(v, c))) {
         return STEP_FAILED;
     }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CPUID_ENTRIES = 256 };
+enum { CPUID_ENTRIES = 256, RFLAGS_TF = 0x100 };
 
 /* ---- life ---- */
 static bool cpuid_set(Vp *v, uint32_t index)
@@ -69,6 +69,7 @@ HRESULT WINAPI WHvCreateVirtualProcessor(WHV_PARTITION_HANDLE handle, UINT32 ind
     }
     v->interruption.AsUINT64 = v->notify.AsUINT64 = v->activity.AsUINT64 = 0;
     memset(&v->event, 0, sizeof v->event);
+    v->has_trap_flag = false;
     linux_ioctl(v->fd, KVM_SET_SREGS, &v->first_sregs);
     linux_ioctl(v->fd, KVM_SET_REGS, &v->first_regs);
     atomic_store(&v->is_canceled, false);
@@ -444,6 +445,9 @@ HRESULT WINAPI WHvGetVirtualProcessorRegisters(WHV_PARTITION_HANDLE handle, UINT
         } else if (p.group != G_MSR) {
             place_get(&st, &p, &values[i]);
         }
+        if (names[i] == WHvX64RegisterRflags && v->has_trap_flag) {
+            values[i].Reg64 |= RFLAGS_TF;
+        }
     }
     return S_OK;
 }
@@ -479,6 +483,7 @@ HRESULT WINAPI WHvSetVirtualProcessorRegisters(WHV_PARTITION_HANDLE handle, UINT
             place_set(&st, &p, &values[i]);
         }
     }
+    st.regs.rflags &= ~(uint64_t)RFLAGS_TF;
     if (!state_set(v, which, &st)) {
         state_set(v, which, &old);
         return E_INVALIDARG;
@@ -486,6 +491,9 @@ HRESULT WINAPI WHvSetVirtualProcessorRegisters(WHV_PARTITION_HANDLE handle, UINT
     for (UINT32 i = 0; i < n; i++) {
         Place p = place_of(names[i]);
         uint64_t value = values[i].Reg64;
+        if (names[i] == WHvX64RegisterRflags) {
+            v->has_trap_flag = value & RFLAGS_TF;
+        }
         if (p.group == G_OURS) {
             ours_set(v, names[i], &values[i]);
         } else if (p.group == G_MSR && !msr_io(v, KVM_SET_MSRS, p.at, &value)) {
