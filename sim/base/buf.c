@@ -34,6 +34,11 @@ void buf_clear(Buf *b)
     }
 }
 
+void buf_reserve(Buf *b, size_t n)
+{
+    buf_room(b, n);
+}
+
 void buf_bytes(Buf *b, const void *bytes, size_t n)
 {
     buf_room(b, n);

@@ -16,7 +16,8 @@ typedef struct Buf {
     size_t n, cap;
 } Buf;
 void buf_free(Buf *b);
-void buf_clear(Buf *b); /* keeps the memory */
+void buf_clear(Buf *b);             /* keeps the memory */
+void buf_reserve(Buf *b, size_t n); /* room for n more bytes, without moving the others then */
 void buf_bytes(Buf *b, const void *bytes, size_t n);
 void buf_str(Buf *b, const char *s);
 void buf_char(Buf *b, char c);

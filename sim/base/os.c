@@ -48,10 +48,19 @@ int os_read_file(const char *path, size_t max_bytes, Buf *out, Err *err)
         return err_native(err, code_of_errno(errno), errno, "%s", path);
     }
     int rc = 0;
-    char chunk[16384];
-    size_t total = 0;
+    enum { CHUNK = 1 << 14, LARGE = 4 << 20 };
+    struct stat st;
+    size_t total = 0, size = fstat(fd, &st) || st.st_size < 0 ? 0 : (size_t)st.st_size;
+    size = size < max_bytes ? size : max_bytes;
+    buf_reserve(out, size + 1); /* one more, to see that it ends there */
+    if (size >= LARGE) {
+        os_pages_large(out->data + out->n, size);
+    }
     for (;;) {
-        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (out->n + 1 == out->cap) {
+            buf_reserve(out, CHUNK);
+        }
+        ssize_t n = read(fd, out->data + out->n, out->cap - out->n - 1);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -67,7 +76,8 @@ int os_read_file(const char *path, size_t max_bytes, Buf *out, Err *err)
             rc = err_set(err, ERR_LIMIT, "%s: larger than %zu bytes", path, max_bytes);
             break;
         }
-        buf_bytes(out, chunk, (size_t)n);
+        out->n += (size_t)n;
+        out->data[out->n] = 0;
     }
     close(fd);
     return rc;
@@ -147,6 +157,30 @@ void os_pages_free(void *p, size_t size_bytes)
 void os_pages_clear(void *p, size_t size_bytes)
 {
     madvise(p, size_bytes, MADV_DONTNEED);
+}
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14, glibc 2.35 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* A kernel that does not know the advice is right too. */
+static void advise(void *p, size_t size_bytes, int advice)
+{
+    enum { PAGE = 4096, MUCH = 16 * PAGE };
+    uintptr_t from = ((uintptr_t)p + PAGE - 1) / PAGE * PAGE, end = ((uintptr_t)p + size_bytes) / PAGE * PAGE;
+    if (size_bytes >= MUCH) {
+        madvise((void *)from, end - from, advice);
+    }
+}
+
+void os_pages_touch(void *p, size_t size_bytes)
+{
+    advise(p, size_bytes, MADV_POPULATE_WRITE);
+}
+
+void os_pages_large(void *p, size_t size_bytes)
+{
+    advise(p, size_bytes, MADV_HUGEPAGE);
 }
 
 void *os_code_new(size_t size_bytes, void **exec)

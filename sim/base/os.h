@@ -20,6 +20,10 @@ MUST_USE int os_write_file(const char *path, const void *bytes, size_t n, Err *e
 /* Zeroed pages that cost nothing until they are touched; for large tables of which little is used. Ends the process on
  * out-of-memory, as x_alloc. size_bytes is rounded up to whole pages by the host. */
 void *os_pages_new(size_t size_bytes);
+/* All of [p, p + size_bytes) is about to be written: if it is much, its pages are made at once, which costs less than one by one. */
+void os_pages_touch(void *p, size_t size_bytes);
+/* The same of memory that nobody shares: large pages are welcome. */
+void os_pages_large(void *p, size_t size_bytes);
 void os_pages_free(void *p, size_t size_bytes);
 void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing again */
 /* Memory for code, mapped twice: written at the address that is returned, run and read at *exec. Ends the process if the host does not

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Access to a Space from outside, and the two flags of a page. */
+#include "sim/base/os.h"
 #include "sim/machine/space_impl.h"
 
 #include <string.h>
@@ -155,6 +156,7 @@ int space_write(Space *s, uint64_t gpa, const void *buf, size_t n, Err *err)
     int rc = range_check(m, (Range){gpa, n}, 0, err);
     for (uint64_t done = 0, piece; !rc && done < n; done += piece) {
         const Region *r = piece_at(m, gpa + done, n - done, &piece);
+        os_pages_touch(r->hit.host + (gpa + done - r->hit.gpa), piece);
         guest_store(r->hit.host + (gpa + done - r->hit.gpa), (const uint8_t *)buf + done, piece);
         mark_dirty(r, (Range){gpa + done, piece}); /* sequentially consistent: the flag is read after the write */
         code_pages_add(m, r, (Range){gpa + done, piece}, &code);
