@@ -177,8 +177,12 @@ static int uart_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_by
     if (offset >= REGISTERS) {
         return -ERR_FAULT;
     }
-    *value = register_read(d->state, offset);
-    irq_update(d);
+    Uart *u = d->state;
+    uint8_t before = cause(u);
+    *value = register_read(u, offset);
+    if (cause(u) != before) {
+        irq_update(d);
+    }
     return 0;
 }
 
