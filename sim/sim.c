@@ -10,23 +10,49 @@
 #include <string.h>
 
 /* ---- what a vcpu asks of its surroundings ---- */
+/* The device at gpa; NULL: there is none. */
+static const SpaceHit *device_at(SimVcpu *v, uint64_t gpa)
+{
+    uint64_t version = space_version(v->s->space);
+    if (v->io_version == version && gpa - v->io.gpa < v->io.size_bytes) {
+        return &v->io;
+    }
+    v->io_version = 0;
+    if (!space_find(v->s->space, gpa, &v->io) || !v->io.device) {
+        return NULL;
+    }
+    v->io_version = version;
+    return &v->io;
+}
+
 static IoResult on_io(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value)
 {
     SimVcpu *v = ctx;
-    SpaceHit hit;
     (void)x;
     if (!v->serves_board) {
         return IO_EXTERNAL;
     }
-    if (!space_find(v->s->space, gpa, &hit) || !hit.device) {
+    const SpaceHit *hit = device_at(v, gpa);
+    if (!hit) {
         return v->s->machine ? IO_FAULT : IO_EXTERNAL; /* on a machine that is whole, nobody answers there */
     }
-    int rc = is_write ? hit.device->write(hit.ctx, v->id, gpa - hit.gpa, size_bytes, *value)
-                      : hit.device->read(hit.ctx, v->id, gpa - hit.gpa, size_bytes, value);
+    int rc = is_write ? hit->device->write(hit->ctx, v->id, gpa - hit->gpa, size_bytes, *value)
+                      : hit->device->read(hit->ctx, v->id, gpa - hit->gpa, size_bytes, value);
     if (is_write && v->s->machine && v->s->machine->is_threaded) {
         sim_threads_look(v->s);
     }
     return rc ? IO_FAULT : IO_DONE;
+}
+
+static bool on_way(void *ctx, ExecVcpu *x, uint64_t gpa, MmuWay *out)
+{
+    SimVcpu *v = ctx;
+    (void)x;
+    const SpaceHit *hit = v->serves_board ? device_at(v, gpa) : NULL;
+    if (hit) {
+        *out = (MmuWay){.read = hit->device->read, .ctx = hit->ctx, .who = v->id, .base = hit->gpa};
+    }
+    return hit;
 }
 
 static uint64_t on_deadline(void *ctx, ExecVcpu *x)
@@ -253,6 +279,7 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                       .block_seed = s->cfg.block_seed};
     ExecHost host = {.ctx = v,
                      .io = on_io,
+                     .way = on_way,
                      .deadline = on_deadline,
                      .tick = on_tick,
                      .call = on_call,

@@ -553,7 +553,7 @@ static bool vcpu_turn(SimVcpu *v, uint64_t end_ns, uint64_t *left, SimExit *out)
     SimMachine *m = v->s->machine;
     while (!v->is_parked && exec_clock_ns(v->x) < end_ns) {
         uint64_t before = exec_insns(v->x);
-        v->serves_board = true;
+        sim_serve(v, true);
         ExecStop stop = exec_run(v->x, &(ExecRun){.insns = *left, .until_ns = end_ns});
         *left -= *left == UINT64_MAX ? 0 : exec_insns(v->x) - before;
         if (v->is_suspended && !exec_is_waiting(v->x)) {

@@ -28,6 +28,8 @@ struct SimVcpu {
     _Atomic bool is_parked; /* waits for a start */
     bool is_suspended;      /* by the firmware, until it wakes */
     bool serves_board;      /* of the run that is going on */
+    SpaceHit io;            /* where it found a device last, */
+    uint64_t io_version;    /* as of this version of the map; 0: nowhere yet */
     /* sim_threads.c */
     pthread_t thread;
     _Atomic bool is_out; /* it has ended */
@@ -112,6 +114,7 @@ void sim_board_watch(Sim *s);                                    /* marks the pa
 int sim_board_twin(Sim *t, const SimBoardConfig *cfg, Err *err); /* a machine around RAM that is there (fork) */
 void sim_space_set(Sim *s, Space *space);                        /* takes it, instead of the one that a new Sim has */
 void sim_finish_fill(Sim *s, SimExit *out);                      /* the guest has ended the machine */
+void sim_serve(SimVcpu *v, bool serves_board);                   /* before a run: does it access devices itself? */
 void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out);
 
 bool sim_threads_stop_take(Sim *s, uint8_t *who,

@@ -103,6 +103,14 @@ void sim_exit_fill(SimVcpu *v, ExecStop stop, SimExit *out)
     }
 }
 
+void sim_serve(SimVcpu *v, bool serves_board)
+{
+    if (v->serves_board != serves_board) { /* ways to devices are void */
+        exec_forget_translations(v->x);
+    }
+    v->serves_board = serves_board;
+}
+
 int sim_run(SimVcpu *v, const SimRun *until, SimExit *out, Err *err)
 {
     if (exec_reply_due(v->x)) {
@@ -111,7 +119,7 @@ int sim_run(SimVcpu *v, const SimRun *until, SimExit *out, Err *err)
     if (v->how.has_stage2) { /* the caller writes that table, and has no other word for it */
         exec_forget_translations(v->x);
     }
-    v->serves_board = until->serve_board;
+    sim_serve(v, until->serve_board);
     ExecStop stop =
         exec_run(v->x, &(ExecRun){.insns = until->insns, .until_ns = UINT64_MAX, .is_step = until->is_step});
     sim_exit_fill(v, stop, out);

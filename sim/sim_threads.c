@@ -153,7 +153,7 @@ static int threads_make(Sim *s, Err *err)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (unsigned i = 0; !rc && i < m->cfg.nvcpus; i++) {
         SimVcpu *v = vcpu_of(s, i);
-        v->serves_board = true;
+        sim_serve(v, true);
         v->is_out = false;
         exec_realtime(v->x, true, m->epoch_ns);
     }

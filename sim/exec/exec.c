@@ -6,6 +6,12 @@
 #include <assert.h>
 #include <string.h>
 
+/* Something has come up in this vcpu itself. */
+static void disquiet(Frame *f)
+{
+    atomic_store_explicit(&f->is_quiet, 0, memory_order_relaxed);
+}
+
 /* ---- time ---- */
 uint64_t exec_insns(const ExecVcpu *v)
 {
@@ -69,31 +75,136 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
 }
 
 /* ---- mode ---- */
-static void jump_select(ExecVcpu *v, uint64_t key)
+static void jump_clear(ExecVcpu *v, unsigned i)
+{
+    memset(v->tables->jump[i], 0, sizeof v->tables->jump[i]);
+    memset(v->jump_pages[i], 0, sizeof v->jump_pages[i]);
+    v->tables->jump[i][0] = JUMP_FREE(0);
+}
+
+/* true: a table has been taken from another context. */
+static bool jump_select(ExecVcpu *v, uint64_t key)
 {
     unsigned i = 0;
+    bool is_taken = false;
     while (i < JUMP_TABLES && v->jump_key[i] != key) {
         i++;
     }
     if (i == JUMP_TABLES) {
         i = v->jump_next++ % JUMP_TABLES;
+        is_taken = true;
         if (v->jump_key[i]) { /* else its pages are untouched, and stay so */
-            memset(v->tables->jump[i], 0, sizeof v->tables->jump[i]);
+            jump_clear(v, i);
         }
         v->jump_key[i] = key;
         v->tables->jump[i][0] = JUMP_FREE(0);
     }
+    v->jump_now = i;
     v->f->jump = v->tables->jump[i];
+    return is_taken;
 }
 
-static void mode_refresh(ExecVcpu *v)
+static uint64_t *jump_page(ExecVcpu *v, unsigned table, uint64_t gva, uint64_t *bit)
+{
+    uint64_t n = (gva >> MMU_PAGE_BITS) * 0x9e3779b97f4a7c15ull >> (64 - JUMP_PAGE_BITS);
+    *bit = 1ull << n % 64;
+    return &v->jump_pages[table][n / 64];
+}
+
+static void jump_keep(ExecVcpu *v, const Block *b)
+{
+    uint64_t bit;
+    *jump_page(v, v->jump_now, b->gva, &bit) |= bit;
+    if (b->nbytes2) {
+        *jump_page(v, v->jump_now, b->gva + b->nbytes, &bit) |= bit;
+    }
+    v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
+}
+
+/* What leads to this virtual page, or to an instruction that goes on in it, by a jump. */
+static void jumps_drop_page(ExecVcpu *v, uint64_t gva)
+{
+    unsigned step = v->isa->insn_min_bytes;
+    uint64_t page = gva & ~(uint64_t)(SPACE_PAGE_BYTES - 1), first = page - v->isa->insn_max_bytes + step;
+    for (unsigned t = 0; t < JUMP_TABLES; t++) {
+        uint64_t bit;
+        if (!(*jump_page(v, t, page, &bit) & bit)) {
+            continue;
+        }
+        for (uint64_t pc = first; pc != page + SPACE_PAGE_BYTES; pc += step) {
+            JumpEntry *e = &v->tables->jump[t][JUMP_INDEX(pc)];
+            *e = e->pc == pc ? JUMP_FREE(JUMP_INDEX(pc)) : *e;
+        }
+    }
+}
+
+static void modes_forget(ExecVcpu *v)
+{
+    for (size_t i = 0; i < MODES; i++) {
+        v->modes[i].word = 0;
+    }
+    v->mode_word = 0;
+}
+
+static Mode *mode_place(ExecVcpu *v, uint64_t word)
+{
+    return &v->modes[word * 0x9e3779b97f4a7c15ull >> 60];
+}
+_Static_assert(MODES == 1 << (64 - 60), "mode_place");
+
+static void mode_find(ExecVcpu *v, uint64_t word)
 {
     uint64_t space_tag;
     unsigned data, fetch;
     v->f->mode_key = v->isa->mode_key(v->f);
     v->isa->context(v->f, &space_tag, &data, &fetch);
-    mmu_select(v->mmu, space_tag, data, fetch);
-    jump_select(v, (uint64_t)v->f->mode_key << 32 | mmu_fetch_key(v->mmu));
+    bool is_void = mmu_select(v->mmu, space_tag, data, fetch);
+    uint64_t key = mmu_fetch_key(v->mmu), epoch = key >> 12;
+    if (jump_select(v, (uint64_t)v->f->mode_key << 32 | key) || epoch != v->epoch || is_void) {
+        modes_forget(v);
+        v->epoch = epoch;
+    }
+    if (word) {
+        Mode *m = mode_place(v, word);
+        *m = (Mode){.word = word, .mode_key = v->f->mode_key, .jump = v->jump_now};
+        mmu_context_get(v->mmu, &m->context);
+    }
+    v->mode_word = word;
+}
+
+/* After what is known to change the mode by what mode_word says, or else calls exec_changed. */
+static void mode_follow(ExecVcpu *v)
+{
+    uint64_t word = v->isa->mode_word ? v->isa->mode_word(v->f) : 0;
+    if (v->has_changed) {
+        v->has_changed = false;
+        modes_forget(v);
+    }
+    if (word && word == v->mode_word) {
+        return;
+    }
+    const Mode *m = mode_place(v, word);
+    if (!word || m->word != word) {
+        mode_find(v, word);
+        return;
+    }
+    v->f->mode_key = m->mode_key;
+    mmu_context_set(v->mmu, &m->context);
+    v->jump_now = m->jump;
+    v->f->jump = v->tables->jump[m->jump];
+    v->mode_word = word;
+}
+
+static void mode_refresh(ExecVcpu *v)
+{
+    v->has_changed = true;
+    mode_follow(v);
+}
+
+void exec_changed(Frame *f)
+{
+    ((ExecVcpu *)f->vcpu)->has_changed = true;
+    disquiet(f);
 }
 
 void exec_state_changed(ExecVcpu *v)
@@ -109,11 +220,21 @@ void exec_forget_translations(ExecVcpu *v)
     mode_refresh(v);
 }
 
-/* What may be executed may have changed without translation (PMP): code linked across pages must be found again. */
 void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
 {
+    if (mmu_flush(f->mmu, gva, space_tag)) {
+        jumps_drop_page(f->vcpu, gva);
+    } else {
+        exec_changed(f);
+    }
+}
+
+/* Code linked across pages must be found again. */
+void exec_flush_rights(Frame *f)
+{
     ExecVcpu *v = f->vcpu;
-    mmu_flush(f->mmu, gva, space_tag);
+    mmu_flush(f->mmu, UINT64_MAX, UINT64_MAX);
+    exec_changed(f);
     if (v->has_far_links) {
         v->has_far_links = false;
         blocks_drop_all(v);
@@ -155,7 +276,10 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
         return is_fault ? IO_FAULT : IO_DONE;
     }
     IoResult r = v->host.io(v->host.ctx, v, gpa, size_bytes, is_write, value);
-    v->is_deadline_void = v->is_deadline_void || is_write;
+    if (is_write) {
+        v->is_deadline_void = true;
+        disquiet(f);
+    }
     if (r == IO_DONE && f->nreplies < IR_MAX_REPLIES) {
         /* Kept, so that it is not made a second time if a later access of the instruction leaves the simulator. */
         f->reply_gpa[f->nreplies] = gpa;
@@ -171,6 +295,12 @@ static IoResult on_io(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes
                                  .value = is_write ? *value : 0};
     }
     return r;
+}
+
+static bool on_way(void *ctx, uint64_t gpa, MmuWay *out)
+{
+    const ExecVcpu *v = ctx;
+    return v->host.way && v->host.way(v->host.ctx, ctx, gpa, out);
 }
 
 static bool on_code_writing(void *ctx, uint64_t gpa, unsigned size_bytes)
@@ -195,6 +325,7 @@ static void on_watch(void *ctx, uint64_t gva, unsigned size_bytes, bool is_write
 {
     ExecVcpu *v = ctx;
     v->is_watch_hit = true;
+    disquiet(v->f);
     v->access = (ExecAccess){.is_write = is_write, .size_bytes = (uint8_t)size_bytes, .gva = gva};
 }
 
@@ -202,6 +333,7 @@ static void on_watch(void *ctx, uint64_t gva, unsigned size_bytes, bool is_write
 static void post(ExecVcpu *v, uint32_t what)
 {
     atomic_fetch_or(&v->posted, what);
+    atomic_store(&v->f->is_quiet, 0);
     if (atomic_load(&v->is_asleep) && atomic_exchange(&v->is_asleep, false)) {
         sem_post(&v->sleep);
     }
@@ -306,6 +438,9 @@ static void take_posted(ExecVcpu *v)
         v->space_version = space_version(v->cfg.space);
         blocks_drop_all(v);
         mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+        v->has_changed = true;
+    }
+    if (v->has_changed) { /* others may flush too */
         mode_refresh(v);
     }
     blocks_reap(v);
@@ -360,7 +495,7 @@ static void trap_take(ExecVcpu *v, const Trap *t)
         v->isa->cover.trap(v->f, t);
     }
     v->isa->take_trap(v->f, t);
-    mode_refresh(v);
+    mode_follow(v);
 }
 
 /* ---- running blocks ---- */
@@ -405,7 +540,7 @@ static int trap_left(ExecVcpu *v)
 static int sync_left(ExecVcpu *v)
 {
     instruction_done(v->f);
-    mode_refresh(v);
+    mode_follow(v);
     if (v->is_watch_hit) {
         v->is_watch_hit = false;
         return EXEC_BREAK;
@@ -497,14 +632,10 @@ static void exit_connect(ExecVcpu *v, Block *to)
     } else if (v->isa->fetch_is_flat(v->f->mode_key)) {
         v->has_far_links = true;
         block_link(v, from, v->f->left_exit, to);
-    } else {
+    } else if (!(from->by_jump >> v->f->left_exit & 1)) {
+        from->by_jump |= (uint8_t)(1u << v->f->left_exit);
         v->cfg.engine->link(v->engine, from->code, v->f->left_exit, LINK_BY_JUMP_CACHE);
     }
-}
-
-static void jump_keep(ExecVcpu *v, const Block *b)
-{
-    v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
 }
 
 /* The code at pc by way of the jump cache, which knows no lengths: if it is too long for the budget it comes back at once. */
@@ -534,8 +665,67 @@ static void *code_get(ExecVcpu *v, Left left, Trap *trap)
     return b->code;
 }
 
-/* Runs until the budget is used up, or something happens that the outer loop must look at. */
+/* Frame.go_on: what trap_left, sync_left and then the outer loop do, if no more is to be done. Once the trap is taken, the rest is
+ * left to them as a sync. */
+static GoOn go_on(Frame *f, uint64_t left)
+{
+    ExecVcpu *v = f->vcpu;
+    GoOn stop = {NULL, left};
+    if (!atomic_load_explicit(&f->is_quiet, memory_order_relaxed) || v->space_version != space_version(v->cfg.space)) {
+        return stop;
+    }
+    if (left == LEFT_EVENT) {
+        uint64_t insns = exec_insns(v);
+        Stage2Fault fault;
+        if (f->event != EVENT_TRAP || insns == v->last_trap_insns ||
+            (v->isa->stage2_fault && v->isa->stage2_fault(f, &f->trap, &fault))) {
+            return stop;
+        }
+        f->event = 0;
+        f->resv_size = 0;
+        v->useless_traps = 0;
+        v->last_trap_insns = insns;
+        v->stats.traps++;
+        if (v->cover) {
+            v->isa->cover.trap(f, &f->trap);
+        }
+        v->isa->take_trap(f, &f->trap);
+        stop.left = LEFT_SYNC;
+        if (v->has_changed) {
+            return stop;
+        }
+    }
+    instruction_done(f);
+    mode_follow(v);
+    Trap t;
+    if (f->budget > 0 && !v->isa->pending(f, &t)) {
+        stop.code = code_known(f);
+    }
+    return stop;
+}
+
+static int slice_run_blocks(ExecVcpu *v);
+
+static void go_on_end(Frame *f)
+{
+    f->go_on = NULL;
+    disquiet(f);
+}
+
 static int slice_run(ExecVcpu *v)
+{
+    v->f->go_on = v->may_go_on ? go_on : NULL;
+    atomic_store(&v->f->is_quiet, v->may_go_on);
+    if (atomic_load(&v->posted)) { /* who posts from now on sees that it is quiet */
+        disquiet(v->f);
+    }
+    int stop = slice_run_blocks(v);
+    go_on_end(v->f);
+    return stop;
+}
+
+/* Runs until the budget is used up, or something happens that the outer loop must look at. */
+static int slice_run_blocks(ExecVcpu *v)
 {
     Frame *f = v->f;
     Left left = LEFT_BUDGET; /* of the block before */
@@ -552,7 +742,16 @@ static int slice_run(ExecVcpu *v)
         code = NULL;
         if (left == LEFT_EVENT && f->event == EVENT_ALONE) {
             mark_if_asked(v);
+            go_on_end(f); /* this instruction alone */
             return single_run(v);
+        }
+        if (f->go_on && (left == LEFT_SYNC || left == LEFT_EVENT)) {
+            GoOn next = go_on(f, left);
+            left = (Left)next.left;
+            code = next.code;
+            if (code) {
+                continue;
+            }
         }
         bool is_too_long = is_known && left == LEFT_BUDGET && f->budget == budget;
         if ((left != LEFT_EXIT && left != LEFT_INDIRECT && !is_too_long) || exec_is_break(v, f->pc)) {
@@ -675,6 +874,7 @@ static ExecStop run(ExecVcpu *v, const ExecRun *until)
     int stop = GO_ON;
     v->is_deadline_void = true;
     v->end_insns = until->insns > UINT64_MAX - insns ? UINT64_MAX : insns + until->insns;
+    v->may_go_on = !until->is_step && !v->nbreaks;
     take_posted(v);
     if (v->is_replied) {
         v->is_replied = false;
@@ -763,6 +963,7 @@ void exec_forget(ExecVcpu *v)
 void exec_end(ExecVcpu *v)
 {
     v->is_ended = true;
+    disquiet(v->f);
 }
 
 /* ---- real time ---- */
@@ -862,6 +1063,7 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     sem_init(&v->sleep, 0, 0);
     MmuHost mmu_host = {.ctx = v,
                         .io = on_io,
+                        .way = on_way,
                         .code_writing = on_code_writing,
                         .code_written = on_code_written,
                         .mark_alone = on_mark_alone,

@@ -36,6 +36,8 @@ typedef struct {
     void *ctx;
     /* A device access; EXTERNAL stops as mmio_*. */
     IoResult (*io)(void *ctx, ExecVcpu *v, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+    /* The way to the device that io has just read, as long as nothing is unmapped; false: there is none. */
+    bool (*way)(void *ctx, ExecVcpu *v, uint64_t gpa, MmuWay *out);
     /* Of devices, for this vcpu, in its guest clock; UINT64_MAX = none. Within exec_run only writes, calls and ticks of this
      * vcpu may move it: it is asked again after those; in real time others too, and it is asked at each slice. */
     uint64_t (*deadline)(void *ctx, ExecVcpu *v);

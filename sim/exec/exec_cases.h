@@ -84,16 +84,16 @@ static void rig_open(Rig *r, uint32_t cap, uint64_t seed)
     *r = (Rig){.space = space_new(), .has_device = true, .irq_at = UINT64_MAX};
     CHECK(!space_ram_new(r->space, RAM_BYTES, &ram, NULL));
     CHECK(!space_map(r->space, 0, RAM_BYTES, ram, 0, SPACE_R | SPACE_W | SPACE_X, NULL));
-    ExecHost host = {r,
-                     rig_io,
-                     rig_deadline,
-                     rig_tick,
-                     rig_call,
-                     rig_has_peers,
-                     rig_code_page,
-                     rig_is_code_seen,
-                     rig_code_written,
-                     rig_is_watched};
+    ExecHost host = {.ctx = r,
+                     .io = rig_io,
+                     .deadline = rig_deadline,
+                     .tick = rig_tick,
+                     .call = rig_call,
+                     .has_peers = rig_has_peers,
+                     .code_page = rig_code_page,
+                     .is_code_seen = rig_is_code_seen,
+                     .code_written = rig_code_written,
+                     .is_watched = rig_is_watched};
     r->v = exec_new(
         &(ExecConfig){
             .isa = &guest_toy, .engine = &ENGINE, .space = r->space, .max_block_insns = cap, .block_seed = seed},

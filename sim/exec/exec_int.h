@@ -10,14 +10,17 @@
 #include <semaphore.h>
 
 enum {
-    BLOCK_HASH_BITS = 14,
+    BLOCK_HASH_BITS = 16,
     PAGE_HASH_BITS = 10,
     ALONE_MARKS = 1024,
     BLOCK_POOL = 256,      /* blocks an allocation, */
     BLOCK_POOL_FIRST = 32, /* but for the first */
     MAX_POSTED_RANGES = 16,
-    JUMP_TABLES = 8,
+    JUMP_TABLES = 16,
+    JUMP_PAGE_BITS = 12,
+    JUMP_PAGES = 1 << JUMP_PAGE_BITS,
     STORES_TO_RELEASE = 64,
+    MODES = 16,
 };
 
 typedef enum {
@@ -42,6 +45,7 @@ typedef struct Block {
     Slot access_dst;
     uint16_t access_aux;
     uint8_t last_len;
+    uint8_t by_jump; /* exits that are linked by the jump cache */
 } Block;
 
 typedef struct PageBlocks {
@@ -70,6 +74,14 @@ enum {
     POST_POKE = 64
 };
 
+/* What mode_refresh has found for a GuestIsa.mode_word. */
+typedef struct {
+    uint64_t word; /* 0: free */
+    MmuContext context;
+    uint32_t mode_key;
+    unsigned jump;
+} Mode;
+
 struct ExecVcpu {
     ExecConfig cfg;
     ExecHost host;
@@ -79,7 +91,14 @@ struct ExecVcpu {
     void *engine;
 
     uint64_t jump_key[JUMP_TABLES];
-    unsigned jump_next; /* to be given to a new context */
+    unsigned jump_next;                                /* to be given to a new context */
+    unsigned jump_now;                                 /* Frame.jump */
+    uint64_t jump_pages[JUMP_TABLES][JUMP_PAGES / 64]; /* by a hash of the page: the table may lead there */
+
+    Mode modes[MODES];
+    uint64_t mode_word, epoch; /* of the mode now; of the modes that are kept */
+    bool has_changed;          /* exec_changed */
+    bool may_go_on;            /* in this run syncs need not come to the outer loop */
 
     /* blocks.c */
     ExecTables *tables;

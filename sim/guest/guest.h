@@ -88,6 +88,9 @@ typedef struct GuestIsa {
     /* All state that translation may look at, packed: privilege, FP on, features. Equal key and equal bytes give equal IR.
      * Called after every sync, trap and register write. */
     uint32_t (*mode_key)(const Frame *f);
+    /* A number that says all that traps, their returns and changes of status make of mode_key and context: as long as exec_changed is not
+     * called, equal numbers mean that both are equal. 0: not now. NULL = never. */
+    uint64_t (*mode_word)(const Frame *f);
     /* The current address space and regimes, for mmu_select. */
     void (*context)(const Frame *f, uint64_t *space_tag, unsigned *data_regime, unsigned *fetch_regime);
     /* Are fetches untranslated in this mode? Then code may be linked across pages. */
@@ -127,7 +130,10 @@ typedef struct GuestIsa {
 const GuestIsa *guest_isa(const char *name); /* from guests.def; NULL = no such simulator */
 /* For helpers: ask for what a sync must do. Flags gather in ExecVcpu until then (exec.h). */
 void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag);
-void exec_flush_code(Frame *f);       /* fence.i, IC IVAU: this vcpu sees the code that is in memory now */
+void exec_flush_rights(Frame *f); /* what may be accessed has changed, where nothing is translated too (PMP) */
+void exec_flush_code(Frame *f);   /* fence.i, IC IVAU: this vcpu sees the code that is in memory now */
+/* Something has changed that mode_key, context or deadline depend on, and that mode_word does not say: the next sync looks at all. */
+void exec_changed(Frame *f);
 uint64_t exec_now_ns(const Frame *f); /* guest clock of this vcpu, at this instruction */
 bool exec_is_covered(const Frame *f); /* is anybody counting? */
 void exec_reached(Frame *f, size_t item);

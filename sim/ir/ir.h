@@ -181,6 +181,10 @@ typedef struct Trap {
     uint64_t cause, value;   /* riscv: scause, stval; aarch64: ESR, FAR; x86: vector, cr2 or error code */
     uint64_t value2, value3; /* second-stage address (htval, HPFAR); instruction bits or the like: the guest's own */
 } Trap;
+typedef struct {
+    void *code; /* where to go on; NULL: the engine leaves with `left`, a Left */
+    uint64_t left;
+} GoOn;
 typedef struct Frame {
     uint64_t zero; /* IR_ZERO: always 0 */
     int64_t budget;
@@ -192,7 +196,14 @@ typedef struct Frame {
         jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
                       * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */
     struct Mmu *mmu;
-    void *vcpu;         /* the dispatcher's */
+    void *vcpu; /* the dispatcher's */
+    /* Not 0: nothing has come up that the dispatcher must look at, so that a sync in a block without a helper with EFF_ENDS goes on to the
+     * next instruction; an engine may ask no more than this. Others clear it. */
+    _Atomic uint32_t is_quiet;
+    /* Before an engine leaves with LEFT_SYNC, or LEFT_EVENT for a trap, it may ask here, if this is not NULL: mostly there is nothing
+     * that the dispatcher must look at, and the code to go on with is known. The frame is as it would be after leaving, but for FP flags
+     * that are still in the host. */
+    GoOn (*go_on)(struct Frame *f, uint64_t left);
     uint32_t event;     /* EVENT_x; 0 = none */
     uint32_t mode_key;  /* of the code now running */
     uint32_t left_exit; /* which exit of left_block was taken (SIDE_EXIT and TERM ops, from 0): what may be linked */

@@ -44,7 +44,7 @@ static int64_t rest(const Site *site)
     return (int64_t)site->b->ninsns - (site->op < site->b->nops ? site->b->op[site->op].insn : 0);
 }
 
-static void site_show(const JitStack *s, const Site *site)
+void jit_show(const JitStack *s, const Site *site)
 {
     const JBlock *b = site->b;
     site_apply(s, site);
@@ -86,12 +86,21 @@ static uint64_t slow_call(const JitStack *s, const IrOp *o, const Site *site)
     return help->fn(s->f, s->arg[0], s->arg[1], s->arg[2], o->imm);
 }
 
+/* May it look at FP flags, or do FP in the host? */
+static bool touches_fp(const IrGuest *g, const IrOp *o)
+{
+    return ir_op_info[o->op].cls == CLASS_FP || (o->op == IR_call && g->helpers[o->aux].effects & EFF_FP_FLAGS);
+}
+
 uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
 {
     const IrOp *o = &site->b->op[site->op];
     Frame *f = s->f;
     f->budget += rest(site);
-    flags_fold(s->j, f);
+    bool has_fp = touches_fp(s->j->guest, o);
+    if (has_fp) {
+        flags_fold(s->j, f);
+    }
     switch (ir_op_info[o->op].cls) {
     case CLASS_LOAD:
         value = mmu_load(f, gva, o->aux);
@@ -117,11 +126,13 @@ uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site)
         break;
     }
     if (f->event) {
-        site_show(s, site);
+        jit_show(s, site);
     } else {
         f->budget -= rest(site);
     }
-    (void)host_fp_begin();
+    if (has_fp) {
+        (void)host_fp_begin();
+    }
     return value;
 }
 
@@ -129,13 +140,7 @@ Left jit_leave(JitStack *s, const Site *site)
 {
     const IrOp *o = &site->b->op[site->op];
     Frame *f = s->f;
-    site_show(s, site);
-    if (o->op == IR_trap) {
-        f->trap = (Trap){.cause = (uint64_t)o->imm, .value = s->arg[0]};
-        f->event = EVENT_TRAP;
-        f->budget += rest(site);
-        return LEFT_EVENT;
-    }
+    jit_show(s, site);
     assert(o->op == IR_stop);
     f->stop_reason = o->aux;
     f->stop_imm = (uint64_t)o->imm;
@@ -145,7 +150,7 @@ Left jit_leave(JitStack *s, const Site *site)
 
 Left jit_out_of_budget(JitStack *s, const Site *site)
 {
-    site_show(s, site);
+    jit_show(s, site);
     s->f->budget += rest(site);
     return LEFT_BUDGET;
 }

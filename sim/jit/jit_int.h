@@ -205,8 +205,9 @@ typedef struct JitStack { /* where registers are when C looks at them */
 } JitStack;
 _Static_assert(sizeof(JitStack) % 16 == 0, "it keeps the host's stack aligned");
 uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site);
+void jit_show(const JitStack *s, const Site *site);    /* the frame as it is there */
 void jit_fold(JitStack *s);                            /* flags of FP that have accrued in the host go to the frame */
-Left jit_leave(JitStack *s, const Site *site);         /* a terminator */
+Left jit_leave(JitStack *s, const Site *site);         /* a stop */
 Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
 
 /* host_x86_64/ */

@@ -148,17 +148,36 @@ static void end(Mmu *m, uint64_t gva, unsigned size, Access acc, const Resolved 
     mmu_watch_report(m, gva, size, acc);
 }
 
+/* By the TLB; false: it does not have the address, or lr and sc need to know more of it. */
+static bool is_near(const Frame *f, IrOpcode op, uint64_t gva, unsigned size, uint32_t aux, Resolved *r)
+{
+    if (gva & (size - 1) || MEM_REGIME_OF(aux)) {
+        return false;
+    }
+    r->host = tlb_hit(op == IR_lr ? f->tlb_read : f->tlb_write, f->tlb_key, gva, size);
+    if (op == IR_lr || op == IR_sc) {
+        const PlaceEntry *e = &f->mmu->places[PLACE_INDEX(gva)];
+        r->gpa = e->gpa | (gva & (SPACE_PAGE_BYTES - 1));
+        return r->host && e->tag == ((gva & ~(uint64_t)(SPACE_PAGE_BYTES - 1)) | f->tlb_key);
+    }
+    return r->host;
+}
+
 uint64_t mmu_atomic(Frame *f, IrOpcode op, uint64_t gva, uint64_t b, uint64_t c, uint32_t aux)
 {
     Mmu *m = f->mmu;
     unsigned size = MEM_SIZE(aux);
     Access acc = op == IR_lr ? ACC_READ : ACC_WRITE;
     Resolved r;
-    if (!begin(m, gva, size, acc, aux, &r)) {
+    uint64_t value;
+    if (is_near(f, op, gva, size, aux, &r)) {
+        value = apply(f, op, &r, size, b, c);
+    } else if (begin(m, gva, size, acc, aux, &r)) {
+        value = apply(f, op, &r, size, b, c);
+        end(m, gva, size, acc, &r);
+    } else {
         return 0;
     }
-    uint64_t value = apply(f, op, &r, size, b, c);
-    end(m, gva, size, acc, &r);
     return aux & MEM_SIGNED ? sign_extend(value, size) : value;
 }
 

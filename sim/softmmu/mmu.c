@@ -14,10 +14,13 @@ static void tables_clear(Mmu *m)
     os_pages_clear(m, sizeof m->reads + sizeof m->writes);
     memset(m->fetches, 0, sizeof m->fetches);
     memset(m->contexts, 0, sizeof m->contexts);
+    memset(m->shared, 0, sizeof m->shared);
+    memset(m->ios, 0, sizeof m->ios);
     memset(m->global_key, 0, sizeof m->global_key);
     memset(m->globals, 0, sizeof m->globals);
     m->last_key = 0;
-    m->has_large = false;
+    m->has_huge = m->has_large = false;
+    memset(m->large, 0, sizeof m->large);
 }
 
 static uint64_t key_new(Mmu *m)
@@ -34,6 +37,65 @@ static uint64_t key_of(Mmu *m, uint64_t space_tag, unsigned regime)
     return c->key;
 }
 
+static void entry_drop(TlbEntry *e, uint64_t tag)
+{
+    e->tag = e->tag == tag ? 0 : e->tag;
+}
+
+/* What its owner has in it alone goes. */
+static void shared_leave(Mmu *m, Shared *s)
+{
+    if (s->is_over || s->has_code) {
+        s->key = 0;
+        s->strikes++;
+    } else if (s->strikes) {
+        s->strikes--;
+    }
+    for (unsigned i = 0; s->key && i < s->npages; i++) {
+        uint64_t tag = s->page[i] | s->key;
+        IoEntry *io = &m->ios[IO_INDEX(tag)];
+        entry_drop(&m->reads[TLB_INDEX(tag)], tag);
+        entry_drop(&m->writes[TLB_INDEX(tag)], tag);
+        io->tag = io->tag == tag ? 0 : io->tag;
+    }
+    s->npages = 0;
+    s->is_over = s->has_code = false;
+}
+
+/* A page that is not global comes in. */
+static void shared_note(Mmu *m, unsigned regime, uint64_t key, uint64_t page, bool is_code)
+{
+    Shared *s = &m->shared[regime];
+    if (s->key != key) {
+        return;
+    }
+    s->has_code = s->has_code || is_code;
+    if (is_code || (s->npages && s->page[s->npages - 1] == page)) {
+        return;
+    }
+    if (s->npages == SHARED_PAGES) {
+        s->is_over = true;
+    } else {
+        s->page[s->npages++] = page;
+    }
+}
+
+static uint64_t shared_key_of(Mmu *m, uint64_t space_tag, unsigned regime)
+{
+    Shared *s = &m->shared[regime];
+    if (s->key && s->owner != space_tag) {
+        shared_leave(m, s);
+        m->has_passed = true;
+    }
+    if (s->strikes >= SHARED_STRIKES) {
+        s->key = 0;
+        return key_of(m, space_tag, regime);
+    }
+    s->key = s->key ? s->key : key_new(m);
+    s->owner = space_tag;
+    return s->key;
+}
+
 static uint64_t global_key_of(Mmu *m, unsigned regime)
 {
     if (!m->global_key[regime]) {
@@ -42,8 +104,8 @@ static uint64_t global_key_of(Mmu *m, unsigned regime)
     return m->global_key[regime];
 }
 
-/* What is cached by virtual address outside this file (Frame.jump) is void after any flush: the epoch is part of its key.
- * Of older tables none is left when numbers come again, as the dispatcher has few. */
+/* What is cached by virtual address outside this file (Frame.jump) goes by the number of its context. Numbers come again when they have
+ * run out: the epoch is part of what names it. Of older tables none is left when epochs come again, as the dispatcher has few. */
 static void epoch_next(Mmu *m)
 {
     m->epoch = (m->epoch + 1) & EPOCH_MAX;
@@ -61,25 +123,81 @@ static void keys_take(Mmu *m)
         tables_clear(m);
         epoch_next(m);
     }
-    m->fetch_key = key_of(m, m->space_tag, m->fetch_regime);
-    m->data_key = key_of(m, m->space_tag, m->data_regime);
+    m->fetch_key = shared_key_of(m, m->space_tag, m->fetch_regime);
+    m->data_key = shared_key_of(m, m->space_tag, m->data_regime);
     m->f->tlb_key = m->data_key;
 }
 
-void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime)
+bool mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime)
 {
     if (m->space_tag == space_tag && m->data_regime == data_regime && m->fetch_regime == fetch_regime) {
-        return; /* a flush takes new numbers by itself */
+        return false; /* a flush takes new numbers by itself */
     }
     m->space_tag = space_tag;
     m->data_regime = data_regime;
     m->fetch_regime = fetch_regime;
+    m->has_passed = false;
     keys_take(m);
+    return m->has_passed;
+}
+
+void mmu_context_get(const Mmu *m, MmuContext *out)
+{
+    *out = (MmuContext){.space_tag = m->space_tag,
+                        .data_key = m->data_key,
+                        .fetch_key = m->fetch_key,
+                        .data_regime = m->data_regime,
+                        .fetch_regime = m->fetch_regime};
+}
+
+void mmu_context_set(Mmu *m, const MmuContext *c)
+{
+    m->space_tag = c->space_tag;
+    m->data_key = m->f->tlb_key = c->data_key;
+    m->fetch_key = c->fetch_key;
+    m->data_regime = c->data_regime;
+    m->fetch_regime = c->fetch_regime;
 }
 
 uint64_t mmu_fetch_key(const Mmu *m)
 {
     return m->epoch << 12 | m->fetch_key;
+}
+
+/* ---- mappings of more than a page, whose pages are known one by one ---- */
+static uint64_t *large_word(Mmu *m, unsigned set, uint64_t gva, uint64_t *bit)
+{
+    /* Not modulo: spaces and their halves begin at round addresses. */
+    uint64_t n = (gva >> (LARGE_FIRST_BITS + LARGE_STEP_BITS * set)) * 0x9e3779b97f4a7c15ull >> (64 - LARGE_HASH_BITS);
+    *bit = 1ull << n % 64;
+    return &m->large[set][n / 64];
+}
+
+static void large_note(Mmu *m, uint64_t gva, unsigned page_bits)
+{
+    unsigned set = 0;
+    uint64_t bit;
+    if (page_bits <= MMU_PAGE_BITS) {
+        return;
+    }
+    while (set < LARGE_SETS && page_bits > LARGE_FIRST_BITS + LARGE_STEP_BITS * set) {
+        set++;
+    }
+    m->has_large = true;
+    m->has_huge = m->has_huge || set == LARGE_SETS;
+    if (set < LARGE_SETS) {
+        *large_word(m, set, gva, &bit) |= bit;
+    }
+}
+
+static bool is_in_large(Mmu *m, uint64_t gva)
+{
+    bool is_any = m->has_huge;
+    for (unsigned set = 0; m->has_large && set < LARGE_SETS; set++) {
+        uint64_t bit;
+        is_any = is_any || *large_word(m, set, gva, &bit) & bit;
+    }
+    return is_any;
 }
 
 static void page_flush(Mmu *m, uint64_t gva)
@@ -93,14 +211,24 @@ static void page_flush(Mmu *m, uint64_t gva)
     }
     m->fetches[FETCH_INDEX(gva)].tag = 0;
     m->globals[GLOBAL_INDEX(gva)].tag = 0;
+    m->ios[IO_INDEX(gva)].tag = 0;
 }
 
-void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
+bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
 {
-    epoch_next(m);
-    if (gva != UINT64_MAX && !m->has_large) {
+    if (gva != UINT64_MAX && !is_in_large(m, gva)) {
         page_flush(m, gva);
-        return;
+        return true;
+    }
+    for (size_t i = 0; i < MMU_MAX_REGIMES; i++) {
+        Shared *s = &m->shared[i];
+        if (space_tag == UINT64_MAX) {
+            s->key = 0;
+            s->npages = 0;
+            s->is_over = s->has_code = false;
+        } else if (s->key && s->owner == space_tag) {
+            shared_leave(m, s);
+        }
     }
     for (size_t i = 0; i < MMU_CONTEXTS; i++) {
         if (space_tag == UINT64_MAX || m->contexts[i].space_tag == space_tag) {
@@ -111,6 +239,7 @@ void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
         memset(m->global_key, 0, sizeof m->global_key);
     }
     keys_take(m);
+    return false;
 }
 
 void mmu_flush_writes(Mmu *m)
@@ -253,6 +382,11 @@ static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gv
     if (m->nwatch && is_watched_page(m, gva)) {
         return;
     }
+    uint64_t page = gva & ~(uint64_t)PAGE_MASK;
+    if (!w->is_global) {
+        shared_note(m, m->data_regime, key, page, false);
+    }
+    m->places[PLACE_INDEX(gva)] = (PlaceEntry){.tag = page | key, .gpa = w->gpa & ~(uint64_t)PAGE_MASK};
     if (w->allow & ACC_READ && hit->flags & SPACE_R) {
         tlb_fill(m, m->f->tlb_read, gva, key, host);
     }
@@ -299,7 +433,7 @@ static bool walk(Mmu *m, uint64_t gva, Access acc, unsigned regime, Walk *w, Tra
                         trap)) {
         return false;
     }
-    m->has_large = m->has_large || w->is_large;
+    large_note(m, gva, w->page_bits);
     if (w->is_global) {
         global_keep(m, gva, regime, w);
     }
@@ -427,6 +561,45 @@ void mmu_watch_report(Mmu *m, uint64_t gva, unsigned size_bytes, Access acc)
     }
 }
 
+static void io_keep(Mmu *m, uint64_t gva, uint64_t gpa, Access acc, uint32_t aux)
+{
+    if (!MEM_REGIME_OF(aux) && !(aux & MEM_FETCHLIKE)) {
+        IoEntry *e = &m->ios[IO_INDEX(gva)];
+        shared_note(m, m->data_regime, m->data_key, gva & ~(uint64_t)PAGE_MASK, false); /* if it is global, no harm */
+        *e =
+            (IoEntry){.tag = (gva & ~(uint64_t)PAGE_MASK) | m->data_key, .gpa = gpa & ~(uint64_t)PAGE_MASK, .acc = acc};
+        if (acc != ACC_READ || !m->host.way || !m->host.way(m->host.ctx, gpa, &e->way)) {
+            e->way.read = NULL;
+        }
+    }
+}
+
+/* The page of a device that was accessed before; NULL: not known. */
+static const IoEntry *io_find(const Mmu *m, uint64_t gva, Access acc, uint32_t aux, uint64_t *gpa)
+{
+    const IoEntry *e = &m->ios[IO_INDEX(gva)];
+    uint64_t last = gva + MEM_SIZE(aux) - 1;
+    bool is_near = aux & MEM_ALONE && e->tag == ((last & ~(uint64_t)PAGE_MASK) | m->data_key) && e->acc == acc &&
+                   !m->nwatch && !MEM_REGIME_OF(aux) && !(aux & MEM_FETCHLIKE);
+    *gpa = e->gpa | (gva & PAGE_MASK);
+    return is_near ? e : NULL;
+}
+
+/* What the dispatcher would do in io, for an instruction that has met nothing yet. */
+static bool io_read_by_way(Mmu *m, const MmuWay *way, uint64_t gva, uint64_t gpa, uint32_t aux, uint64_t *value)
+{
+    Frame *f = m->f;
+    m->stats.io++;
+    if (way->read(way->ctx, way->who, gpa - way->base, MEM_SIZE(aux), value)) {
+        mmu_bus_fault(m, gva, gpa, ACC_READ, aux);
+        return false;
+    }
+    f->reply_gpa[0] = gpa;
+    f->reply[0] = *value;
+    f->nreplies = f->reply_next = 1;
+    return true;
+}
+
 /* An access to what is not RAM: true when it is done. */
 static bool io(Mmu *m, uint64_t gva, uint64_t gpa, unsigned size_bytes, Access acc, uint32_t aux, uint64_t *value)
 {
@@ -436,6 +609,7 @@ static bool io(Mmu *m, uint64_t gva, uint64_t gpa, unsigned size_bytes, Access a
     m->stats.io++;
     switch (m->host.io(m->host.ctx, gva, gpa, size_bytes, acc & ACC_WRITE, value)) {
     case IO_DONE:
+        io_keep(m, gva, gpa, acc, aux);
         return true;
     case IO_FAULT:
         mmu_bus_fault(m, gva, gpa, acc, aux);
@@ -492,10 +666,16 @@ uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
         return 0;
     }
     Pieces p;
+    uint64_t value = 0, gpa;
+    const IoEntry *e = io_find(m, gva, ACC_READ, aux, &gpa);
+    if (e) {
+        bool is_done = e->way.read && !f->nreplies ? io_read_by_way(m, &e->way, gva, gpa, aux, &value)
+                                                   : io(m, gva, gpa, size, ACC_READ, aux, &value);
+        return is_done ? extend(value, aux) : 0;
+    }
     if (!pieces_resolve(m, gva, size, ACC_READ, aux, &p)) {
         return 0;
     }
-    uint64_t value = 0;
     for (unsigned i = 0, shift = 0; i < p.n; shift += 8 * p.size[i], i++) {
         uint64_t part = 0;
         if (p.at[i].is_ram && !is_replied(f, p.at[i].gpa)) {
@@ -518,6 +698,12 @@ void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
         return;
     }
     Pieces p;
+    uint64_t gpa;
+    if (io_find(m, gva, ACC_WRITE, aux, &gpa)) {
+        value &= size < 8 ? (1ull << (8 * size)) - 1 : ~0ull;
+        (void)io(m, gva, gpa, size, ACC_WRITE, aux, &value);
+        return;
+    }
     if (!pieces_resolve(m, gva, size, ACC_WRITE, aux, &p)) {
         return;
     }
@@ -569,6 +755,9 @@ bool mmu_fetch(Mmu *m, uint64_t gva, Fetch *out, Trap *trap)
             return false;
         }
         uint64_t gpa = w.gpa & ~(uint64_t)PAGE_MASK;
+        if (!w.is_global) {
+            shared_note(m, m->fetch_regime, m->fetch_key, page, true);
+        }
         *e = (FetchEntry){.tag = page | m->fetch_key,
                           .gpa = gpa,
                           .host = hit.host + (gpa - hit.gpa),

@@ -7,6 +7,16 @@
 #include "sim/softmmu/softmmu.h"
 
 enum { MMU_CONTEXTS = 256, MMU_MAX_REGIMES = 16, MMU_FETCHES = 256, MMU_GLOBALS = 512 };
+enum {
+    LARGE_SETS = 3,
+    LARGE_FIRST_BITS = 21,
+    LARGE_STEP_BITS = 9,
+    LARGE_HASH_BITS = 12,
+    LARGE_HASHES = 1 << LARGE_HASH_BITS
+}; /* 2 MiB, 1 GiB, 512 GiB */
+enum { MMU_PLACES = 64, MMU_IOS = 16 };
+#define IO_INDEX(gva)     ((gva) >> MMU_PAGE_BITS & (MMU_IOS - 1))
+#define PLACE_INDEX(gva)  ((gva) >> MMU_PAGE_BITS & (MMU_PLACES - 1))
 #define FETCH_INDEX(gva)  ((gva) >> MMU_PAGE_BITS & (MMU_FETCHES - 1))
 #define GLOBAL_INDEX(gva) ((gva) >> MMU_PAGE_BITS & (MMU_GLOBALS - 1))
 
@@ -25,6 +35,30 @@ typedef struct {
     Walk walk;
 } GlobalEntry;
 
+/* A regime whose pages are mostly global has one number for all address spaces, as long as that pays: what is of one space alone goes,
+ * page by page, when another comes. Else each space has its own number. */
+enum { SHARED_PAGES = 64, SHARED_STRIKES = 32 };
+typedef struct {
+    uint64_t key, owner; /* 0: none yet; the space whose own pages may be there */
+    unsigned npages;
+    bool is_over, has_code; /* there are more of them than page[] holds; some have been fetched from */
+    unsigned strikes;       /* how often more than not all had to go; at SHARED_STRIKES it does not pay */
+    uint64_t page[SHARED_PAGES];
+} Shared;
+
+/* Of some pages in the TLB, where they are. An entry is written whenever one of the TLB is, so that what it says is true as long
+ * as the TLB has the page. */
+typedef struct {
+    uint64_t tag, gpa; /* of the page */
+} PlaceEntry;
+
+/* A page that is a device, for one kind of access. */
+typedef struct {
+    uint64_t tag, gpa; /* page | context; of the page */
+    Access acc;
+    MmuWay way; /* read NULL: none */
+} IoEntry;
+
 struct Mmu { /* in os_pages: most of it is never touched */
     TlbEntry reads[TLB_ENTRIES], writes[TLB_ENTRIES];
     Frame *f;
@@ -33,13 +67,19 @@ struct Mmu { /* in os_pages: most of it is never touched */
     MmuHost host;
     uint64_t last_key, data_key, fetch_key, space_tag, epoch;
     unsigned data_regime, fetch_regime;
-    bool has_large; /* since the tables were cleared some mapping was larger than a page */
+    bool has_passed; /* a Shared has another owner, since mmu_select */
+    bool has_huge;   /* since the tables were cleared some mapping was larger than the largest of these: */
+    bool has_large;  /* some bit is set in */
+    uint64_t large[LARGE_SETS][LARGE_HASHES / 64]; /* by size and hash of the address: there was such a mapping */
     uint64_t global_key[MMU_MAX_REGIMES];
     const MmuWatch *watch;
     size_t nwatch;
     Context contexts[MMU_CONTEXTS];
+    Shared shared[MMU_MAX_REGIMES];
     FetchEntry fetches[MMU_FETCHES];
     GlobalEntry globals[MMU_GLOBALS];
+    PlaceEntry places[MMU_PLACES];
+    IoEntry ios[MMU_IOS];
     MmuStats stats;
 };
 

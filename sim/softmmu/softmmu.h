@@ -10,8 +10,9 @@
  * address with it before it knows the entry, and compare the entry's afterwards.
  *
  * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of
- * privilege flushes nothing, and a flush takes new numbers and touches no entry. Walks of global mappings are kept under a
- * context of their own in a small table that the slow path looks at before it walks. When numbers run out the tables are cleared.
+ * privilege flushes nothing, and a flush takes new numbers and touches no entry. Regimes whose pages are mostly global, as those of a
+ * kernel, have one number for all address spaces. Walks of global mappings are kept under a context of their own in a small table that
+ * the slow path looks at before it walks. When numbers run out the tables are cleared.
  *
  * What can never hit, and so takes the slow path: devices and holes, pages without the right, stores to pages that
  * hold translated code (PAGE_CODE) or are logged and clean, pages with watchpoints.
@@ -33,8 +34,9 @@ typedef enum {
 typedef struct {
     uint64_t gpa;   /* machine address of the byte asked for, after all stages */
     uint32_t allow; /* ACC_x that may be cached for this regime: ACC_WRITE only once the page is marked dirty */
-    bool is_global,
-        is_large; /* large: the mapping is larger than 4 KiB, so that an address stands for more than its page */
+    uint8_t
+        page_bits; /* log2 of the bytes that the mapping maps: a flush of one address is for all of them. 0: of a page */
+    bool is_global;
 } Walk;
 /* How walk() reaches page tables. ok false: no RAM there. update: compare-and-swap; false with *ok: the value has changed. */
 typedef struct PhysIo {
@@ -87,11 +89,20 @@ static inline void *tlb_hit(const TlbEntry *table, uint64_t key, uint64_t gva, u
 
 /* ---- devices and what is outside: what the dispatcher supplies ---- */
 typedef enum { IO_DONE, IO_FAULT, IO_EXTERNAL } IoResult;
+/* How a device is read without asking for it again: value of size_bytes at offset gpa - base. Not 0: a fault. */
+typedef struct {
+    int (*read)(void *ctx, unsigned who, uint64_t offset, unsigned size_bytes, uint64_t *value);
+    void *ctx;
+    unsigned who;
+    uint64_t base;
+} MmuWay;
 typedef struct MmuHost {
     void *ctx; /* handed to each */
     /* An access to a device or a hole, or a store to a region without W, by an instruction that runs alone. EXTERNAL: nobody
      * here serves it. A piece of an access that crosses a page may have any size of 1 to 7. */
     IoResult (*io)(void *ctx, uint64_t gva, uint64_t gpa, unsigned size_bytes, bool is_write, uint64_t *value);
+    /* The way to a device that io has just read at gpa, good until everything is flushed; false: there is none. NULL = never. */
+    bool (*way)(void *ctx, uint64_t gpa, MmuWay *out);
     /* A store to a page with PAGE_CODE or PAGE_WATCH: before it (true: the instruction must run alone), and after it. */
     bool (*code_writing)(void *ctx, uint64_t gpa, unsigned size_bytes);
     void (*code_written)(void *ctx, uint64_t gpa, unsigned size_bytes);
@@ -107,13 +118,23 @@ typedef struct Mmu Mmu;
  * borrowed, host copied. */
 Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host);
 void mmu_free(Mmu *m);
-/* After a change of mode or address space: the contexts of data accesses (regime numbers as GuestIsa's) and of fetches. */
-void mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime);
-/* 32 bits that change with the context of fetches and with every flush: the low half of what names a table of jumps
- * (Frame.jump). */
+/* After a change of mode or address space: the contexts of data accesses (regime numbers as GuestIsa's) and of fetches. true: what
+ * mmu_context_get has given for another address space is void. */
+bool mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime);
+/* What mmu_select has chosen, to be chosen again: until a flush of more than a page, and as long as mmu_fetch_key has the same upper 20
+ * bits, the epoch. */
+typedef struct {
+    uint64_t space_tag, data_key, fetch_key;
+    unsigned data_regime, fetch_regime;
+} MmuContext;
+void mmu_context_get(const Mmu *m, MmuContext *out);
+void mmu_context_set(Mmu *m, const MmuContext *c);
+/* 32 bits that change with the context of fetches and with every flush of more than a page of it: the low half of what names a table
+ * of jumps (Frame.jump). */
 uint64_t mmu_fetch_key(const Mmu *m);
-/* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. */
-void mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
+/* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. true: no more than the page of gva was
+ * known by it, and mmu_fetch_key is as it was: what the caller keeps of that page, in any context, is void. */
+bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
 void mmu_flush_writes(Mmu *m);                          /* entries for stores: some page became PAGE_CODE or clean */
 void mmu_flush_writes_to(Mmu *m, const uint8_t *host);  /* those to the page of RAM that this byte is in */
 void mmu_watch(Mmu *m, const MmuWatch *list, size_t n); /* replaces the set; borrowed */

@@ -239,6 +239,6 @@ void riscv_cover_walk(Frame *f, Access acc, uint64_t atp, bool has_second, const
     WalkEnd end = fault               ? end_of_fault(fault->cause)
                   : has_second        ? WALK_TWO_STAGES
                   : mode == SATP_BARE ? WALK_BARE
-                                      : (WalkEnd)(WALK_SV39 + 2 * (mode - SATP_SV39) + w->is_large);
+                                      : (WalkEnd)(WALK_SV39 + 2 * (mode - SATP_SV39) + (w->page_bits > 12));
     exec_reached(f, at_walks() + (size_t)want * WALK_ENDS + end);
 }

@@ -578,9 +578,33 @@ uint64_t riscv_csr_read(const RiscvFrame *r, unsigned number, uint64_t insns)
     return c->readable;
 }
 
+/* Does riscv_mode_word say all that a write of it may change of mode_key, context and deadline? */
+static bool is_in_word(unsigned number)
+{
+    switch (number) {
+    case 0x001: /* fflags */
+    case 0x002: /* frm */
+    case 0x003: /* fcsr */
+    case 0x100: /* sstatus */
+    case 0x104: /* sie */
+    case 0x144: /* sip */
+    case 0x300: /* mstatus */
+    case 0x302: /* medeleg */
+    case 0x303: /* mideleg */
+    case 0x304: /* mie */
+    case 0x344: /* mip */
+        return true;
+    default:
+        return false;
+    }
+}
+
 void riscv_csr_write(RiscvFrame *r, unsigned number, uint64_t value, uint64_t insns)
 {
     const Csr *c = riscv_csr(number);
+    if (!is_in_word(number)) {
+        exec_changed(&r->f);
+    }
     if (c->write) {
         c->write(r, number, value, insns);
     } else if (c->slot) {
@@ -660,3 +684,14 @@ uint64_t riscv_help_csr_clear(Frame *f, uint64_t a, uint64_t b, uint64_t c, int6
     riscv_csr_write(RISCV(f), (unsigned)imm, modified(RISCV(f), (unsigned)imm, old) & ~a, riscv_insns_after(f));
     return old;
 }
+
+#define SAME(name)                                                                                                     \
+    uint64_t riscv_help_csr_##name##_fp(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)                     \
+    {                                                                                                                  \
+        return riscv_help_csr_##name(f, a, b, c, imm);                                                                 \
+    }
+SAME(read)
+SAME(write)
+SAME(set)
+SAME(clear)
+#undef SAME

@@ -58,6 +58,7 @@ void riscv_hpm_settle(RiscvFrame *r, uint64_t insns)
     if (!r->has_hpm_event) {
         return;
     }
+    exec_changed(&r->f); /* the deadline */
     for (unsigned i = 0; i < HPM_COUNTERS; i++) {
         uint64_t value = value_of(&r->hpm[i], insns);
         note_overflow(r, &r->hpm[i], insns);

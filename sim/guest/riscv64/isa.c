@@ -92,6 +92,7 @@ const GuestIsa guest_riscv64 = {
     .cpu_virt = riscv_cpu_virt,
     .reset = riscv_reset,
     .mode_key = riscv_mode_key,
+    .mode_word = riscv_mode_word,
     .context = riscv_context,
     .fetch_is_flat = riscv_fetch_is_flat,
     .translate = riscv_translate,

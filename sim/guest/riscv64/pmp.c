@@ -37,7 +37,7 @@ void riscv_pmpaddr_write(RiscvFrame *r, unsigned i, uint64_t value)
 void riscv_pmpaddr_restore(RiscvFrame *r, unsigned i, uint64_t value)
 {
     r->pmpaddr[i] = value & PMPADDR_BITS;
-    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    exec_flush_rights(&r->f);
 }
 
 uint64_t riscv_pmpcfg_read(const RiscvFrame *r, unsigned n)
@@ -65,7 +65,7 @@ static void cfg_changed(RiscvFrame *r)
     for (unsigned i = 0; i < PMP_ENTRIES; i++) {
         r->pmp_used = r->pmpcfg[i] ? (uint8_t)(i + 1) : r->pmp_used;
     }
-    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    exec_flush_rights(&r->f);
 }
 
 /* Smepmp 2.4 (4b): with MML no rule by which M-mode may execute is added, but for RLB. Such are, of the locked ones, those
@@ -112,7 +112,7 @@ void riscv_mseccfg_write(RiscvFrame *r, uint64_t value)
 void riscv_mseccfg_restore(RiscvFrame *r, uint64_t value)
 {
     r->mseccfg = value & (r->cpu.has[NEED_Smepmp] ? MSECCFG_MML | MSECCFG_MMWP | MSECCFG_RLB : 0);
-    exec_flush_tlb(&r->f, UINT64_MAX, UINT64_MAX);
+    exec_flush_rights(&r->f);
 }
 
 static bool matches(const RiscvFrame *r, unsigned i, uint64_t gpa)

@@ -51,7 +51,7 @@ static TrResult read_only(Translate *t, unsigned number, const Csr *c, int32_t r
         read_plain(t, c, d);
         return TR_NEXT;
     case WHEN_CALC:
-        ir_call(t->ir, HELP_csr_read, d, IR_ZERO, IR_ZERO, IR_ZERO, number);
+        ir_call(t->ir, c->need == NEED_F ? HELP_csr_read_fp : HELP_csr_read, d, IR_ZERO, IR_ZERO, IR_ZERO, number);
         return TR_NEXT;
     case WHEN_COUNT:
         if (number - 0xc03 < HPM_COUNTERS && KEY_PRIV(t->mode_key) != PRIV_M) {
@@ -71,8 +71,9 @@ static TrResult read_only(Translate *t, unsigned number, const Csr *c, int32_t r
 
 static TrResult change_csr(Translate *t, unsigned number, int32_t rd, CsrChange change, Slot value)
 {
-    static const uint16_t helper[] = {
-        [CSR_WRITE] = HELP_csr_write, [CSR_SET] = HELP_csr_set, [CSR_CLEAR] = HELP_csr_clear};
+    static const uint16_t helper[][2] = {[CSR_WRITE] = {HELP_csr_write, HELP_csr_write_fp},
+                                         [CSR_SET] = {HELP_csr_set, HELP_csr_set_fp},
+                                         [CSR_CLEAR] = {HELP_csr_clear, HELP_csr_clear_fp}};
     const Csr *c = riscv_csr(number);
     if (c->when == WHEN_FIXED) {
         return read_only(t, number, c, rd);
@@ -80,7 +81,7 @@ static TrResult change_csr(Translate *t, unsigned number, int32_t rd, CsrChange 
     Slot d = rd ? riscv_x((unsigned)rd) : ir_temp(t->ir);
     bool is_marked = c->need != NEED_F || t->mode_key & KEY_FP_DIRTY; /* csr.def */
     if (c->when != WHEN_PLAIN || !is_marked) {
-        ir_call(t->ir, helper[change], d, value, IR_ZERO, IR_ZERO, number);
+        ir_call(t->ir, helper[change][c->need == NEED_F], d, value, IR_ZERO, IR_ZERO, number);
         return riscv_sync(t);
     }
     if (d != value) {

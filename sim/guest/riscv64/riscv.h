@@ -115,6 +115,7 @@ enum { KEY_FRM_SHIFT = 26 };
 #define KEY_OPEN_HS (KEY_OPEN << KEY_HS_SHIFT) /* with V: what of these is open to HS-mode */
 enum { KEY_HS_SHIFT = 8 };
 uint32_t riscv_mode_key(const Frame *f);
+uint64_t riscv_mode_word(const Frame *f);
 bool riscv_fetch_is_flat(uint32_t mode_key);
 
 /* ---- mstatus (Priv 3.1.6) and its kin ---- */

@@ -94,6 +94,21 @@ uint32_t riscv_mode_key(const Frame *f)
                       (r->hstatus & HSTATUS_VTW ? KEY_VTW : 0) | open_keys(r));
 }
 
+/* The rest of what mode_key and context look at changes by CSR instructions only: riscv_csr_write. What guests of a hypervisor
+ * have besides is not in it. */
+uint64_t riscv_mode_word(const Frame *f)
+{
+    enum { FRM_SHIFT = 32 };
+    const uint64_t is_word = 1ull << 63, mask = MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_TVM |
+                                                MSTATUS_TW | MSTATUS_TSR;
+    const RiscvFrame *r = CRISCV(f);
+    uint64_t data = r->mstatus & MSTATUS_MPRV ? r->mstatus & (MSTATUS_MPP | MSTATUS_MPV) : 0;
+    if (r->v || data & MSTATUS_MPV) {
+        return 0;
+    }
+    return is_word | (r->mstatus & mask) | data | r->priv | r->frm << FRM_SHIFT;
+}
+
 bool riscv_fetch_is_flat(uint32_t mode_key)
 {
     return mode_key & KEY_FLAT;

@@ -196,7 +196,7 @@ WALK_INLINE bool leaf(const Stage *s, Below *below, uint64_t at, uint64_t pte, u
         allow &= ~(uint32_t)ACC_WRITE;
     }
     out->gpa = w.gpa;
-    out->is_large = inside >> PAGE_BITS;
+    out->page_bits = (uint8_t)__builtin_popcountll(inside);
     out->allow = allow & w.allow;
     return true;
 }

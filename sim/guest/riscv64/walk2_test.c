@@ -87,7 +87,7 @@ TEST(riscv64_walk2, an_address_goes_through_both_stages_and_so_does_each_table)
     CHECK(walk(&b, GVA, ACC_WRITE, REGIME_VS, &w, &t));
     CHECK_INT(w.gpa, DATA_HOST + 0xabc);
     CHECK_INT(w.allow, ACC_READ | ACC_WRITE | ACC_EXEC);
-    CHECK(!w.is_large && !w.is_global);               /* of the guest's spaces, and of its pages */
+    CHECK(w.page_bits == 12 && !w.is_global);         /* of the guest's spaces, and of its pages */
     CHECK_INT(b.reads, 3 + 4);                        /* a second-stage entry for each table and the page */
     CHECK(walk(&b, GVA, ACC_READ, REGIME_S, &w, &t)); /* the host is not translated */
     CHECK_INT(w.gpa, GVA);

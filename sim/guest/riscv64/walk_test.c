@@ -109,13 +109,13 @@ TEST(riscv64_walk, three_levels_lead_to_pages_of_4k_2m_and_1g)
     leaf(&b, 0, 511, 0x80000000, V | RWX | AD | G);
     CHECK(walk(&b, 0x3abc, ACC_READ, REGIME_S, &w, &t));
     CHECK_INT(w.gpa, 0x9abc);
-    CHECK(!w.is_large && !w.is_global);
+    CHECK(w.page_bits == 12 && !w.is_global);
     CHECK(walk(&b, 0x2abcde, ACC_READ, REGIME_S, &w, &t));
     CHECK_INT(w.gpa, 0x402abcde);
-    CHECK(w.is_large);
+    CHECK_INT(w.page_bits, 21);
     CHECK(walk(&b, 0xffffffffc1234567, ACC_READ, REGIME_S, &w, &t)); /* the last gigabyte, sign-extended */
     CHECK_INT(w.gpa, 0x81234567);
-    CHECK(w.is_large && w.is_global);
+    CHECK(w.page_bits == 30 && w.is_global);
 }
 
 TEST(riscv64_walk, every_level_of_every_mode_has_pages_of_its_size)
@@ -138,7 +138,7 @@ TEST(riscv64_walk, every_level_of_every_mode_has_pages_of_its_size)
                 CHECK_INT(levels * 10 + level, 0);
             }
             CHECK_INT(w.gpa, base | (gva & ((1ull << size) - 1)));
-            CHECK_INT(w.is_large, level > 0);
+            CHECK_INT(w.page_bits, size);
             CHECK_INT(b.reads, levels - level);
             leaf(&b, levels - 1 - level, gva >> size & 511, base | (level ? 1ull << (size - 1) : 0), V | RWX | AD);
             CHECK_INT(cause(&b, gva, ACC_READ, REGIME_S), level ? CAUSE_LOAD_PAGE : 0); /* a misaligned superpage */
@@ -181,7 +181,7 @@ TEST(riscv64_walk, a_napot_leaf_maps_64k_of_any_of_its_sixteen_entries)
         leaf(&b, 2, 16 + i, 0x128000, V | RWX | AD | N);
         CHECK(walk(&b, 0x10000 + i * 0x1000 + 0xabc, ACC_READ, REGIME_S, &w, &t));
         CHECK_INT(w.gpa, 0x120abc + i * 0x1000);
-        CHECK(w.is_large);
+        CHECK_INT(w.page_bits, 16);
     }
     static const struct {
         uint64_t gpa;

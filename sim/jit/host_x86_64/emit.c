@@ -505,7 +505,8 @@ static void emit_jmpr(JitHost *h, const IrOp *o)
         x_alui(a, W, G_AND, RDX, -2);
     }
     write_back_all(h);
-    _Static_assert(JUMP_INDEX(0x2002ull) == 0 && sizeof(JumpEntry) == 16, "the code below computes it");
+    _Static_assert(JUMP_INDEX(0x2002ull) == (0x1000 & ((1 << JUMP_BITS) - 1)) && sizeof(JumpEntry) == 16,
+                   "the code below computes it");
     x_rr(a, W, X_LOAD, RCX, RDX);
     x_rr(a, 0, X_LOAD, RAX, RDX);
     x_shift(a, W, G_SHR, RCX, 12); /* JUMP_INDEX twice: its bit 0 is bit 1 here */
@@ -535,6 +536,57 @@ static void operands_to_stack(JitHost *h, const IrOp *o)
     }
 }
 
+static void imm_to_frame(JitHost *h, int32_t at, uint64_t imm)
+{
+    if (is_s32(imm)) {
+        x_rm(&h->a, W, X_MOVI32, 0, RBP, at);
+        x_imm32(&h->a, (uint32_t)imm);
+    } else {
+        x_movi(&h->a, RAX, imm);
+        x_rm(&h->a, W, X_STORE, RAX, RBP, at);
+    }
+}
+
+static void emit_trap(JitHost *h, const IrOp *o)
+{
+    Asm *a = &h->a;
+    const JBlock *b = h->m->bb[h->k].b;
+    host_gpr_to(h, RDX, o->a);
+    write_back_all(h);
+    x_rm(a, W, X_STORE, RDX, RBP, AT(trap.value));
+    imm_to_frame(h, AT(trap.cause), (uint64_t)o->imm);
+    imm_to_frame(h, AT(trap.value2), 0);
+    imm_to_frame(h, AT(trap.value3), 0);
+    x_rm(a, 0, X_MOVI32, 0, RBP, AT(event));
+    x_imm32(a, EVENT_TRAP);
+    imm_to_frame(h, AT(pc), b->gva + b->insn_at[o->insn]);
+    imm_to_frame(h, AT(left_block), (uintptr_t)b->tag);
+    x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)(b->ninsns - o->insn));
+    x_movi(a, RAX, LEFT_EVENT);
+    leave(h, h->ask);
+}
+
+/* The way past the dispatcher, by the jump cache: behind an access that ran alone. */
+static void emit_sync_if_quiet(JitHost *h, const IrOp *o)
+{
+    Asm *a = &h->a;
+    const JBlock *b = h->m->bb[h->k].b;
+    for (const IrOp *p = b->op; p < o; p++) {
+        if (p->op == IR_call && h->m->guest->helpers[p->aux].effects & EFF_ENDS) {
+            return;
+        }
+    }
+    write_back_all(h);
+    x_alumi(a, 0, G_CMP, RBP, AT(is_quiet), 0);
+    uint8_t *loud = x_jcc(a, CC_E);
+    _Static_assert(offsetof(Frame, reply_next) == offsetof(Frame, nreplies) + 4, "one store clears both");
+    imm_to_frame(h, AT(nreplies), 0);
+    x_rm(a, BYTE, X_MOVI8, 0, RBP, AT(reply_is_fault));
+    x_byte(a, 0);
+    emit_far(h, (uint64_t)o->imm);
+    x_fix(loud, a->p);
+}
+
 static void emit_term(JitHost *h, const IrOp *o)
 {
     switch (o->op) {
@@ -545,14 +597,19 @@ static void emit_term(JitHost *h, const IrOp *o)
         emit_jmpr(h, o);
         break;
     case IR_sync:
+        emit_sync_if_quiet(h, o);
+        /* fall through */
     case IR_syncr:
         address_to(h, RDX, o, RCX);
         write_back_all(h);
         x_rm(&h->a, W, X_STORE, RDX, RBP, AT(pc));
         x_movi(&h->a, RAX, LEFT_SYNC);
-        leave(h, h->left);
+        leave(h, h->ask);
         break;
-    default: /* trap, stop */
+    case IR_trap:
+        emit_trap(h, o);
+        break;
+    default: /* stop */
         operands_to_stack(h, o);
         host_site_to_rcx(h, jit_site_new(h, h->q));
         leave(h, h->term);
@@ -582,12 +639,65 @@ static void frame_take(JitHost *h)
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
 }
 
+/* Does some temporary that lives in a register outlive the op? */
+static bool temps_live_on(const JitHost *h, const IrOp *o)
+{
+    const JBlock *b = h->m->bb[h->k].b;
+    for (const IrOp *p = o + 1; p < b->op + b->nops && p->insn == o->insn; p++) {
+        Slot src[3];
+        unsigned n = jit_op_sources(h->m->guest, p, src);
+        for (unsigned s = 0; s < n; s++) {
+            if (IR_IS_TEMP(src[s]) && src[s] != o->d && h->m->home[host_id(h, src[s])] != HOME_FRAME) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A helper before a sync, which raises nothing: the registers will be given up anyway, so it is called straight. */
+static bool is_straight(const JitHost *h, const IrOp *o, uint32_t effects)
+{
+    return o->op == IR_call && effects & EFF_ENDS && !(effects & (EFF_EVENT | EFF_FP_FLAGS)) && !temps_live_on(h, o);
+}
+
+static void emit_straight_call(JitHost *h, const IrOp *o)
+{
+    static const uint8_t arg[] = {RSI, RDX, RCX};
+    Asm *a = &h->a;
+    const JBlock *b = h->m->bb[h->k].b;
+    int32_t rest = (int32_t)(b->ninsns - o->insn);
+    frame_give(h);
+    host_pins_store(h);
+    x_alumi(a, W, G_ADD, RBP, AT(budget), rest);
+    x_rm(a, W, X_LOAD, RDI, RSP, ON_STACK(f));
+    for (unsigned i = 0; i < sizeof arg; i++) {
+        x_rm(a, W, X_LOAD, arg[i], RSP, ON_STACK(arg) + (int32_t)i * 8);
+    }
+    x_movi(a, R8, (uint64_t)o->imm);
+    x_movi64(a, RAX, (uintptr_t)h->m->guest->helpers[o->aux].fn);
+    x_rr(a, 0, X_GROUP5, 2, RAX);
+    x_alumi(a, W, G_SUB, RBP, AT(budget), rest);
+    frame_take(h);
+    if (h->m->is_flat) {
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(tlb_addend));
+    }
+}
+
 void host_emit_call(JitHost *h, const IrOp *o)
 {
     bool has_dst = ir_op_info[o->op].has_dst && o->d != IR_ZERO;
     uint32_t effects = o->op == IR_call ? h->m->guest->helpers[o->aux].effects : 0;
     if (has_dst) {
         host_kill(h, o->d);
+    }
+    if (is_straight(h, o, effects)) {
+        operands_to_stack(h, o);
+        emit_straight_call(h, o);
+        if (has_dst) {
+            host_fin(h, o->d, RAX);
+        }
+        return;
     }
     operands_to_stack(h, o);
     if (effects & EFF_WRITES_FRAME) {

@@ -37,6 +37,11 @@ static void pins(JitHost *h, uint32_t opc)
     }
 }
 
+void host_pins_store(JitHost *h)
+{
+    pins(h, X_STORE);
+}
+
 /* Homes into the JitStack, of which rsp is `below` bytes short. */
 static void save(Asm *a, bool has_fpr, int32_t below)
 {
@@ -89,6 +94,29 @@ static uint8_t *emit_return(Asm *a)
 }
 
 /* rcx: site */
+/* Frame.go_on, if there is one. rax: Left. Pins are in the frame. */
+static uint8_t *emit_ask(JitHost *h, const uint8_t *back)
+{
+    Asm *a = &h->a;
+    uint8_t *start = a->p;
+    x_rm(a, W, X_LOAD, RCX, RBP, AT(go_on));
+    x_zero(a, RDX);
+    x_rr(a, W, X_TEST, RCX, RCX);
+    x_fix(x_jcc(a, CC_E), back);
+    x_rm(a, W, X_LOAD, RDI, RSP, ON_STACK(f));
+    x_mov(a, RSI, RAX);
+    x_rr(a, 0, X_GROUP5, 2, RCX);
+    x_rr(a, W, X_TEST, RAX, RAX);
+    uint8_t *leave = x_jcc(a, CC_E);
+    pins(h, X_LOAD);
+    x_rr(a, 0, X_GROUP5, 4, RAX);
+    x_fix(leave, a->p);
+    x_mov(a, RAX, RDX);
+    x_zero(a, RDX);
+    x_fix(x_jmp(a), back);
+    return start;
+}
+
 static uint8_t *emit_by_table(Asm *a, uintptr_t fn, const uint8_t *back)
 {
     uint8_t *start = a->p;
@@ -102,7 +130,7 @@ static uint8_t *emit_by_table(Asm *a, uintptr_t fn, const uint8_t *back)
 }
 
 /* Called with rax, rdx, rcx as jit_slow's operands; its value comes back in rax. */
-static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *back)
+static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *ask)
 {
     uint8_t *start = a->p;
     save(a, has_fpr, 8);
@@ -118,8 +146,35 @@ static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *back)
     x_fix(event, a->p);
     x_alui(a, W, G_ADD, RSP, 8);
     x_movi(a, RAX, LEFT_EVENT);
-    x_zero(a, RDX);
-    x_fix(x_jmp(a), back);
+    x_fix(x_jmp(a), ask);
+    return start;
+}
+
+/* Called as emit_slow_call's, for an access of the last instruction of its block, which is all that the budget must give back. */
+static uint8_t *emit_alone_call(Asm *a, bool is_store, bool has_fpr, const uint8_t *ask)
+{
+    uint8_t *start = a->p;
+    save(a, has_fpr, 8);
+    x_rm(a, W, X_STORE, RCX, RSP, 8 + ON_STACK(arg[1]));
+    x_alumi(a, W, G_ADD, RBP, AT(budget), 1);
+    x_rm(a, W, X_LOAD, RDI, RSP, 8 + ON_STACK(f));
+    x_mov(a, RSI, RAX);
+    x_rm(a, 0, X_LOAD, is_store ? RCX : RDX, RSP, 8 + ON_STACK(arg[0]));
+    x_alui(a, W, G_SUB, RSP, 8);
+    call_c(a, is_store ? (uintptr_t)mmu_store : (uintptr_t)mmu_load);
+    x_alui(a, W, G_ADD, RSP, 8);
+    x_alumi(a, 0, G_CMP, RBP, AT(event), 0);
+    uint8_t *event = x_jcc(a, CC_NE);
+    x_alumi(a, W, G_SUB, RBP, AT(budget), 1);
+    restore(a, has_fpr, 8);
+    x_byte(a, 0xc3);
+    x_fix(event, a->p);
+    x_alui(a, W, G_ADD, RSP, 8);
+    x_mov(a, RDI, RSP);
+    x_rm(a, W, X_LOAD, RSI, RSP, ON_STACK(arg[1]));
+    call_c(a, (uintptr_t)jit_show);
+    x_movi(a, RAX, LEFT_EVENT);
+    x_fix(x_jmp(a), ask);
     return start;
 }
 
@@ -156,14 +211,19 @@ static void emit_around(JitHost *h)
     h->indirect = a->p + exec; /* rdx: pc */
     x_rm(a, W, X_STORE, RDX, RBP, AT(pc));
     x_movi(a, RAX, LEFT_INDIRECT);
-    h->left = a->p + exec; /* rax: Left */
     pins(h, X_STORE);
     x_zero(a, RDX);
     x_fix(x_jmp(a), back);
+    uint8_t *asked = emit_ask(h, back);
+    h->ask = a->p + exec;
+    pins(h, X_STORE);
+    x_fix(x_jmp(a), asked);
     h->term = emit_by_table(a, (uintptr_t)jit_leave, back) + exec;
     h->budget = emit_by_table(a, (uintptr_t)jit_out_of_budget, back) + exec;
     for (unsigned i = 0; i < 2; i++) {
-        h->slow[i] = emit_slow_call(a, i, back) + exec;
+        h->slow[i] = emit_slow_call(a, i, asked) + exec;
+        h->alone[0][i] = emit_alone_call(a, false, i, asked) + exec;
+        h->alone[1][i] = emit_alone_call(a, true, i, asked) + exec;
         h->fold[i] = emit_fold(a, i) + exec;
     }
     h->enter = (LeftBy(*)(Frame *, void *, Jit *))(uintptr_t)(enter + exec);

@@ -92,9 +92,11 @@ typedef struct JitHost {
     Asm a;
     uint8_t *buffer;
     LeftBy (*enter)(Frame *f, void *code, Jit *j);
-    const uint8_t *slow[2]; /* [1]: xmm registers are in use */
-    const uint8_t *fold[2]; /* likewise; flags of FP go to the frame */
-    const uint8_t *exit, *left, *indirect, *term, *budget, *heat, *cold;
+    const uint8_t *slow[2];     /* [1]: xmm registers are in use */
+    const uint8_t *alone[2][2]; /* [is store][likewise]: an access with MEM_ALONE; its aux is arg[0] */
+    const uint8_t *fold[2];     /* likewise; flags of FP go to the frame */
+    const uint8_t *exit, *indirect, *term, *budget, *heat, *cold;
+    const uint8_t *ask; /* rax: LEFT_SYNC, or LEFT_EVENT for a trap; goes on, or leaves */
     bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma;
     /* of the unit */
     VEC(Site) sites;
@@ -143,6 +145,7 @@ void host_rest_stub(JitHost *h, uint8_t *fix,
 uint32_t jit_site_new(JitHost *h, uint32_t op);
 Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix);
 void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
+void host_pins_store(JitHost *h);
 void host_site_to_rcx(JitHost *h, uint32_t site);
 void host_emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
 /* pure.c */

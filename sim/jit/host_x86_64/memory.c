@@ -56,10 +56,19 @@ static bool has_fast_path(const IrOp *o)
     return !(o->aux & (MEM_ALIGNED | MEM_FETCHLIKE)) && !MEM_REGIME_OF(o->aux);
 }
 
+/* rax: gva; rdx: what is stored. */
 static void call_slow(JitHost *h, uint32_t site)
 {
+    const Site *s = &h->sites.items[site];
+    const IrOp *o = &s->b->op[s->op];
     host_site_to_rcx(h, site);
-    host_jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
+    if (o->aux & MEM_ALONE && o->insn + 1 == s->b->ninsns) {
+        x_rm(&h->a, 0, X_MOVI32, 0, RSP, ON_STACK(arg[0]));
+        x_imm32(&h->a, o->aux);
+        host_jump_out(h, x_call(&h->a), h->alone[o->op == IR_st][h->m->has_fpr]);
+    } else {
+        host_jump_out(h, x_call(&h->a), h->slow[h->m->has_fpr]);
+    }
 }
 
 /* Behind the unit: what the TLB does not have. */

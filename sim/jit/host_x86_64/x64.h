@@ -24,6 +24,7 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_TEST       0x85u
 #define X_GROUP3     0xf7u
 #define X_GROUP5     0xffu
+#define X_MOVI8      0xc6u
 #define X_MOVI32     0xc7u
 #define X_IMUL       0x0fafu
 #define X_CMOV       0x0f40u

@@ -12,6 +12,16 @@ void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
     exec_double.space_tag = space_tag;
 }
 
+void exec_flush_rights(Frame *f)
+{
+    exec_flush_tlb(f, UINT64_MAX, UINT64_MAX);
+}
+
+void exec_changed(Frame *f)
+{
+    (void)f;
+}
+
 void exec_flush_code(Frame *f)
 {
     (void)f;
