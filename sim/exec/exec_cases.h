@@ -500,6 +500,27 @@ CASE(a_change_of_translation_is_seen_by_the_next_instruction)
     rig_close(&r);
 }
 
+/* The jump cache knew the way there. */
+CASE(a_flush_of_one_page_is_seen_by_jumps_to_it)
+{
+    enum { TURNS = 20, SHIFT = 0x4000, PAGE = 3 };
+    Rig r;
+    rig_open(&r, 0, 0);
+    CODE(&r, ENTRY, TOY(addi, 6, 7, 0), TOY(jmpr, 0, 8, 0), TOY(addi, 1, 1, -1), TOY(bne, 1, 0, -3), TOY(bne, 9, 0, 2),
+         TOY(wait, 0, 0, 0), TOY(addi, 9, 0, 0), TOY(addi, 1, 0, TURNS), TOY(move, 0, 10, PAGE), TOY(jmp, 0, 0, -9));
+    CODE(&r, PAGE << 12, TOY(addi, 2, 2, 1), TOY(jmpr, 0, 6, 0));
+    CODE(&r, (PAGE << 12) + SHIFT, TOY(addi, 3, 3, 1), TOY(jmpr, 0, 6, 0));
+    frame(&r)->r[1] = TURNS;
+    frame(&r)->r[7] = ENTRY + 8;
+    frame(&r)->r[8] = PAGE << 12;
+    frame(&r)->r[9] = 1;
+    frame(&r)->r[10] = SHIFT;
+    CHECK_INT(run(&r, 10000), EXEC_WAIT);
+    CHECK_INT(frame(&r)->r[2], TURNS);
+    CHECK_INT(frame(&r)->r[3], TURNS);
+    rig_close(&r);
+}
+
 CASE(random_blocks_and_budgets_end_in_the_same_state)
 {
     uint64_t want[16] = {0}, want_insns = 0;

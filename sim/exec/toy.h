@@ -23,7 +23,7 @@ enum {
     TOY_time,  /* rd = guest clock */
     TOY_eret,  /* pc = epc, interrupts on */
     TOY_ie,    /* interrupts on if imm */
-    TOY_move,  /* translation: gpa = gva + ra, flushed */
+    TOY_move,  /* translation: gpa = gva + ra, flushed; of page imm alone, unless that is 0 */
     TOY_count, /* the number of operations; others are traps of cause 2 */
 };
 #define TOY(op, d, a, imm)                                                                                             \

@@ -35,9 +35,9 @@ static uint64_t help_ie(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t im
 }
 static uint64_t help_move(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
 {
-    (void)b, (void)c, (void)imm;
+    (void)b, (void)c;
     toy(f)->shift = a;
-    exec_flush_tlb(f, UINT64_MAX, UINT64_MAX);
+    exec_flush_tlb(f, imm ? (uint64_t)imm * SPACE_PAGE_BYTES : UINT64_MAX, UINT64_MAX);
     return 0;
 }
 static const Helper helpers[] = {
@@ -107,7 +107,7 @@ static bool tr_control(IrBuild *k, const Translate *t, unsigned op, Slot d, Slot
         ir_call(k, 2, IR_ZERO, IR_ZERO, IR_ZERO, IR_ZERO, imm);
         break;
     case TOY_move:
-        ir_call(k, 3, IR_ZERO, a, IR_ZERO, IR_ZERO, 0);
+        ir_call(k, 3, IR_ZERO, a, IR_ZERO, IR_ZERO, imm);
         break;
     default:
         ir_emit(k, &(IrOp){.op = IR_trap, .imm = TOY_CAUSE_ILLEGAL});

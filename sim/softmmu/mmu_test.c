@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the TLB knows after switches of address space and after flushes. Pages of RAM hold their own number; a table of the test's says
+ * what is mapped where, and the number that a load brings says by what the TLB has translated. */
+#include "sim/base/mem.h"
+#include "sim/base/test.h"
+#include "sim/softmmu/softmmu.h"
+
+enum { PAGE = SPACE_PAGE_BYTES, NPAGES = 1024, SPACE_A = 1, SPACE_B = 2, REGIME = 3, MAPS = 8, LARGE_BITS = 21 };
+typedef struct {
+    uint64_t gva, bytes, to; /* to: number of the page of RAM */
+    uint64_t space;          /* 0: of all, a global one */
+} Map;
+typedef struct {
+    Frame f;
+    Space *space;
+    Mmu *mmu;
+    Map map[MAPS];
+    uint64_t now; /* space */
+    unsigned walks;
+    bool is_page; /* of the last flush */
+} Rig;
+
+static bool walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const PhysIo *io, Walk *out, Trap *trap)
+{
+    Rig *g = (Rig *)(void *)f;
+    (void)acc, (void)regime, (void)io;
+    g->walks++;
+    for (size_t i = 0; i < MAPS; i++) {
+        const Map *m = &g->map[i];
+        if (m->bytes && gva - m->gva < m->bytes && (!m->space || m->space == g->now)) {
+            *out = (Walk){.gpa = m->to * PAGE + (gva - m->gva),
+                          .allow = ACC_READ | ACC_WRITE | ACC_EXEC,
+                          .page_bits = (uint8_t)__builtin_ctzll(m->bytes),
+                          .is_global = !m->space};
+            return true;
+        }
+    }
+    *trap = (Trap){.cause = 1, .value = gva};
+    return false;
+}
+
+static void select_space(Rig *g, uint64_t space)
+{
+    g->now = space;
+    mmu_select(g->mmu, space, REGIME, REGIME);
+}
+
+static void rig_open(Rig *g)
+{
+    static const MmuGuest guest = {.nregimes = REGIME + 1, .walk = walk};
+    uint32_t ram;
+    *g = (Rig){.space = space_new()};
+    g->mmu = mmu_new(&g->f, g->space, &guest, &(MmuHost){.ctx = g});
+    CHECK(!space_ram_new(g->space, NPAGES * PAGE, &ram, NULL));
+    CHECK(!space_map(g->space, 0, NPAGES * PAGE, ram, 0, SPACE_R | SPACE_W | SPACE_X, NULL));
+    for (uint64_t i = 0; i < NPAGES; i++) {
+        CHECK(!space_write(g->space, i * PAGE, &i, sizeof i, NULL));
+    }
+    select_space(g, SPACE_A);
+}
+
+static void rig_close(Rig *g)
+{
+    mmu_free(g->mmu);
+    space_free(g->space);
+}
+
+enum { ABSENT = 0xffff };
+static uint64_t load(Rig *g, uint64_t gva)
+{
+    const uint64_t *hit = tlb_hit(g->f.tlb_read, g->f.tlb_key, gva, 8);
+    uint64_t value = hit ? *hit : mmu_load(&g->f, gva, 3);
+    bool is_absent = g->f.event;
+    g->f.event = 0;
+    return is_absent ? ABSENT : value;
+}
+
+static bool is_known(Rig *g, uint64_t gva)
+{
+    return tlb_hit(g->f.tlb_read, g->f.tlb_key, gva, 8) != NULL;
+}
+
+static uint64_t fetched(Rig *g, uint64_t gva)
+{
+    Fetch at;
+    Trap trap;
+    return mmu_fetch(g->mmu, gva, &at, &trap) ? at.gpa / PAGE : ABSENT;
+}
+
+TEST(softmmu, a_global_page_outlives_a_switch_of_space_and_others_do_not)
+{
+    static Rig g;
+    rig_open(&g);
+    g.map[0] = (Map){0x80000000, PAGE, 5, 0};
+    g.map[1] = (Map){0x10000, PAGE, 6, SPACE_A};
+    g.map[2] = (Map){0x10000, PAGE, 7, SPACE_B};
+    for (unsigned round = 0; round < 3 * 64; round++) { /* beyond the point where it might be found not to pay */
+        select_space(&g, round % 2 ? SPACE_B : SPACE_A);
+        CHECK_INT(is_known(&g, 0x80000000), round > 0);
+        CHECK(!is_known(&g, 0x10000));
+        CHECK_INT(load(&g, 0x80000000), 5);
+        CHECK_INT(load(&g, 0x10000), round % 2 ? 7 : 6);
+        CHECK_INT(fetched(&g, 0x80000000), 5);
+    }
+    rig_close(&g);
+}
+
+TEST(softmmu, spaces_with_many_pages_of_their_own_never_see_each_other)
+{
+    enum { MANY = 100 };
+    static Rig g;
+    rig_open(&g);
+    g.map[0] = (Map){0x100000, MANY * PAGE, 10, SPACE_A};
+    g.map[1] = (Map){0x100000, MANY * PAGE, 500, SPACE_B};
+    g.map[2] = (Map){0x80000000, PAGE, 5, 0};
+    for (unsigned round = 0; round < 3 * 64; round++) {
+        bool is_b = round % 2;
+        select_space(&g, is_b ? SPACE_B : SPACE_A);
+        uint64_t n = round % 3 ? MANY : 40; /* more than are noted one by one, and fewer */
+        for (uint64_t i = 0; i < n; i++) {
+            if (!CHECK_INT(load(&g, 0x100000 + i * PAGE), (is_b ? 500 : 10) + i)) {
+                CHECK_INT(round, 0);
+            }
+        }
+        CHECK_INT(load(&g, 0x80000000), 5);
+        if (round % 5 == 0) {
+            CHECK_INT(fetched(&g, 0x100000), is_b ? 500 : 10);
+        }
+    }
+    rig_close(&g);
+}
+
+TEST(softmmu, code_of_one_space_is_not_fetched_in_another)
+{
+    static Rig g;
+    rig_open(&g);
+    g.map[0] = (Map){0x10000, PAGE, 6, SPACE_A};
+    g.map[1] = (Map){0x10000, PAGE, 7, SPACE_B};
+    for (unsigned round = 0; round < 3 * 64; round++) {
+        select_space(&g, round % 2 ? SPACE_B : SPACE_A);
+        CHECK_INT(fetched(&g, 0x10000), round % 2 ? 7 : 6);
+    }
+    rig_close(&g);
+}
+
+TEST(softmmu, a_flush_of_one_address_is_for_its_mapping_and_no_more)
+{
+    static Rig g;
+    const uint64_t large = 0xffffffff80000000ull, lone = 0x12345000;
+    rig_open(&g);
+    g.map[0] = (Map){large, 1 << LARGE_BITS, 512, 0};
+    g.map[1] = (Map){lone, PAGE, 9, SPACE_A};
+    g.map[2] = (Map){0x20000, PAGE, 11, SPACE_A};
+    CHECK_INT(load(&g, large), 512);
+    CHECK_INT(load(&g, large + 100 * PAGE), 612);
+    CHECK_INT(load(&g, lone), 9);
+    CHECK_INT(fetched(&g, lone), 9);
+    CHECK_INT(load(&g, 0x20000), 11);
+    g.map[1].to = 13;
+    CHECK_INT(load(&g, lone), 9); /* nothing has been flushed */
+    uint64_t key = mmu_fetch_key(g.mmu);
+    CHECK(mmu_flush(g.mmu, lone + 8, UINT64_MAX));
+    CHECK_INT(mmu_fetch_key(g.mmu), key);
+    CHECK_INT(load(&g, lone), 13);
+    CHECK_INT(fetched(&g, lone), 13);
+    CHECK(is_known(&g, 0x20000) && is_known(&g, large) && is_known(&g, large + 100 * PAGE));
+    g.map[0].to = 256;
+    CHECK(!mmu_flush(g.mmu, large + 7 * PAGE, UINT64_MAX));
+    CHECK(mmu_fetch_key(g.mmu) != key);
+    CHECK_INT(load(&g, large), 256);
+    CHECK_INT(load(&g, large + 100 * PAGE), 356);
+    rig_close(&g);
+}
+
+TEST(softmmu, a_flush_of_one_space_is_for_what_it_has_alone)
+{
+    static Rig g;
+    rig_open(&g);
+    g.map[0] = (Map){0x80000000, PAGE, 5, 0};
+    g.map[1] = (Map){0x10000, PAGE, 6, SPACE_A};
+    CHECK_INT(load(&g, 0x80000000), 5);
+    CHECK_INT(load(&g, 0x10000), 6);
+    g.map[0].to = g.map[1].to = 20;
+    mmu_flush(g.mmu, UINT64_MAX, SPACE_B);
+    CHECK_INT(load(&g, 0x10000), 6);
+    mmu_flush(g.mmu, UINT64_MAX, SPACE_A);
+    CHECK_INT(load(&g, 0x10000), 20);
+    CHECK_INT(load(&g, 0x80000000), 5);
+    mmu_flush(g.mmu, UINT64_MAX, UINT64_MAX);
+    CHECK_INT(load(&g, 0x80000000), 20);
+    rig_close(&g);
+}
+
+/* Unpriv 14.2: sc pairs with lr by the place in memory, of which the TLB alone does not tell. */
+TEST(softmmu, a_reservation_is_of_a_place_in_memory)
+{
+    enum { WORD = 3 | MEM_ALIGNED, FAILED = 1 };
+    static Rig g;
+    rig_open(&g);
+    g.map[0] = (Map){0x10000, PAGE, 6, SPACE_A};
+    g.map[1] = (Map){0x20000, PAGE, 6, SPACE_A}; /* the same */
+    g.map[2] = (Map){0x30000, PAGE, 7, SPACE_A};
+    for (unsigned round = 0; round < 3; round++) { /* without entries, and with */
+        CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, WORD), round ? 40 + round : 6);
+        CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x30000, 1, 0, WORD), FAILED);
+        CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x10000, 1, 0, WORD), FAILED); /* the first has ended it */
+        CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, WORD), round ? 40 + round : 6);
+        CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x20000, 41 + round, 0, WORD), 0);
+    }
+    g.map[0].to = 7; /* moved, with a flush between */
+    CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, WORD), 43);
+    mmu_flush(g.mmu, 0x10000, UINT64_MAX);
+    CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x10000, 1, 0, WORD), FAILED);
+    CHECK_INT(mmu_atomic(&g.f, IR_amo_add, 0x10000, 3, 0, WORD), 7);
+    CHECK_INT(load(&g, 0x30000), 10);
+    rig_close(&g);
+}
