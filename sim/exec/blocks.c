@@ -149,7 +149,7 @@ static void block_kill(ExecVcpu *v, Block *b)
             unlink_out(b, i);
         }
     }
-    for (size_t t = 0; t < JUMP_TABLES; t++) {
+    for (size_t t = 0; t < JUMP_TABLES && v->jump_key[t]; t++) { /* in order of use: those that follow are untouched */
         JumpEntry *e = &v->tables->jump[t][JUMP_INDEX(b->gva)];
         if (e->code == b->code) {
             *e = JUMP_FREE(JUMP_INDEX(b->gva));

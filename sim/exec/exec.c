@@ -126,7 +126,7 @@ static void jumps_drop_page(ExecVcpu *v, uint64_t gva)
 {
     unsigned step = v->isa->insn_min_bytes;
     uint64_t page = gva & ~(uint64_t)(SPACE_PAGE_BYTES - 1), first = page - v->isa->insn_max_bytes + step;
-    for (unsigned t = 0; t < JUMP_TABLES; t++) {
+    for (unsigned t = 0; t < JUMP_TABLES && v->jump_key[t]; t++) {
         uint64_t bit;
         if (!(*jump_page(v, t, page, &bit) & bit)) {
             continue;
