@@ -257,15 +257,25 @@ void blocks_reap(ExecVcpu *v)
     }
 }
 
+/* Nothing runs any more: links and lists go with all of it. */
+static void page_free(ExecVcpu *v, PageBlocks *p)
+{
+    for (const Block *b = p->blocks; b; b = b->page_next[page_index(b, p->page)]) {
+        if (!page_index(b, p->page)) { /* else by its first page */
+            v->cfg.engine->release(v->engine, b->code);
+        }
+    }
+    mem_free(p);
+}
+
 void blocks_free(ExecVcpu *v)
 {
-    blocks_drop_all(v);
     blocks_reap(v);
     for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
         while (v->tables->pages[i]) {
             PageBlocks *p = v->tables->pages[i];
             v->tables->pages[i] = p->next;
-            mem_free(p);
+            page_free(v, p);
         }
     }
     for (size_t i = 0; i < v->pools.n; i++) {
