@@ -15,6 +15,7 @@ enum {
     CAUSE_PAGE = 13,
     CAUSE_BUS = 5,
     CAUSE_ALIGN = 4,
+    FLAT_PAGES = 4,   /* the first ones, in regime 0 of address space 0 */
     MAX_POINTS = 400, /* traps retire nothing */
 };
 
@@ -25,7 +26,8 @@ static const struct {
     uint32_t allow, allow1; /* in regimes 0 and 1 */
 } pages[CROSS_PAGES] = {
     {RAM(0), 7, 7},      {RAM(1), 7, 7},     {RAM(2), 7, 5},  /* read-only in the other regime */
-    {RAM(3), 3, 3},      {0, 0, 0},                           /* no translation */
+    {RAM(3), 3, 3},                                           /* code, as below */
+    {0, 0, 0},                                                /* no translation */
     {RAM(5), 7, 0},      {DEVICE_GPA, 3, 3}, {RAM(7), 5, 7},  /* read-only */
     {FAR_GPA, 7, 7},                                          /* host pages that are not neighbours */
     {RAM(9), 7, 7},      {RAM(10), 7, 7},                     /* code: stores to its first half run alone */
@@ -90,6 +92,12 @@ static bool on_walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const P
         return false;
     }
     *out = (Walk){.gpa = pages[n].gpa + (gva & (PAGE - 1)), .allow = allow};
+    if (n < FLAT_PAGES && !regime && !w->space_tag) { /* X is asked for by nobody */
+        out->is_flat = true;
+        out->allow = ACC_READ | ACC_WRITE;
+        out->flat_first = CROSS_WINDOW;
+        out->flat_last = CROSS_WINDOW + FLAT_PAGES * PAGE - 1;
+    }
     return true;
 }
 
@@ -171,9 +179,12 @@ static void space_make(World *w)
 
 static void code_pages_set(World *w)
 {
+    static const uint64_t code[] = {RAM(FLAT_PAGES - 1), RAM(10)};
     SpaceHit hit;
-    if (space_find(w->space, RAM(10), &hit)) {
-        atomic_fetch_or(&hit.pages[(RAM(10) - hit.gpa) / PAGE], PAGE_CODE);
+    for (size_t i = 0; i < ARRAY_LEN(code); i++) {
+        if (space_find(w->space, code[i], &hit)) {
+            atomic_fetch_or(&hit.pages[(code[i] - hit.gpa) / PAGE], PAGE_CODE);
+        }
     }
 }
 

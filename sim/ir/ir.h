@@ -192,6 +192,10 @@ typedef struct Frame {
     struct TlbEntry *tlb_read, *tlb_write;
     uint64_t tlb_key;              /* softmmu.h: context of data accesses in regime 0 */
     uint64_t tlb_addend, tlb_same; /* of the entry made last, and how many before it in a row had the same: a hint */
+    /* softmmu.h, FLAT. An access at flat_first + n is the host's at gva + flat_addend if n < flat_end, and it has up to 8 bytes; or
+     * n < flat_end_span, and FLAT_SPAN. Ends of 0: nothing is flat now. first and addend never change once they are set. */
+    uint64_t flat_first, flat_addend, flat_end, flat_end_span;
+    uint8_t *flat_stores; /* by page from flat_first on: not 0, a store that begins in it may be made likewise */
     JumpEntry *
         jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
                       * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */

@@ -161,7 +161,9 @@ typedef struct Maker {
     int16_t home[JIT_IDS];
     bool is_pin[JIT_IDS], is_fpr[JIT_IDS], is_temp[JIT_IDS];
     bool has_fpr;            /* some home is of the other file */
-    bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend */
+    bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend, */
+    bool is_ranged;          /* or to be in the range that begins at flat_first (softmmu.h) */
+    uint64_t flat_first;
 } Maker;
 struct Jit {
     const IrGuest *guest;
@@ -226,6 +228,7 @@ extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no 
 struct JitHost *host_open(Jit *j);                   /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
+bool host_has_range(uint64_t flat_first);                /* can code look whether an address is in it? */
 bool host_fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */
 /* Around code that may do FP: the host's own state, to give back; the flags that have accrued, as softfp's. */
 uint32_t host_fp_begin(void);

@@ -109,7 +109,7 @@ typedef struct {
     Mmu *mmu;
     void *engine;
     uint64_t random;
-    uint8_t memory[SPACE_PAGE_BYTES], oracle_memory[SPACE_PAGE_BYTES];
+    uint8_t memory[SPACE_PAGE_BYTES], oracle_memory[SPACE_PAGE_BYTES], flat_stores;
     JumpEntry jump[1 << JUMP_BITS];
     IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock block;
@@ -154,6 +154,9 @@ static Rig *rig_open_with(const Engine *kind, uint64_t seed)
     g->jump[0] = JUMP_FREE(0);
     TlbEntry e = {.tag = PAGE | g->f->f.tlb_key, .addend = (uint64_t)(uintptr_t)g->memory - PAGE};
     g->f->f.tlb_read[TLB_INDEX(PAGE)] = g->f->f.tlb_write[TLB_INDEX(PAGE)] = e;
+    g->f->f.flat_first = PAGE;
+    g->f->f.flat_addend = e.addend;
+    g->f->f.flat_stores = &g->flat_stores;
     for (size_t i = 0; i < sizeof g->memory; i++) {
         g->memory[i] = (uint8_t)rnd(g, 256);
     }
@@ -471,9 +474,15 @@ static void fill(Rig *g)
     g->f->fp_flags = rnd(g, 2) ? FP_NX : 0;
     g->f->f.tlb_same = rnd(g, 8); /* of the hint, no more than speed may depend */
     g->f->f.tlb_addend = rnd(g, 2) ? (uint64_t)(uintptr_t)g->memory - PAGE : rnd(g, 1ull << 30);
+    bool is_flat = rnd(g, 4);
+    g->f->f.flat_end = is_flat ? SPACE_PAGE_BYTES - (8 - 1) : 0;
+    g->f->f.flat_end_span = is_flat ? SPACE_PAGE_BYTES - (FLAT_SPAN - 1) : 0;
+    g->flat_stores = rnd(g, 2);
     g->f->fp_rm = rnd(g, 5);
     for (unsigned i = 0; i < NREGS; i++) {
-        g->f->r[i] = i < 3 || rnd(g, 2) ? PAGE + rnd(g, SPACE_PAGE_BYTES) : (uint64_t)constant(g);
+        uint64_t at =
+            rnd(g, 4) ? rnd(g, SPACE_PAGE_BYTES) : SPACE_PAGE_BYTES - 12 + rnd(g, 8); /* often where it ends */
+        g->f->r[i] = i < 3 || rnd(g, 2) ? PAGE + at : (uint64_t)constant(g);
     }
 }
 

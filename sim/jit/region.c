@@ -174,7 +174,9 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
     Maker *m = j->maker;
     b->heat = HEAT_AGAIN;
     JBlock *root = region_form(j, b);
-    m->is_flat = f->tlb_same >= JIT_SAME;
+    m->flat_first = f->flat_first;
+    m->is_ranged = f->flat_end && host_has_range(f->flat_first);
+    m->is_flat = m->is_ranged || f->tlb_same >= JIT_SAME;
     entries_choose(m, b);
     jit_unit_plan(m);
     Unit *u = host_emit(j->host, m);

@@ -50,7 +50,7 @@ void jit_unit_begin(Maker *m)
     }
     m->nids = 1; /* 0 is IR_ZERO's, and no slot's */
     m->nbbs = 0;
-    m->is_region = m->is_flat = false;
+    m->is_region = m->is_flat = m->is_ranged = false;
     for (unsigned p = 0; p < m->j->npins; p++) {
         id_give(m, m->j->pin[p]);
         m->is_pin[p + 1] = true;

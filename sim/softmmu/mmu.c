@@ -8,9 +8,42 @@
 
 enum { KEY_MAX = 0xfff, EPOCH_MAX = 0xfffff, PAGE_MASK = SPACE_PAGE_BYTES - 1 };
 
+/* ---- the flat range ---- */
+static void flat_show(Mmu *m, bool is_on)
+{
+    m->f->flat_end = is_on ? m->flat_bytes - (8 - 1) : 0;
+    m->f->flat_end_span = is_on ? m->flat_bytes - (FLAT_SPAN - 1) : 0;
+}
+
+static void flat_end(Mmu *m)
+{
+    m->flat_key = 0;
+    flat_show(m, false);
+}
+
+static void flat_stores_clear(Mmu *m)
+{
+    if (m->flat_noted < m->flat_noted_end) {
+        memset(m->f->flat_stores + m->flat_noted, 0, m->flat_noted_end - m->flat_noted);
+    }
+    m->flat_noted = UINT64_MAX;
+    m->flat_noted_end = 0;
+}
+
+static void flat_stores_end(Mmu *m, const uint8_t *host)
+{
+    uint64_t at = (uint64_t)(uintptr_t)host - (m->f->flat_first + m->f->flat_addend);
+    if (at < m->flat_bytes) {
+        uint64_t page = at >> MMU_PAGE_BITS;
+        m->f->flat_stores[page] = 0;
+        m->f->flat_stores[page ? page - 1 : 0] = 0;
+    }
+}
+
 /* ---- contexts ---- */
 static void tables_clear(Mmu *m)
 {
+    flat_end(m);
     os_pages_clear(m, sizeof m->reads + sizeof m->writes);
     memset(m->fetches, 0, sizeof m->fetches);
     memset(m->contexts, 0, sizeof m->contexts);
@@ -50,6 +83,9 @@ static void shared_leave(Mmu *m, Shared *s)
         s->strikes++;
     } else if (s->strikes) {
         s->strikes--;
+    }
+    if (s->key == m->flat_key && !m->is_flat_global) {
+        flat_end(m);
     }
     for (unsigned i = 0; s->key && i < s->npages; i++) {
         uint64_t tag = s->page[i] | s->key;
@@ -126,6 +162,7 @@ static void keys_take(Mmu *m)
     m->fetch_key = shared_key_of(m, m->space_tag, m->fetch_regime);
     m->data_key = shared_key_of(m, m->space_tag, m->data_regime);
     m->f->tlb_key = m->data_key;
+    flat_show(m, m->flat_key == m->data_key);
 }
 
 bool mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime)
@@ -230,6 +267,7 @@ bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
             shared_leave(m, s);
         }
     }
+    flat_end(m);
     for (size_t i = 0; i < MMU_CONTEXTS; i++) {
         if (space_tag == UINT64_MAX || m->contexts[i].space_tag == space_tag) {
             m->contexts[i].key = 0;
@@ -245,6 +283,7 @@ bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
 void mmu_flush_writes(Mmu *m)
 {
     os_pages_clear(m->writes, sizeof m->writes);
+    flat_stores_clear(m);
 }
 
 void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
@@ -254,6 +293,7 @@ void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
     for (size_t i = 0; i < TLB_ENTRIES; i++) {
         e[i].tag = (e[i].tag & ~(uint64_t)PAGE_MASK) + e[i].addend == page ? 0 : e[i].tag;
     }
+    flat_stores_end(m, host);
 }
 
 void mmu_watch(Mmu *m, const MmuWatch *list, size_t n)
@@ -280,6 +320,7 @@ Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host)
 void mmu_free(Mmu *m)
 {
     if (m) {
+        os_pages_free(m->flat_bytes ? m->f->flat_stores : NULL, m->flat_bytes >> MMU_PAGE_BITS);
         os_pages_free(m, sizeof *m);
     }
 }
@@ -333,9 +374,8 @@ static bool phys_update(void *ctx, uint64_t gpa, unsigned size_bytes, uint64_t o
 }
 
 /* ---- one page of one access ---- */
-static bool is_watched_page(const Mmu *m, uint64_t gva)
+static bool has_watch(const Mmu *m, uint64_t first, uint64_t last)
 {
-    uint64_t first = gva & ~(uint64_t)PAGE_MASK, last = first + PAGE_MASK;
     for (size_t i = 0; i < m->nwatch; i++) {
         if (m->watch[i].gva <= last && m->watch[i].gva + m->watch[i].len - 1 >= first) {
             return true;
@@ -375,11 +415,55 @@ static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
     return !(page & (PAGE_CODE | PAGE_WATCH)) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The range around gva that the walk and the region have in common becomes the flat one, or is it again. */
+static void flat_begin(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gva, uint64_t addend)
+{
+    const uint32_t both = ACC_READ | ACC_WRITE;
+    if (!w->is_flat || (w->allow & both) != both || !(hit->flags & SPACE_R) || !(hit->flags & SPACE_W)) {
+        return;
+    }
+    Frame *f = m->f;
+    uint64_t before = w->gpa - hit->gpa, after = hit->size_bytes - 1 - before;
+    uint64_t first = gva - least(before, gva - w->flat_first), last = gva + least(after, w->flat_last - gva);
+    if (has_watch(m, first, last)) {
+        return;
+    }
+    if (!m->flat_bytes) {
+        m->flat_bytes = last - first + 1;
+        m->flat_noted = UINT64_MAX;
+        f->flat_first = first;
+        f->flat_addend = addend;
+        f->flat_stores = os_pages_new(m->flat_bytes >> MMU_PAGE_BITS);
+    } else if (first != f->flat_first || last - first + 1 != m->flat_bytes || addend != f->flat_addend) {
+        return;
+    }
+    flat_stores_clear(m);
+    m->flat_key = m->data_key;
+    m->is_flat_global = w->is_global;
+    flat_show(m, true);
+}
+
+/* Stores to the page of gva, which is flat now, need no look at its flags; if the next is such a page too, nor at its entry. */
+static void flat_store_note(Mmu *m, const SpaceHit *hit, uint64_t gva, uint64_t gpa)
+{
+    uint64_t page = (gva - m->f->flat_first) >> MMU_PAGE_BITS, n = m->flat_bytes >> MMU_PAGE_BITS;
+    if (page < n && (page + 1 == n || is_plain_store(hit, gpa + SPACE_PAGE_BYTES))) {
+        m->f->flat_stores[page] = 1;
+        m->flat_noted = least(m->flat_noted, page);
+        m->flat_noted_end = m->flat_noted_end > page + 1 ? m->flat_noted_end : page + 1;
+    }
+}
+
 /* May the page be cached for this kind of access, and for the other kind as well: a load that is followed by a store to
  * the same page is common, so a walk that allows both fills both. */
 static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gva, uint64_t key, const uint8_t *host)
 {
-    if (m->nwatch && is_watched_page(m, gva)) {
+    if (m->nwatch && has_watch(m, gva & ~(uint64_t)PAGE_MASK, gva | PAGE_MASK)) {
         return;
     }
     uint64_t page = gva & ~(uint64_t)PAGE_MASK;
@@ -387,11 +471,17 @@ static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gv
         shared_note(m, m->data_regime, key, page, false);
     }
     m->places[PLACE_INDEX(gva)] = (PlaceEntry){.tag = page | key, .gpa = w->gpa & ~(uint64_t)PAGE_MASK};
+    if (!m->f->flat_end) {
+        flat_begin(m, w, hit, gva, (uint64_t)(uintptr_t)host - gva);
+    }
     if (w->allow & ACC_READ && hit->flags & SPACE_R) {
         tlb_fill(m, m->f->tlb_read, gva, key, host);
     }
     if (w->allow & ACC_WRITE && hit->flags & SPACE_W && is_plain_store(hit, w->gpa)) {
         tlb_fill(m, m->f->tlb_write, gva, key, host);
+        if (m->f->flat_end) {
+            flat_store_note(m, hit, gva, w->gpa);
+        }
     }
 }
 

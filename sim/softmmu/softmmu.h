@@ -9,6 +9,12 @@
  * Where translation is off, all of RAM has one addend: Frame.tlb_addend says which the last entry has, so that an engine may compute an
  * address with it before it knows the entry, and compare the entry's afterwards.
  *
+ * FLAT. Where a guest says that a whole range is translated alike (Walk.is_flat), and RAM that may be read and written is there, an engine
+ * need not look at entries at all: Frame.flat_end says up to where, or 0 as long as that does not hold for the context that is selected, or
+ * a watchpoint is in it. There is one such range in the life of a vcpu, the first that is met. Stores have to look at
+ * Frame.flat_stores as well, which keeps away from the fast path what the TLB does; a page is noted there together with the one
+ * that follows, so that an access over their border needs one look.
+ *
  * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of
  * privilege flushes nothing, and a flush takes new numbers and touches no entry. Regimes whose pages are mostly global, as those of a
  * kernel, have one number for all address spaces. Walks of global mappings are kept under a context of their own in a small table that
@@ -34,9 +40,11 @@ typedef enum {
 typedef struct {
     uint64_t gpa;   /* machine address of the byte asked for, after all stages */
     uint32_t allow; /* ACC_x that may be cached for this regime: ACC_WRITE only once the page is marked dirty */
-    uint8_t
-        page_bits; /* log2 of the bytes that the mapping maps: a flush of one address is for all of them. 0: of a page */
+    uint8_t page_bits; /* log2 of the bytes that the mapping maps: a flush of one address is for all of them. 0: of a page */
     bool is_global;
+    /* flat_first to flat_last, whole pages, are at gva - gpa from their machine addresses and have this `allow`, until all is flushed */
+    bool is_flat;
+    uint64_t flat_first, flat_last;
 } Walk;
 /* How walk() reaches page tables. ok false: no RAM there. update: compare-and-swap; false with *ok: the value has changed. */
 typedef struct PhysIo {
@@ -70,7 +78,7 @@ typedef uint64_t GUEST_TYPE GuestU64;
 typedef struct TlbEntry {
     uint64_t tag, addend;
 } TlbEntry;
-enum { TLB_BITS = 14, TLB_ENTRIES = 1 << TLB_BITS, MMU_PAGE_BITS = 12 };
+enum { TLB_BITS = 14, TLB_ENTRIES = 1 << TLB_BITS, MMU_PAGE_BITS = 12, FLAT_SPAN = 2048 };
 #define TLB_INDEX(gva) ((gva) >> MMU_PAGE_BITS & (TLB_ENTRIES - 1))
 /* The host address of an access that hits, else NULL. */
 static inline void *tlb_hit(const TlbEntry *table, uint64_t key, uint64_t gva, unsigned size_bytes)

@@ -179,14 +179,16 @@ uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m)
     return default_allow(r, is_m);
 }
 
-bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
+bool riscv_pmp_ignores_m(const RiscvFrame *r)
 {
-    if (r->is_virt || !r->cpu.has[NEED_Pmp]) {
-        return true;
-    }
     bool is_bound = r->mseccfg & (MSECCFG_MML | MSECCFG_MMWP);
     for (unsigned i = 0; i < r->pmp_used; i++) {
         is_bound |= (r->pmpcfg[i] & CFG_L) != 0;
     }
-    return r->priv == PRIV_M && !is_bound;
+    return !is_bound;
+}
+
+bool riscv_pmp_ignores_fetches(const RiscvFrame *r)
+{
+    return r->is_virt || !r->cpu.has[NEED_Pmp] || (r->priv == PRIV_M && riscv_pmp_ignores_m(r));
 }

@@ -303,6 +303,7 @@ uint32_t riscv_pmp_allow(const RiscvFrame *r, uint64_t gpa, bool is_m); /* ACC_R
 void riscv_pmpaddr_restore(RiscvFrame *r, unsigned i, uint64_t value);
 void riscv_pmpcfg_restore(RiscvFrame *r, unsigned n, uint64_t value);
 void riscv_mseccfg_restore(RiscvFrame *r, uint64_t value);
+bool riscv_pmp_ignores_m(const RiscvFrame *r);       /* M-mode may do anything anywhere */
 bool riscv_pmp_ignores_fetches(const RiscvFrame *r); /* at the privilege that it is in */
 
 /* ---- walk.c ---- */

@@ -302,6 +302,15 @@ static uint64_t tables_of(const Request *q, bool *has_second)
 static bool walk(const Request *q, Walk *out)
 {
     const RiscvFrame *r = q->r;
+    if (q->regime == REGIME_M && riscv_pmp_ignores_m(r)) {
+        *out = (Walk){.gpa = q->gva,
+                      .allow = ACC_READ | ACC_WRITE | ACC_EXEC,
+                      .is_global = true,
+                      .is_flat = true,
+                      .flat_first = 0,
+                      .flat_last = UINT64_MAX};
+        return true;
+    }
     Stage s = {.q = q,
                .address = q->gva,
                .atp = q->regime == REGIME_M ? 0 : r->satp,

@@ -838,6 +838,9 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_ADDEND:
         host_emit_addend(h, s);
         break;
+    case STUB_ENTRY:
+        host_emit_entry(h, s);
+        break;
     case STUB_REST:
         emit_rest(h, s);
         mem_free(s->point);
@@ -863,7 +866,7 @@ static void emit_entry(JitHost *h, unsigned k)
         host_stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
     }
     if (h->m->is_flat) {
-        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(tlb_addend));
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, h->m->is_ranged ? AT(flat_addend) : AT(tlb_addend));
     }
     SET_EACH(i, &h->m->bb[k].live)
     {

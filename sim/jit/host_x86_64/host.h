@@ -16,7 +16,7 @@ enum { HOST_BUFFER_BYTES = 1 << 20 };
 #define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
 #define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
 enum { GROUP_REGS = 2, MAX_RESTS = 4, GROUP_SPAN = 2048 };
-#define FLAT_REG       R11 /* in flat regions: Frame.tlb_addend */
+#define FLAT_REG       R11 /* in flat regions: Frame.tlb_addend, or flat_addend */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
 /* Where a slot's value is at some point of the code: the second half of what a side table says. */
@@ -37,7 +37,17 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
-typedef enum { STUB_SLOW, STUB_EXIT, STUB_EDGE, STUB_BUDGET, STUB_HEAT, STUB_REST, STUB_SOFT, STUB_ADDEND } StubKind;
+typedef enum {
+    STUB_SLOW,
+    STUB_EXIT,
+    STUB_EDGE,
+    STUB_BUDGET,
+    STUB_HEAT,
+    STUB_REST,
+    STUB_SOFT,
+    STUB_ADDEND,
+    STUB_ENTRY
+} StubKind;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
     Val val[JIT_IDS];
     Set away;
@@ -52,8 +62,9 @@ typedef struct { /* code that is rarely run: behind the rest */
     unsigned k, give;
     uint64_t pc;
     Set dirty;
-    Opnd value; /* STUB_SLOW of a store */
-    uint32_t q; /* STUB_SOFT: op */
+    Opnd value;   /* of a store */
+    uint8_t base; /* STUB_ENTRY: register */
+    uint32_t q;   /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY */
     unsigned noperands;
     Opnd operand[3];
     Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
@@ -159,6 +170,7 @@ void host_emit_store(JitHost *h, const IrOp *o);
 void host_emit_fence(JitHost *h, const IrOp *o);
 void host_emit_slow(JitHost *h, const Stub *s);
 void host_emit_addend(JitHost *h, const Stub *s);
+void host_emit_entry(JitHost *h, const Stub *s);
 /* emit.c */
 bool jit_unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif

@@ -99,11 +99,41 @@ static size_t slow_stub(JitHost *h, const IrOp *o, uint8_t *fix, unsigned reg)
     return h->stubs.n - 1;
 }
 
-/* ---- groups ---- */
+/* ---- the flat range ---- */
 static bool is_plain_access(const IrOp *o)
 {
     return (o->op == IR_ld || o->op == IR_st) && has_fast_path(o) && is_s32((uint64_t)o->imm);
 }
+
+bool host_has_range(uint64_t flat_first)
+{
+    return is_s32(0 - flat_first);
+}
+
+/* Jumps away unless the access at base + disp is in the range and, if it is a store, its page takes stores. rax is lost. */
+static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bool is_write, uint8_t *fix[2])
+{
+    Asm *a = &h->a;
+    int64_t from = (int64_t)(0 - h->m->flat_first);
+    if (is_s32((uint64_t)(disp + from))) {
+        x_rm(a, W, X_LEA, RAX, base, (int32_t)(disp + from));
+    } else {
+        x_rm(a, W, X_LEA, RAX, base, (int32_t)disp);
+        x_alui(a, W, G_ADD, RAX, (int32_t)from);
+    }
+    x_rm(a, W, X_CMP, RAX, RBP, end);
+    fix[0] = x_jcc(a, CC_AE);
+    fix[1] = NULL;
+    if (is_write) {
+        x_shift(a, W, G_SHR, RAX, MMU_PAGE_BITS);
+        x_rm(a, W, X_ADD, RAX, RBP, AT(flat_stores));
+        x_rm(a, 0, X_CMPI8, G_CMP, RAX, 0);
+        x_byte(a, 0);
+        fix[1] = x_jcc(a, CC_E);
+    }
+}
+
+/* ---- groups ---- */
 
 /* The span of the accesses of this block by slot `base` from this op on, until it changes; returns how many there are. */
 static unsigned group_span(const JitHost *h, Slot base, Group *g)
@@ -140,6 +170,14 @@ static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
     Group now = {.is_on = true};
     if (h->nrests >= MAX_RESTS || group_span(h, o->a, &now) < 2 || !is_in(&now, o)) {
         return false;
+    }
+    if (h->m->is_ranged) {
+        uint8_t *fix[2];
+        range_check(h, base, now.low, AT(flat_end_span), now.can_write, fix);
+        now.addend = FLAT_REG;
+        host_rest_stub(h, fix[0], fix[1]);
+        h->group[i] = now;
+        return true;
     }
     x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
     uint8_t *miss = tag_check(h, (unsigned)(now.high - now.low), now.can_write), *other = NULL;
@@ -244,6 +282,48 @@ void host_emit_addend(JitHost *h, const Stub *s)
     x_fix(x_jmp(&h->a), s->back);
 }
 
+/* An access that is probably in the flat range: d is the register of a load. */
+static bool is_ranged(const JitHost *h, const IrOp *o)
+{
+    return h->m->is_ranged && !h->is_rest && is_plain_access(o);
+}
+
+static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
+{
+    uint8_t *fix[2];
+    unsigned base = host_gpr(h, o->a, RCX);
+    range_check(h, base, o->imm, AT(flat_end), o->op == IR_st, fix);
+    uint32_t site = jit_site_new(h, h->q);
+    Stub *s = host_stub_new(h, STUB_ENTRY, fix[0]);
+    size_t first = h->stubs.n - 1;
+    s->fix2 = fix[1];
+    s->site = site;
+    s->q = h->q;
+    s->reg = (uint8_t)d;
+    s->base = (uint8_t)base;
+    if (o->op == IR_ld) {
+        load(h, o, d, FLAT_REG, base, (int32_t)o->imm);
+    } else {
+        s->value = host_opnd(h, o->b);
+        store(h, o, FLAT_REG, base, (int32_t)o->imm);
+    }
+    stubs_back(h, first);
+}
+
+/* Behind the unit: by the TLB after all. */
+void host_emit_entry(JitHost *h, const Stub *s)
+{
+    const IrOp *o = &h->m->bb[s->k].b->op[s->q];
+    bool is_store = o->op == IR_st;
+    x_rm(&h->a, W, X_LEA, RAX, s->base, (int32_t)o->imm);
+    uint8_t *miss = tag_check(h, MEM_SIZE(o->aux), is_store);
+    host_emit_addend(h, s);
+    x_fix(miss, h->a.p);
+    Stub slow = *s;
+    slow.is_store = is_store;
+    host_emit_slow(h, &slow);
+}
+
 /* d: register, or FPR_HOME + that of the other file */
 static void fin_load(JitHost *h, const IrOp *o, unsigned d)
 {
@@ -261,6 +341,11 @@ void host_emit_load(JitHost *h, const IrOp *o)
     host_kill(h, o->d);
     if (is_grouped(h, o, &base, &addend)) {
         load(h, o, d, addend, base, (int32_t)o->imm);
+        fin_load(h, o, d);
+        return;
+    }
+    if (is_ranged(h, o)) {
+        ranged_access(h, o, d);
         fin_load(h, o, d);
         return;
     }
@@ -282,6 +367,10 @@ void host_emit_store(JitHost *h, const IrOp *o)
     unsigned base, addend;
     if (is_grouped(h, o, &base, &addend)) {
         store(h, o, addend, base, (int32_t)o->imm);
+        return;
+    }
+    if (is_ranged(h, o)) {
+        ranged_access(h, o, 0);
         return;
     }
     gva_to_rax(h, o);

@@ -22,6 +22,7 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_STORE8     0x88u
 #define X_MOVSXD     0x63u
 #define X_TEST       0x85u
+#define X_CMPI8      0x80u /* G_x of a byte of memory and the byte that follows */
 #define X_GROUP3     0xf7u
 #define X_GROUP5     0xffu
 #define X_MOVI8      0xc6u
