@@ -203,6 +203,7 @@ World *world_new(const Engine *engine, CrossGuest guest, bool is_optimised)
     code_pages_set(w);
     frame(w)->vcpu = w;
     frame(w)->jump = w->jump;
+    frame(w)->is_code_flat = true;
     w->mmu = mmu_new(frame(w), w->space, &mmu_guest,
                      &(MmuHost){.ctx = w,
                                 .io = on_io,

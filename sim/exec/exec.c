@@ -157,6 +157,7 @@ static void mode_find(ExecVcpu *v, uint64_t word)
     uint64_t space_tag;
     unsigned data, fetch;
     v->f->mode_key = v->isa->mode_key(v->f);
+    v->f->is_code_flat = v->isa->fetch_is_flat(v->f->mode_key);
     v->isa->context(v->f, &space_tag, &data, &fetch);
     bool is_void = mmu_select(v->mmu, space_tag, data, fetch);
     uint64_t key = mmu_fetch_key(v->mmu), epoch = key >> 12;

@@ -93,7 +93,8 @@ typedef struct GuestIsa {
     uint64_t (*mode_word)(const Frame *f);
     /* The current address space and regimes, for mmu_select. */
     void (*context)(const Frame *f, uint64_t *space_tag, unsigned *data_regime, unsigned *fetch_regime);
-    /* Are fetches untranslated in this mode? Then code may be linked across pages. */
+    /* Are fetches untranslated in this mode, and not looked at in another way that does not change the key? Then code may be linked
+     * across pages. */
     bool (*fetch_is_flat)(uint32_t mode_key);
     /* Emits one instruction. Undefined encodings emit a trap; every byte string is legal input. A function of (bytes,
      * mode_key, pc, cpu) alone. */

@@ -210,6 +210,7 @@ typedef struct Frame {
     GoOn (*go_on)(struct Frame *f, uint64_t left);
     uint32_t event;     /* EVENT_x; 0 = none */
     uint32_t mode_key;  /* of the code now running */
+    bool is_code_flat;  /* in its mode a pc is the same code until that is released, in other pages too */
     uint32_t left_exit; /* which exit of left_block was taken (SIDE_EXIT and TERM ops, from 0): what may be linked */
     uint32_t stop_reason;
     void *left_block; /* the tag that prepare() was given: with LEFT_EXIT and LEFT_EVENT */

@@ -17,6 +17,7 @@ enum {
     JIT_COLD = 4,    /* runs after which a block of the hybrid is worth code */
     JIT_SAME = 4,    /* entries of the TLB in a row with one addend, after which the next is likely to have it too */
     JIT_HEAT = 1000, /* runs after which a block is worth a region */
+    WARM_PART = 16,  /* this part of them makes it worth a place in one that calls or jumps to it */
     JIT_HOST_REGS = 16,
 };
 
@@ -143,7 +144,8 @@ typedef struct Bb {
     int succ[IR_MAX_EXITS];    /* by exit: block of the unit, or -1 */
     unsigned depth, nexits;    /* of loops around all of it */
     uint32_t at[IR_MAX_EXITS]; /* op of each exit */
-    bool is_entry;
+    bool is_entry, is_callee, is_target; /* of a call; of jumps that find it in a table of the region's */
+    bool is_indirect;                    /* ends with such a jump */
     Set dirty_in, def, use, live;
 } Bb;
 typedef struct Jit Jit;
@@ -164,6 +166,8 @@ typedef struct Maker {
     bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend, */
     bool is_ranged;          /* or to be in the range that begins at flat_first (softmmu.h) */
     uint64_t flat_first;
+    unsigned ntargets;
+    Set targets_dirty, targets_live; /* at all of them */
 } Maker;
 struct Jit {
     const IrGuest *guest;
@@ -184,7 +188,8 @@ bool jit_op_may_leave(const IrGuest *g, const IrOp *o); /* can the frame be look
 void jit_unit_begin(Maker *m);                          /* no blocks yet */
 void jit_unit_add(Maker *m, JBlock *b);
 void jit_unit_plan(Maker *m);                /* homes, and what is live and dirty where */
-void jit_region_add(Maker *m, JBlock *root); /* and what is reachable from it by links, in order of addresses */
+/* And what is reachable from it, in order of addresses: by links, and by jumps through registers as far as f->jump tells. */
+void jit_region_add(Maker *m, JBlock *root, const Frame *f);
 
 /* region.c: hot blocks with what they link to */
 /* b is hot: gives it a region. f: says what its accesses are like. */

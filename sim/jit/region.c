@@ -98,10 +98,11 @@ void jit_regions_reap(Jit *j)
 }
 
 /* ---- making ---- */
-static bool is_covered(const Unit *u) /* by what is being made */
+static bool is_covered(const Maker *m, const Unit *u) /* by what is being made */
 {
     for (uint32_t i = 0; i < u->nmembers; i++) {
-        if (!u->members[i].b->mark) {
+        uint32_t mark = u->members[i].b->mark;
+        if (!mark || m->bb[mark - 1].is_callee) { /* of which the region has its own copy */
             return false;
         }
     }
@@ -116,19 +117,19 @@ static void marks_clear(Maker *m)
 }
 
 /* From the root of a region that it is in, if it is still reachable from there: then that one is made anew with one more entry. */
-static JBlock *region_form(Jit *j, JBlock *b)
+static JBlock *region_form(Jit *j, JBlock *b, const Frame *f)
 {
     Maker *m = j->maker;
     for (const Member *in = b->members; in; in = in->next) {
         jit_unit_begin(m);
-        jit_region_add(m, in->region->root);
+        jit_region_add(m, in->region->root, f);
         if (b->mark) {
             return in->region->root;
         }
         marks_clear(m);
     }
     jit_unit_begin(m);
-    jit_region_add(m, b);
+    jit_region_add(m, b, f);
     return b;
 }
 
@@ -136,7 +137,7 @@ static void entries_choose(Maker *m, const JBlock *hot)
 {
     for (unsigned k = 0; k < m->nbbs; k++) {
         const JBlock *b = m->bb[k].b;
-        m->bb[k].is_entry = b == hot || (b->hot && is_covered(b->hot->region));
+        m->bb[k].is_entry = b == hot || (b->hot && is_covered(m, b->hot->region));
     }
 }
 
@@ -148,7 +149,7 @@ static void region_install(Jit *j, Unit *u)
     unsigned nold = 0;
     for (unsigned k = 0; k < m->nbbs; k++) {
         const Member *hot = m->bb[k].b->hot;
-        if (hot && !hot->region->is_dead && is_covered(hot->region)) {
+        if (hot && !hot->region->is_dead && is_covered(m, hot->region)) {
             old[nold++] = hot->region;
             hot->region->is_dead = true;
         }
@@ -173,7 +174,7 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
 {
     Maker *m = j->maker;
     b->heat = HEAT_AGAIN;
-    JBlock *root = region_form(j, b);
+    JBlock *root = region_form(j, b, f);
     m->flat_first = f->flat_first;
     m->is_ranged = f->flat_end && host_has_range(f->flat_first);
     m->is_flat = m->is_ranged || f->tlb_same >= JIT_SAME;

@@ -49,7 +49,8 @@ void jit_unit_begin(Maker *m)
         m->id_of[m->slot_of[i] / 8] = 0;
     }
     m->nids = 1; /* 0 is IR_ZERO's, and no slot's */
-    m->nbbs = 0;
+    m->nbbs = m->ntargets = 0;
+    m->targets_dirty = m->targets_live = (Set){0};
     m->is_region = m->is_flat = m->is_ranged = false;
     for (unsigned p = 0; p < m->j->npins; p++) {
         id_give(m, m->j->pin[p]);
@@ -79,22 +80,111 @@ void jit_unit_add(Maker *m, JBlock *b)
 }
 
 /* ---- regions ---- */
-static bool is_call(const JBlock *b, unsigned exit)
+typedef struct {
+    JBlock *b, *caller; /* whose call it was reached by */
+    bool is_target;
+} Reached;
+typedef struct {
+    Maker *m;
+    const Frame *f;
+    Reached at[JIT_MAX_BBS]; /* b->mark - 1 */
+    unsigned n;
+    uint32_t nops;
+    bool has_looked; /* at all that is in f->jump */
+} Reach;
+enum { NEAR_BYTES = 16384 }; /* how far from the root a function is that is called through a register */
+
+static const IrOp *end_of(const JBlock *b)
 {
-    unsigned n = 0;
-    for (uint32_t q = 0; q < b->nops; q++) {
-        if (b->op[q].op == IR_brcond || b->op[q].op == IR_jmp) {
-            if (n++ == exit) {
-                return b->op[q].op == IR_jmp && b->op[q].aux & JMP_CALL;
-            }
+    return &b->op[b->nops - 1];
+}
+
+static bool is_call(const JBlock *b, unsigned exit, unsigned nexits)
+{
+    return exit + 1 == nexits && end_of(b)->op == IR_jmp && end_of(b)->aux & JMP_CALL;
+}
+
+static void reach(Reach *r, JBlock *b, JBlock *caller)
+{
+    if (!b->mark && r->n < JIT_MAX_BBS && r->nops + b->nops <= JIT_MAX_OPS) {
+        r->at[r->n++] = (Reached){.b = b, .caller = caller};
+        b->mark = r->n;
+        r->nops += b->nops;
+    }
+}
+
+/* A block that runs now and then is not worth a place. */
+static bool is_warm(const Maker *m, const JBlock *b)
+{
+    return b->members || b->hot || m->j->heat - b->heat >= m->j->heat / WARM_PART;
+}
+
+/* Where fetches are translated, what is in one page was found by one translation of it. */
+static bool is_certain(const Reach *r, uint64_t pc)
+{
+    return r->f->is_code_flat || pc >> 12 == r->at[0].b->gva >> 12;
+}
+
+static void reach_indirectly(Reach *r, const JumpEntry *e, JBlock *caller)
+{
+    if (!e->code || !is_certain(r, e->pc)) {
+        return;
+    }
+    JBlock *b = jblock_of(e->code);
+    if (b->gva == e->pc && is_warm(r->m, b)) {
+        reach(r, b, caller);
+        if (b->mark) {
+            r->at[b->mark - 1].is_target = true;
         }
     }
-    return false;
+}
+
+static void reach_return(Reach *r, const JBlock *b, JBlock *caller)
+{
+    const JumpEntry *e = &r->f->jump[JUMP_INDEX(b->gva + b->nbytes)];
+    if (e->pc == b->gva + b->nbytes) {
+        reach_indirectly(r, e, caller);
+    }
+}
+
+static void reach_all_near(Reach *r, JBlock *caller)
+{
+    uint64_t root = r->at[0].b->gva;
+    for (size_t i = 0; !r->has_looked && i < 1u << JUMP_BITS; i++) {
+        const JumpEntry *e = &r->f->jump[i];
+        if (e->pc - root + NEAR_BYTES < 2 * NEAR_BYTES) {
+            reach_indirectly(r, e, caller);
+        }
+    }
+    r->has_looked = true;
+}
+
+static void reach_from(Reach *r, unsigned k)
+{
+    JBlock *b = r->at[k].b, *caller = r->at[k].caller;
+    const IrOp *end = end_of(b);
+    unsigned nexits = 0;
+    for (uint32_t q = 0; q < b->nops; q++) {
+        nexits += b->op[q].op == IR_brcond || b->op[q].op == IR_jmp;
+    }
+    for (unsigned e = 0; e < nexits; e++) {
+        JBlock *to = b->to[e];
+        bool is_called = is_call(b, e, nexits);
+        if (to && (!is_called || is_warm(r->m, to))) {
+            reach(r, to, is_called ? b : caller);
+        }
+    }
+    if (end->aux & JMP_CALL && (end->op == IR_jmp || end->op == IR_jmpr)) {
+        reach_return(r, b, caller);
+    }
+    if (end->op == IR_jmpr && !(end->aux & JMP_RET)) {
+        reach_all_near(r, end->aux & JMP_CALL ? b : caller);
+    }
 }
 
 static int by_address(const void *a, const void *b)
 {
-    uint64_t x = (*(JBlock *const *)a)->gva, y = (*(JBlock *const *)b)->gva;
+    uint64_t x = ((const Reached *)a)->b->gva, y = ((const Reached *)b)->b->gva;
     return (x > y) - (x < y);
 }
 
@@ -102,42 +192,53 @@ static int by_address(const void *a, const void *b)
 static void edge_add(Maker *m, unsigned k, unsigned exit, unsigned t)
 {
     m->bb[k].succ[exit] = (int)t;
-    for (unsigned i = t; i < k; i++) {
+    for (unsigned i = t; i < k && !is_call(m->bb[k].b, exit, m->bb[k].nexits); i++) {
         m->bb[i].depth++;
     }
 }
 
-void jit_region_add(Maker *m, JBlock *root)
+/* What is called is as deep as who calls it, and more. Callers are in the order in which they were reached. */
+static void depths_of_callees(Maker *m, JBlock *const *order, JBlock *const *caller, unsigned n)
 {
-    JBlock *list[JIT_MAX_BBS];
-    unsigned n = 1;
-    uint32_t nops = root->nops;
-    list[0] = root;
-    root->mark = 1;
-    for (unsigned k = 0; k < n; k++) {
-        for (unsigned e = 0; e < IR_MAX_EXITS; e++) {
-            JBlock *to = list[k]->to[e];
-            if (to && !to->mark && n < JIT_MAX_BBS && nops + to->nops <= JIT_MAX_OPS && !is_call(list[k], e)) {
-                to->mark = 1;
-                nops += to->nops;
-                list[n++] = to;
-            }
+    for (unsigned i = 0; i < n; i++) {
+        if (caller[i]) {
+            m->bb[order[i]->mark - 1].depth += m->bb[caller[i]->mark - 1].depth;
         }
     }
-    qsort(list, n, sizeof list[0], by_address);
-    m->is_region = true;
-    for (unsigned k = 0; k < n; k++) {
-        list[k]->mark = k + 1;
-        jit_unit_add(m, list[k]);
+}
+
+void jit_region_add(Maker *m, JBlock *root, const Frame *f)
+{
+    Reach r = {.m = m, .f = f};
+    JBlock *order[JIT_MAX_BBS], *caller[JIT_MAX_BBS];
+    reach(&r, root, NULL);
+    for (unsigned k = 0; k < r.n; k++) {
+        reach_from(&r, k);
     }
-    for (unsigned k = 0; k < n; k++) {
+    for (unsigned k = 0; k < r.n; k++) {
+        order[k] = r.at[k].b;
+        caller[k] = r.at[k].caller;
+    }
+    qsort(r.at, r.n, sizeof r.at[0], by_address);
+    m->is_region = true;
+    for (unsigned k = 0; k < r.n; k++) {
+        JBlock *b = r.at[k].b;
+        b->mark = k + 1;
+        jit_unit_add(m, b);
+        m->bb[k].is_target = r.at[k].is_target;
+        m->bb[k].is_callee = r.at[k].caller;
+        m->bb[k].is_indirect = end_of(b)->op == IR_jmpr;
+        m->ntargets += r.at[k].is_target;
+    }
+    for (unsigned k = 0; k < r.n; k++) {
         for (unsigned e = 0; e < m->bb[k].nexits; e++) {
-            const JBlock *to = list[k]->to[e];
-            if (to && to->mark && !is_call(list[k], e)) {
+            const JBlock *to = m->bb[k].b->to[e];
+            if (to && to->mark) {
                 edge_add(m, k, e, to->mark - 1);
             }
         }
     }
+    depths_of_callees(m, order, caller, r.n);
 }
 
 /* ---- homes ---- */
@@ -284,7 +385,22 @@ static bool dirty_spread(Maker *m, unsigned k)
     for (unsigned e = 0; e < x->nexits; e++) {
         has_changed |= x->succ[e] >= 0 && set_join(&m->bb[x->succ[e]].dirty_in, &out);
     }
+    if (x->is_indirect) {
+        has_changed |= set_join(&m->targets_dirty, &out);
+    }
+    if (x->is_target) {
+        has_changed |= set_join(&m->bb[k].dirty_in, &m->targets_dirty);
+    }
     return has_changed;
+}
+
+static bool live_before(Bb *x, const Set *after)
+{
+    Set in = *after;
+    for (unsigned i = 0; i < JIT_IDS / 64; i++) {
+        in.w[i] &= ~x->def.w[i];
+    }
+    return set_join(&x->live, &in);
 }
 
 static bool live_spread(Maker *m, unsigned k)
@@ -292,14 +408,10 @@ static bool live_spread(Maker *m, unsigned k)
     Bb *x = &m->bb[k];
     bool has_changed = false;
     for (unsigned e = 0; e < x->nexits; e++) {
-        if (x->succ[e] >= 0) {
-            Set in = m->bb[x->succ[e]].live;
-            for (unsigned i = 0; i < JIT_IDS / 64; i++) {
-                in.w[i] &= ~x->def.w[i];
-            }
-            has_changed |= set_join(&x->live, &in);
-        }
+        has_changed |= x->succ[e] >= 0 && live_before(x, &m->bb[x->succ[e]].live);
     }
+    has_changed |= x->is_indirect && live_before(x, &m->targets_live);
+    has_changed |= x->is_target && set_join(&m->targets_live, &x->live);
     return has_changed;
 }
 

@@ -496,6 +496,21 @@ static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
     }
 }
 
+/* rdx: pc. To blocks of the region by its own table, in which registers stay what they are. */
+static void emit_inner_jump(JitHost *h)
+{
+    Asm *a = &h->a;
+    flush(h);
+    x_rr(a, 0, X_LOAD, RCX, RDX);
+    x_alui(a, 0, G_AND, RCX, (int32_t)(h->ntable - 1) << 1);
+    x_rip(a, W, X_LEA, RAX);
+    VEC_PUSH(&h->tables, a->p - 4);
+    x_rx(a, W, X_CMP, RDX, RAX, RCX, 3, offsetof(JumpEntry, pc));
+    uint8_t *miss = x_jcc(a, CC_NE);
+    x_rx(a, 0, X_GROUP5, 4, RAX, RCX, 3, offsetof(JumpEntry, code));
+    x_fix(miss, a->p);
+}
+
 /* The jump cache in line. */
 static void emit_jmpr(JitHost *h, const IrOp *o)
 {
@@ -503,6 +518,9 @@ static void emit_jmpr(JitHost *h, const IrOp *o)
     address_to(h, RDX, o, RCX);
     if (o->aux & JMP_EVEN) {
         x_alui(a, W, G_AND, RDX, -2);
+    }
+    if (h->m->ntargets) {
+        emit_inner_jump(h);
     }
     write_back_all(h);
     _Static_assert(JUMP_INDEX(0x2002ull) == (0x1000 & ((1 << JUMP_BITS) - 1)) && sizeof(JumpEntry) == 16,
@@ -877,6 +895,61 @@ static void emit_entry(JitHost *h, unsigned k)
     }
 }
 
+/* ---- the table of targets ---- */
+enum { MAX_TABLE = 256 };
+
+static uint64_t table_index(const JitHost *h, uint64_t pc)
+{
+    return pc >> 1 & (h->ntable - 1);
+}
+
+/* Large enough that no two share an entry, if that is not too large. */
+static void table_plan(JitHost *h)
+{
+    bool has_two = true;
+    h->ntable = 1;
+    while (h->ntable < h->m->ntargets) {
+        h->ntable *= 2;
+    }
+    while (has_two) {
+        uint64_t seen[MAX_TABLE / 64] = {0};
+        has_two = false;
+        for (unsigned k = 0; k < h->m->nbbs; k++) {
+            uint64_t i = table_index(h, h->m->bb[k].b->gva);
+            has_two |= h->m->bb[k].is_target && seen[i / 64] >> i % 64 & 1;
+            seen[i / 64] |= h->m->bb[k].is_target ? 1ull << i % 64 : 0;
+        }
+        has_two = has_two && h->ntable < MAX_TABLE;
+        h->ntable *= has_two ? 2 : 1;
+    }
+}
+
+static void emit_table(JitHost *h)
+{
+    Asm *a = &h->a;
+    while (((uintptr_t)a->p & 15)) {
+        x_byte(a, 0);
+    }
+    for (size_t i = 0; i < h->tables.n; i++) {
+        x_fix(h->tables.items[i], a->p);
+    }
+    for (uint64_t i = 0; i < h->ntable; i++) {
+        uint64_t pc = i ? 0 : 2; /* as JUMP_FREE */
+        const uint8_t *head = NULL;
+        for (unsigned k = 0; k < h->m->nbbs; k++) {
+            if (h->m->bb[k].is_target && table_index(h, h->m->bb[k].b->gva) == i) {
+                pc = h->m->bb[k].b->gva;
+                head = h->bb[k].head;
+            }
+        }
+        x_imm64(a, pc);
+        x_imm64(a, 0);
+        if (head) {
+            VEC_PUSH(&h->relocs, (Reloc){.kind = RELOC_HERE, .at = a->p - 8, .to = (uintptr_t)head});
+        }
+    }
+}
+
 static void emit_units_blocks(JitHost *h)
 {
     for (unsigned k = 0; k < h->m->nbbs; k++) {
@@ -896,10 +969,15 @@ static void emit_units_blocks(JitHost *h)
 bool jit_unit_emit(JitHost *h)
 {
     h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
+    h->tables.n = 0;
+    table_plan(h);
     emit_units_blocks(h);
     for (size_t i = 0; i < h->stubs.n; i++) { /* which may add stubs */
         Stub s = h->stubs.items[i];
         emit_stub(h, &s);
+    }
+    if (h->tables.n) {
+        emit_table(h);
     }
     for (size_t i = 0; i < h->fixes.n && !h->a.is_full; i++) {
         const Fix *f = &h->fixes.items[i];

@@ -261,6 +261,7 @@ void host_close(JitHost *h)
     VEC_FREE(&h->relocs);
     VEC_FREE(&h->stubs);
     VEC_FREE(&h->fixes);
+    VEC_FREE(&h->tables);
     mem_free(h);
 }
 
@@ -318,6 +319,9 @@ static void relocate(const JitHost *h, const Unit *u)
             break;
         case RELOC_EXIT:
             pointer = (uintptr_t)&u->exits[r->to];
+            break;
+        case RELOC_HERE:
+            pointer = r->to + (uint64_t)(move + h->j->cache.exec);
             break;
         }
         memcpy(at, &pointer, sizeof pointer);

@@ -75,7 +75,7 @@ typedef struct {
     int64_t low, high; /* first byte, behind the last; less the base */
     unsigned addend;   /* register: host address less guest address */
 } Group;
-typedef enum { RELOC_CODE, RELOC_SITE, RELOC_EXIT } RelocKind;
+typedef enum { RELOC_CODE, RELOC_SITE, RELOC_EXIT, RELOC_HERE } RelocKind; /* HERE: of the unit's code itself */
 typedef struct { /* what is known when the unit has its place */
     RelocKind kind;
     uint8_t *at;
@@ -117,6 +117,8 @@ typedef struct JitHost {
     VEC(Reloc) relocs;
     VEC(Stub) stubs;
     VEC(Fix) fixes;
+    VEC(uint8_t *) tables; /* where the address of the table of targets is wanted */
+    uint64_t ntable;       /* its entries, a power of two */
     BbAt bb[JIT_MAX_BBS];
     /* of the point being emitted */
     Val val[JIT_IDS];

@@ -126,6 +126,12 @@ static inline void x_rm(Asm *a, unsigned flags, uint32_t opc, unsigned reg, unsi
 {
     x_rx(a, flags, opc, reg, base, -1, 0, disp);
 }
+static inline void x_rip(Asm *a, unsigned flags, uint32_t opc, unsigned reg) /* [rip + disp]: x_fix at p - 4 */
+{
+    x_prefix(a, flags, opc, reg, 0, 0, false);
+    x_byte(a, (reg & 7) << 3 | 5);
+    x_imm32(a, 0);
+}
 static inline void x_mov(Asm *a, unsigned d, unsigned s)
 {
     if (d != s) {
