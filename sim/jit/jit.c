@@ -12,6 +12,8 @@ static uint64_t *slot(Frame *f, Slot s)
     return (uint64_t *)(void *)((char *)f + s);
 }
 
+#define F64_INFINITY 0x7ff0000000000000ull
+
 static void site_apply(const JitStack *s, const Site *site)
 {
     Frame *f = s->f;
@@ -26,6 +28,9 @@ static void site_apply(const JitStack *s, const Site *site)
             break;
         case ENTRY_FPR:
             *to = s->fpr[e->reg];
+            break;
+        case ENTRY_RAW:
+            *to = s->fpr[e->reg] << 1 > F64_INFINITY << 1 ? F64_NAN : s->fpr[e->reg];
             break;
         case ENTRY_CONST:
             memcpy(to, e + 1, sizeof *to);

@@ -25,6 +25,7 @@ enum {
 typedef enum {
     ENTRY_GPR,   /* slot = host register reg */
     ENTRY_FPR,   /* likewise, of the other file */
+    ENTRY_RAW,   /* likewise; a NaN of f64 stands for the default one */
     ENTRY_CONST, /* slot = the 8 bytes that follow */
     ENTRY_SLOT,  /* slot = the slot that the next entry names */
 } EntryKind;
@@ -141,9 +142,9 @@ static inline void set_del(Set *s, unsigned i)
 enum { HOME_FRAME = -1, FPR_HOME = JIT_HOST_REGS };
 typedef struct Bb {
     JBlock *b;
-    int succ[IR_MAX_EXITS];    /* by exit: block of the unit, or -1 */
-    unsigned depth, nexits;    /* of loops around all of it */
-    uint32_t at[IR_MAX_EXITS]; /* op of each exit */
+    int succ[IR_MAX_EXITS];              /* by exit: block of the unit, or -1 */
+    unsigned depth, nexits;              /* of loops around all of it */
+    uint32_t at[IR_MAX_EXITS];           /* op of each exit */
     bool is_entry, is_callee, is_target; /* of a call; of jumps that find it in a table of the region's */
     bool is_indirect;                    /* ends with such a jump */
     Set dirty_in, def, use, live;
@@ -187,7 +188,7 @@ unsigned jit_op_sources(const IrGuest *g, const IrOp *o, Slot out[3]);
 bool jit_op_may_leave(const IrGuest *g, const IrOp *o); /* can the frame be looked at here? */
 void jit_unit_begin(Maker *m);                          /* no blocks yet */
 void jit_unit_add(Maker *m, JBlock *b);
-void jit_unit_plan(Maker *m);                /* homes, and what is live and dirty where */
+void jit_unit_plan(Maker *m); /* homes, and what is live and dirty where */
 /* And what is reachable from it, in order of addresses: by links, and by jumps through registers as far as f->jump tells. */
 void jit_region_add(Maker *m, JBlock *root, const Frame *f);
 
@@ -216,6 +217,8 @@ void jit_show(const JitStack *s, const Site *site);    /* the frame as it is the
 void jit_fold(JitStack *s);                            /* flags of FP that have accrued in the host go to the frame */
 Left jit_leave(JitStack *s, const Site *site);         /* a stop */
 Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
+
+#define F64_NAN 0x7ff8000000000000ull /* the default one of modes whose FP the host does */
 
 /* host_x86_64/ */
 enum {

@@ -114,6 +114,7 @@ static void group_end(JitHost *h, unsigned i)
 
 static void is_home_now(JitHost *h, unsigned i)
 {
+    set_del(&h->raw, i);
     h->val[i].kind = V_HOME;
     set_del(&h->away, i);
     if (h->m->home[i] != HOME_FRAME && !h->m->is_temp[i]) {
@@ -268,7 +269,7 @@ static void entry_add(JitHost *h, unsigned i)
         e.kind = ENTRY_GPR;
         break;
     case O_XMM:
-        e.kind = ENTRY_FPR;
+        e.kind = set_has(&h->raw, i) ? ENTRY_RAW : ENTRY_FPR;
         break;
     case O_MEM:
         e.kind = ENTRY_SLOT;
@@ -308,7 +309,7 @@ uint32_t jit_site_new(JitHost *h, uint32_t op)
 
 Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
-    VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty});
+    VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty, .raw = h->raw});
     return &h->stubs.items[h->stubs.n - 1];
 }
 
@@ -319,6 +320,7 @@ void host_rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
     s->point = x_alloc(sizeof *s->point);
     memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
     s->point->away = h->away;
+    s->point->raw = h->raw;
     s->point->q = h->q;
     h->nrests++;
 }
@@ -350,9 +352,18 @@ static void write_back(JitHost *h, const Set *dirty)
     }
 }
 
+/* Everywhere else than in a block, what is in homes is what it is. */
+static void canon_all(JitHost *h)
+{
+    Set raw = h->raw;
+    host_canon(h, &raw);
+    h->raw = (Set){0};
+}
+
 /* Before code is left for good: what is only noted goes straight to the frame, pins to their registers. rax may be lost. */
 static void write_back_all(JitHost *h)
 {
+    canon_all(h);
     Set away = h->away;
     SET_EACH(i, &away)
     {
@@ -445,8 +456,8 @@ static void fix_later(JitHost *h, uint8_t *at, unsigned to, bool is_paid)
 static void edge_to(JitHost *h, unsigned to, unsigned give)
 {
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
-    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site;
-    fix_later(h, x_jmp(&h->a), to, true);
+    fix_later(h, x_jcc(&h->a, CC_NS), to, true);
+    host_stub_new(h, STUB_BUDGET, x_jmp(&h->a))->site = h->bb[to].site;
 }
 
 static void emit_brcond(JitHost *h, const IrOp *o)
@@ -459,6 +470,7 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     unsigned cc = compare(h, o);
     if (to >= 0 && (unsigned)to <= h->k) { /* a loop: mostly taken */
         uint8_t *over = x_jcc(&h->a, cc ^ 1);
+        host_canon(h, &h->raw);
         edge_to(h, (unsigned)to, give);
         x_fix(over, h->a.p);
         return;
@@ -479,6 +491,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
         exit_to(h, x->b, number, (uint64_t)o->imm);
         return;
     }
+    canon_all(h);
     flush(h);
     if (h->is_rest || (unsigned)to != h->k + 1) {
         edge_to(h, (unsigned)to, 0);
@@ -515,6 +528,7 @@ static void emit_inner_jump(JitHost *h)
 static void emit_jmpr(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
+    canon_all(h);
     address_to(h, RDX, o, RCX);
     if (o->aux & JMP_EVEN) {
         x_alui(a, W, G_AND, RDX, -2);
@@ -639,6 +653,7 @@ static void emit_term(JitHost *h, const IrOp *o)
 /* What a helper writes to the frame is read again; before, everything must be there. */
 static void frame_give(JitHost *h)
 {
+    canon_all(h);
     Set away = h->away;
     SET_EACH(i, &away)
     {
@@ -749,6 +764,7 @@ static void emit_op(JitHost *h, const IrOp *o)
     if (touches_flags(h, o)) {
         host_jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
     }
+    host_canon_sources(h, o);
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
         host_emit_pure(h, o);
@@ -782,7 +798,7 @@ static void block_begin(JitHost *h, unsigned k)
 {
     h->k = k;
     h->dirty = h->m->bb[k].dirty_in;
-    h->away = (Set){0};
+    h->away = h->raw = (Set){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     memset(h->group_of, 0, sizeof h->group_of);
@@ -816,6 +832,7 @@ static void emit_rest(JitHost *h, const Stub *s)
     memcpy(h->val, s->point->val, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     h->away = s->point->away;
+    h->raw = s->point->raw;
     h->dirty = s->dirty;
     h->is_rest = true;
     for (h->q = s->point->q; h->q < b->nops; h->q++) {
@@ -837,6 +854,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         host_emit_slow(h, s);
         break;
     case STUB_EXIT:
+        host_canon(h, &s->raw);
         write_back(h, &s->dirty);
         if (s->give) {
             x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
@@ -844,6 +862,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
         break;
     case STUB_EDGE:
+        host_canon(h, &s->raw);
         edge_to(h, s->number, s->give);
         break;
     case STUB_BUDGET:
@@ -852,6 +871,9 @@ static void emit_stub(JitHost *h, const Stub *s)
         break;
     case STUB_SOFT:
         host_emit_soft(h, s);
+        break;
+    case STUB_NAN:
+        host_emit_nan(h, s);
         break;
     case STUB_ADDEND:
         host_emit_addend(h, s);

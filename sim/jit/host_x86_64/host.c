@@ -242,6 +242,7 @@ JitHost *host_open(Jit *j)
     unsigned a, b, c, d;
     h->has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
     h->has_fma = __builtin_cpu_supports("fma");
+    h->has_avx = __builtin_cpu_supports("avx");
     h->has_popcnt = __builtin_cpu_supports("popcnt");
     uint8_t *code = jit_cache_get(&j->cache, AROUND_BYTES);
     h->a = (Asm){.p = code, .end = code + AROUND_BYTES};

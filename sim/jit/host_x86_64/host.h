@@ -46,11 +46,12 @@ typedef enum {
     STUB_REST,
     STUB_SOFT,
     STUB_ADDEND,
-    STUB_ENTRY
+    STUB_ENTRY,
+    STUB_NAN
 } StubKind;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
     Val val[JIT_IDS];
-    Set away;
+    Set away, raw;
     uint32_t q;
 } Point;
 typedef struct { /* code that is rarely run: behind the rest */
@@ -61,10 +62,11 @@ typedef struct { /* code that is rarely run: behind the rest */
     uint32_t site, number;
     unsigned k, give;
     uint64_t pc;
-    Set dirty;
-    Opnd value;   /* of a store */
-    uint8_t base; /* STUB_ENTRY: register */
-    uint32_t q;   /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY */
+    Set dirty, raw;
+    uint8_t other; /* STUB_NAN: beside reg */
+    Opnd value;    /* of a store */
+    uint8_t base;  /* STUB_ENTRY: register */
+    uint32_t q;    /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY */
     unsigned noperands;
     Opnd operand[3];
     Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
@@ -108,7 +110,7 @@ typedef struct JitHost {
     const uint8_t *fold[2];     /* likewise; flags of FP go to the frame */
     const uint8_t *exit, *indirect, *term, *budget, *heat, *cold;
     const uint8_t *ask; /* rax: LEFT_SYNC, or LEFT_EVENT for a trap; goes on, or leaves */
-    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma;
+    bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma, has_avx;
     /* of the unit */
     VEC(Site) sites;
     VEC(uint32_t) first; /* of each site: its first entry */
@@ -123,9 +125,10 @@ typedef struct JitHost {
     /* of the point being emitted */
     Val val[JIT_IDS];
     Set away, dirty; /* away: val is not V_HOME */
-    unsigned k;      /* block */
-    uint32_t q;      /* op */
-    bool is_rest;    /* of a STUB_REST */
+    Set raw;      /* results of FP ops that were not looked at: a NaN in the home stands for the default one (fp.c) */
+    unsigned k;   /* block */
+    uint32_t q;   /* op */
+    bool is_rest; /* of a STUB_REST */
     unsigned nrests; /* of this block */
     Group group[JIT_IDS];
     unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
@@ -166,6 +169,9 @@ void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */
 void host_emit_fp(JitHost *h, const IrOp *o);
 void host_emit_soft(JitHost *h, const Stub *s);
+void host_canon(JitHost *h, const Set *raw);        /* their NaNs become the default one. rax and flags may be lost */
+void host_canon_sources(JitHost *h, const IrOp *o); /* those that the op reads, if it must not see them raw */
+void host_emit_nan(JitHost *h, const Stub *s);
 /* memory.c */
 void host_emit_load(JitHost *h, const IrOp *o);
 void host_emit_store(JitHost *h, const IrOp *o);

@@ -150,9 +150,19 @@ static void emit_shift(JitHost *h, const IrOp *o, unsigned group, Width width)
 static void emit_mul(JitHost *h, const IrOp *o, Width width)
 {
     Right b = right_of(h, o);
-    host_gpr_to(h, RAX, o->a);
-    x_rr(&h->a, flags_of(width), X_IMUL, RAX, right_gpr(h, &b, RCX));
-    fin_width(h, o->d, RAX, width);
+    unsigned flags = flags_of(width), d = width == WIDTH_W ? RAX : host_dst(h, o->d);
+    Opnd c = b.is_imm ? (Opnd){.kind = O_IMM} : host_opnd(h, b.s);
+    if (b.is_imm && is_s32(b.imm)) {
+        x_rr(&h->a, flags, X_IMULI, d, host_gpr(h, o->a, RAX));
+        x_imm32(&h->a, (uint32_t)b.imm);
+    } else if (c.kind == O_REG && c.reg == d) {
+        x_rr(&h->a, flags, X_IMUL, d, host_gpr(h, o->a, RAX));
+    } else {
+        unsigned r = right_gpr(h, &b, RCX);
+        host_gpr_to(h, d, o->a);
+        x_rr(&h->a, flags, X_IMUL, d, r);
+    }
+    fin_width(h, o->d, d, width);
 }
 
 /* The upper half; is_mixed: of a signed and an unsigned number. */

@@ -28,6 +28,7 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_MOVI8      0xc6u
 #define X_MOVI32     0xc7u
 #define X_IMUL       0x0fafu
+#define X_IMULI      0x69u /* reg = rm * the 4 bytes that follow */
 #define X_CMOV       0x0f40u
 #define X_SETCC      0x0f90u
 #define X_MOVZX8     0x0fb6u
