@@ -178,6 +178,96 @@ static void fold_bin(const Forward *f, IrOp *o)
     }
 }
 
+/* The op that made s, if the value is still there; NULL: not known. */
+static const IrOp *maker_of(const Forward *f, Slot s)
+{
+    const Fact *k = &f->at[BUCKET(s)];
+    if (s == IR_ZERO || !k->when || k->slot != s || !is_young(f, s, k->when)) {
+        return NULL;
+    }
+    const IrOp *w = &f->b->op[k->when - 1];
+    return w->op != DEAD && w->d == s ? w : NULL;
+}
+
+/* x >> n and x << (width - n), put together: one rotation. The bits do not overlap, so or, xor and add are one. */
+static void fold_rotation(const Forward *f, IrOp *o)
+{
+    static const struct {
+        uint16_t right, left, to;
+        int64_t width;
+    } rows[] = {{IR_shr_i, IR_shl_i, IR_rotr_i, 64},
+                {IR_shr32_i, IR_shlw_i, IR_rotrw_i, 32},
+                {IR_shr32_i, IR_shl32_i, IR_rotr32_i, 32}};
+    const IrOp *r = maker_of(f, o->a), *l = maker_of(f, o->b);
+    if ((o->op != IR_or && o->op != IR_xor && o->op != IR_add) || !r || !l) {
+        return;
+    }
+    if (l->op == IR_shr_i || l->op == IR_shr32_i) {
+        const IrOp *other = r;
+        r = l;
+        l = other;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (r->op == rows[i].right && l->op == rows[i].left && r->a == l->a && r->imm > 0 &&
+            r->imm + l->imm == rows[i].width && holds(f, r->a, (unsigned)(r - f->b->op) + 1) &&
+            holds(f, l->a, (unsigned)(l - f->b->op) + 1)) {
+            o->a = r->a;
+            become(o, (Fold){rows[i].to, r->imm});
+            return;
+        }
+    }
+}
+
+/* Is what the op makes the extension of its own low 32 bits? */
+static bool is_sx32(const IrOp *w)
+{
+    switch (w->op) { /* a few are enough */
+    case IR_sx8:
+    case IR_sx16:
+    case IR_sx32:
+    case IR_zx8:
+    case IR_zx16:
+    case IR_addw:
+    case IR_addw_i:
+    case IR_subw:
+    case IR_shlw:
+    case IR_shlw_i:
+    case IR_shrw:
+    case IR_sarw:
+    case IR_sarw_i:
+    case IR_rotrw:
+    case IR_rotrw_i:
+    case IR_mulw:
+    case IR_divw:
+    case IR_divuw:
+    case IR_remw:
+    case IR_remuw:
+    case IR_eq:
+    case IR_eq_i:
+    case IR_ne:
+    case IR_ne_i:
+    case IR_lt:
+    case IR_lt_i:
+    case IR_ltu:
+    case IR_ltu_i:
+        return true;
+    case IR_shr32_i:
+        return w->imm > 0 && w->imm < 32;
+    case IR_ld:
+        return MEM_LG2(w->aux) < 2 || (MEM_LG2(w->aux) == 2 && w->aux & MEM_SIGNED);
+    default:
+        return false;
+    }
+}
+
+static void fold_sx32(const Forward *f, IrOp *o)
+{
+    const IrOp *w = maker_of(f, o->a);
+    if (o->op == IR_sx32 && w && is_sx32(w)) {
+        become(o, (Fold){IR_mov, 0});
+    }
+}
+
 static void fold_sel(const Forward *f, IrOp *o)
 {
     Value a = value_of(f, o->a);
@@ -214,18 +304,30 @@ static bool retarget(Forward *f, IrOp *o)
     return true;
 }
 
+/* Shifts of one register that is a copy keep to it while the original changes: so halves of a rotation stay alike. */
+static bool keeps_copy(const IrOp *o)
+{
+    bool is_half = o->op == IR_shl_i || o->op == IR_shr_i || o->op == IR_shlw_i || o->op == IR_shrw_i ||
+                   o->op == IR_shl32_i || o->op == IR_shr32_i;
+    return is_half && !IR_IS_TEMP(o->a);
+}
+
 static void fold_pure(Forward *f, IrOp *o)
 {
-    copy_operands(f, o);
+    if (!keeps_copy(o)) {
+        copy_operands(f, o);
+    }
     if (!fold_const(f, o)) {
         if (is_bin(o)) {
             fold_bin(f, o);
+            fold_rotation(f, o);
         } else if (o->op == IR_sel) {
             fold_sel(f, o);
         } else if (ir_op_info[o->op].has_imm) {
             apply_rows(o, IR_ZERO, (uint64_t)o->imm);
         }
     }
+    fold_sx32(f, o);
     Value v;
     switch (o->op) { /* the ops that give a Value */
     case IR_movi:
@@ -393,12 +495,12 @@ static void forward(Forward *f)
 
 typedef struct {
     const IrGuest *g;
-    uint32_t temps; /* read later in this instruction */
-    uint32_t epoch; /* of the dead slots: a new one makes all of them live */
+    uint32_t temps, temps_wide; /* read later in this instruction; and not only their low 32 bits */
+    uint32_t epoch;             /* of the dead slots: a new one makes all of them live */
     struct {
         Slot slot;
-        uint16_t epoch;
-    } dead[NBUCKETS]; /* overwritten before anybody looks */
+        uint16_t epoch, low; /* low, if it is the epoch: overwritten, and until then only the low 32 bits are read */
+    } dead[NBUCKETS];        /* overwritten before anybody looks */
 } Backward;
 
 static uint32_t temp_bit(Slot s)
@@ -414,22 +516,129 @@ static bool is_dead(const Backward *w, Slot s)
     return s == IR_ZERO || (w->dead[BUCKET(s)].slot == s && w->dead[BUCKET(s)].epoch == w->epoch);
 }
 
+/* Are no more than its low 32 bits ever seen? */
+static bool is_low(const Backward *w, Slot s)
+{
+    if (IR_IS_TEMP(s)) {
+        return !(w->temps_wide & temp_bit(s));
+    }
+    return s != IR_ZERO && w->dead[BUCKET(s)].slot == s && w->dead[BUCKET(s)].low == w->epoch;
+}
+
 static void overwritten(Backward *w, Slot s)
 {
     if (IR_IS_TEMP(s)) {
         w->temps &= ~temp_bit(s);
+        w->temps_wide &= ~temp_bit(s);
     } else if (s != IR_ZERO) {
         w->dead[BUCKET(s)].slot = s;
-        w->dead[BUCKET(s)].epoch = (uint16_t)w->epoch;
+        w->dead[BUCKET(s)].epoch = w->dead[BUCKET(s)].low = (uint16_t)w->epoch;
     }
 }
 
-static void read(Backward *w, Slot s)
+static void read_low(Backward *w, Slot s)
 {
     if (IR_IS_TEMP(s)) {
         w->temps |= temp_bit(s);
     } else if (w->dead[BUCKET(s)].slot == s) {
         w->dead[BUCKET(s)].epoch = 0;
+    }
+}
+
+static void read(Backward *w, Slot s)
+{
+    read_low(w, s);
+    if (IR_IS_TEMP(s)) {
+        w->temps_wide |= temp_bit(s);
+    } else if (w->dead[BUCKET(s)].slot == s) {
+        w->dead[BUCKET(s)].low = 0;
+    }
+}
+
+/* Ops of which only the low half counts are done without extending it; true: then only the low halves of its operands count. */
+static bool narrow(IrOp *o)
+{
+#define ROW(from, to)                                                                                                  \
+    case IR_##from:                                                                                                    \
+        o->op = IR_##to;                                                                                               \
+        return true;                                                                                                   \
+    case IR_##from##_i:                                                                                                \
+        o->op = IR_##to##_i;                                                                                           \
+        return true;
+    switch (o->op) { /* the ops whose low half depends on low halves */
+        ROW(addw, add32)
+        ROW(subw, sub32)
+        ROW(mulw, mul32)
+        ROW(shlw, shl32)
+        ROW(shrw, shr32)
+        ROW(sarw, sar32)
+        ROW(rotrw, rotr32)
+    case IR_sx32:
+    case IR_zx32:
+        o->op = IR_mov;
+        return true;
+    case IR_mov:
+    case IR_add:
+    case IR_add_i:
+    case IR_sub:
+    case IR_sub_i:
+    case IR_mul:
+    case IR_mul_i:
+    case IR_and:
+    case IR_and_i:
+    case IR_or:
+    case IR_or_i:
+    case IR_xor:
+    case IR_xor_i:
+    case IR_andn:
+    case IR_andn_i:
+    case IR_orn:
+    case IR_orn_i:
+    case IR_xnor:
+    case IR_xnor_i:
+        return true;
+    default:
+        return false;
+    }
+#undef ROW
+}
+
+/* Ops that look at the low halves of their operands, whatever becomes of the result. */
+static bool reads_low(const IrOp *o)
+{
+    switch (o->op) {
+    case IR_sx8:
+    case IR_sx16:
+    case IR_sx32:
+    case IR_zx8:
+    case IR_zx16:
+    case IR_zx32:
+    case IR_addw:
+    case IR_addw_i:
+    case IR_subw:
+    case IR_mulw:
+    case IR_shlw:
+    case IR_shlw_i:
+    case IR_shrw:
+    case IR_sarw:
+    case IR_sarw_i:
+    case IR_rotrw:
+    case IR_rotrw_i:
+    case IR_add32:
+    case IR_add32_i:
+    case IR_sub32:
+    case IR_mul32:
+    case IR_shl32:
+    case IR_shl32_i:
+    case IR_shr32:
+    case IR_shr32_i:
+    case IR_sar32:
+    case IR_sar32_i:
+    case IR_rotr32:
+    case IR_rotr32_i:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -442,7 +651,13 @@ static void backward_op(Backward *w, IrOp *o)
         o->op = DEAD;
         return;
     }
+    bool has_low = cls == CLASS_PURE && ((is_low(w, o->d) && narrow(o)) || reads_low(o));
     overwritten(w, o->d);
+    if (has_low) {
+        read_low(w, o->a);
+        read_low(w, o->b);
+        return;
+    }
     switch (cls) {
     case CLASS_PURE:
     case CLASS_FENCE:

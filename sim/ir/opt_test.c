@@ -122,7 +122,8 @@ static uint64_t access_of(Machine *m, const IrOp *o, uint64_t gva, uint64_t b, u
         m->trace = mix(m->trace, mix(b, c));
         *cell = o->op == IR_st ? b : mix(old, mix(b, c));
     }
-    return MEM_SIZE(o->aux) == 4 ? (uint32_t)old : old;
+    unsigned unused = 64 - 8 * MEM_SIZE(o->aux);
+    return o->aux & MEM_SIGNED ? (uint64_t)((int64_t)(old << unused) >> unused) : old << unused >> unused;
 }
 
 static bool is_event_op(const IrOp *o)

@@ -142,11 +142,11 @@ static inline void set_del(Set *s, unsigned i)
 enum { HOME_FRAME = -1, FPR_HOME = JIT_HOST_REGS };
 typedef struct Bb {
     JBlock *b;
-    int succ[IR_MAX_EXITS];              /* by exit: block of the unit, or -1 */
-    unsigned depth, nexits;              /* of loops around all of it */
-    uint32_t at[IR_MAX_EXITS];           /* op of each exit */
-    bool is_entry, is_callee, is_target; /* of a call; of jumps that find it in a table of the region's */
-    bool is_indirect;                    /* ends with such a jump */
+    int succ[IR_MAX_EXITS];                       /* by exit: block of the unit, or -1 */
+    unsigned depth, nexits;                       /* of loops around all of it */
+    uint32_t at[IR_MAX_EXITS];                    /* op of each exit */
+    bool is_entry, is_loop, is_callee, is_target; /* of a call; of jumps that find it in a table of the region's */
+    bool is_indirect;                             /* ends with such a jump */
     Set dirty_in, def, use, live;
 } Bb;
 typedef struct Jit Jit;

@@ -192,6 +192,7 @@ static int by_address(const void *a, const void *b)
 static void edge_add(Maker *m, unsigned k, unsigned exit, unsigned t)
 {
     m->bb[k].succ[exit] = (int)t;
+    m->bb[t].is_loop |= t <= k && !is_call(m->bb[k].b, exit, m->bb[k].nexits);
     for (unsigned i = t; i < k && !is_call(m->bb[k].b, exit, m->bb[k].nexits); i++) {
         m->bb[i].depth++;
     }

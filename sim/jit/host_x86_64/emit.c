@@ -456,8 +456,8 @@ static void fix_later(JitHost *h, uint8_t *at, unsigned to, bool is_paid)
 static void edge_to(JitHost *h, unsigned to, unsigned give)
 {
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
-    fix_later(h, x_jcc(&h->a, CC_NS), to, true);
-    host_stub_new(h, STUB_BUDGET, x_jmp(&h->a))->site = h->bb[to].site;
+    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
+    fix_later(h, x_jmp(&h->a), to, true);
 }
 
 static void emit_brcond(JitHost *h, const IrOp *o)
@@ -812,10 +812,15 @@ static void head_site(JitHost *h, unsigned k)
     h->bb[k].site = jit_site_new(h, h->m->bb[k].b->nops);
 }
 
+enum { LOOP_ALIGN = 32, HEAD_BYTES = 14 }; /* what is before a block is paid */
+
 static void emit_block(JitHost *h, unsigned k)
 {
     const Bb *x = &h->m->bb[k];
     block_begin(h, k);
+    while (x->is_loop && ((uintptr_t)h->a.p + HEAD_BYTES) % LOOP_ALIGN) {
+        x_byte(&h->a, 0x90);
+    }
     h->bb[k].head = h->a.p;
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
     host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;

@@ -195,6 +195,15 @@ static inline void x_shiftx(Asm *a, unsigned pp, bool w, unsigned d, unsigned co
     x_byte(a, 0xf7);
     x_byte(a, 0xc0 | (d & 7) << 3 | (s & 7));
 }
+static inline void x_rorx(Asm *a, bool w, unsigned d, unsigned s, unsigned n) /* BMI2 */
+{
+    x_byte(a, 0xc4);
+    x_byte(a, (d & 8 ? 0u : 0x80u) | 0x40 | (s & 8 ? 0u : 0x20u) | 3);
+    x_byte(a, (w ? 0x80u : 0) | 0x78 | 3);
+    x_byte(a, 0xf0);
+    x_byte(a, 0xc0 | (d & 7) << 3 | (s & 7));
+    x_byte(a, n);
+}
 /* Jumps return the offset of their displacement; x_fix aims it at an offset of the same buffer. */
 static inline uint8_t *x_jcc(Asm *a, unsigned cc)
 {
