@@ -308,14 +308,32 @@ static void emit_op2(JitHost *h, const IrOp *o, uint32_t opc, Format f)
     softly_back(h, first);
 }
 
-/* VFMADD213 x0, a, b: x0 = a * x0 + b (SDM 2) */
-static void vfmadd213(Asm *a, bool is_f32, unsigned x, unsigned y, unsigned z)
+/* SDM 2: VFMADD213 x, y, z: x = y * x + z; VFMADD231: x = y * z + x */
+enum { FMADD_213 = 0xa9, FMADD_231 = 0xb9 };
+
+static void vfmadd(Asm *a, unsigned opc, bool is_f32, unsigned x, unsigned y, unsigned z)
 {
     x_byte(a, 0xc4);
     x_byte(a, (x & 8 ? 0u : 0x80u) | 0x40 | (z & 8 ? 0u : 0x20u) | 2);
     x_byte(a, (is_f32 ? 0 : 0x80u) | (~y & 15) << 3 | 1);
-    x_byte(a, 0xa9);
+    x_byte(a, opc);
     x_byte(a, 0xc0 | (x & 7) << 3 | (z & 7));
+}
+
+/* c = a * b + c. With c lost, softfp gets a NaN for it, as the result is one: what is left to find out is inf * 0, which is invalid
+ * beside a NaN too, and of which the host says nothing then. */
+static void emit_accumulate(JitHost *h, const IrOp *o, unsigned c)
+{
+    Ways w = {0};
+    size_t first = h->stubs.n;
+    unsigned a = pick(h, o->a, X0), b = pick(h, o->b, X1);
+    vfmadd(&h->a, FMADD_231, false, c, a, b);
+    x_rr(&h->a, 0, 0x66000000u | X_UCOMI, c, c);
+    w.fix[w.n++] = x_jcc(&h->a, CC_P);
+    softly(h, &w, o);
+    h->stubs.items[first].operand[2] = (Opnd){.kind = O_IMM, .imm = F64_NAN};
+    host_wrote(h, o->d);
+    softly_back(h, first);
 }
 
 static bool emit_fma(JitHost *h, const IrOp *o, Format f)
@@ -326,12 +344,17 @@ static bool emit_fma(JitHost *h, const IrOp *o, Format f)
     Ways w = {0};
     size_t first = h->stubs.n;
     Opnd y = host_opnd(h, o->b), z = host_opnd(h, o->c);
+    int home = h->m->home[host_id(h, o->d)];
+    if (z.kind == O_XMM && home == FPR_HOME + (int)z.reg && o->a != o->d && o->b != o->d) {
+        emit_accumulate(h, o, z.reg);
+        return true;
+    }
     if (y.kind != O_XMM && z.kind != O_XMM) { /* a scratch register too few */
         return false;
     }
     pick_to(h, X0, o->a);
     unsigned b = pick(h, o->b, X1), c = pick(h, o->c, X1);
-    vfmadd213(&h->a, f.is_f32, X0, b, c);
+    vfmadd(&h->a, FMADD_213, f.is_f32, X0, b, c);
     ucomi(h, X0, X0, f, false);
     w.fix[w.n++] = x_jcc(&h->a, CC_P);
     softly(h, &w, o);
