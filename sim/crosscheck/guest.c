@@ -70,11 +70,11 @@ static uint64_t help_round(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t
 static const Helper helpers[CROSS_HELPERS] = {
     [HELP_HASH] = {"hash", help_hash, 0, 3},
     [HELP_CHECK] = {"check", help_check, EFF_EVENT, 1},
-    [HELP_PEEK] = {"peek", help_peek, EFF_READS_FRAME, 1},
+    [HELP_PEEK] = {"peek", help_peek, EFF_READS_FRAME | EFF_FP_FLAGS, 1},
     [HELP_POKE] = {"poke", help_poke, EFF_WRITES_FRAME, 2},
     [HELP_FLAGS] = {"flags", help_flags, EFF_FP_FLAGS, 1},
     [HELP_COUNT] = {"count", help_count, EFF_READS_FRAME | EFF_ENDS, 0},
-    [HELP_ROUND] = {"round", help_round, EFF_READS_FRAME | EFF_WRITES_FRAME | EFF_ENDS, 1},
+    [HELP_ROUND] = {"round", help_round, EFF_READS_FRAME | EFF_WRITES_FRAME | EFF_FP_FLAGS | EFF_ENDS, 1},
 };
 static const IrSlotInfo slots[] = {
     {"r0", CROSS_REG(0)},         {"r1", CROSS_REG(1)},   {"r2", CROSS_REG(2)},   {"r3", CROSS_REG(3)},
