@@ -519,7 +519,12 @@ static void route(Server *s, Thread *t, WireMsg *m)
         route_kick(s, m);
         return;
     }
-    if (!chain_take(s, m)) {
+    bool is_tried = chain_take(s, m);
+    if (s->is_over) { /* meanwhile: who would do it may have looked into its mail for the last time */
+        wire_msg_free(m);
+        return;
+    }
+    if (!is_tried) {
         reply_error(s, m, err_set(&e, ERR_STATE, "not tried: a request before it failed"), &e);
         return;
     }
