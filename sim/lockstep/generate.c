@@ -339,13 +339,7 @@ static void put_space(Gen *g)
         put(g, below(g, 3) ? 0x12000073 : fill(g, RV64_sfence_vma)); /* sfence.vma */
         return;
     }
-    uint32_t t = A0 + below(g, 18);
-    put(g, csr(2, t, 0x180, X0)); /* the other address space: bit 2 of the root's page number; its ASID is another */
-    put(g, lui(T4, 1));
-    put(g, enc_i(0x13, 1, T4, T4, 32));
-    put(g, enc_i(0x13, 6, T4, T4, 4));                    /* ori */
-    put(g, 0x33 | t << 7 | 4 << 12 | t << 15 | T4 << 20); /* xor */
-    put(g, csr(1, X0, 0x180, t));
+    put(g, 0x73); /* ecall: the other address space */
     if (below(g, 2)) {
         put(g, 0x12000073);
     }
@@ -513,12 +507,15 @@ static void lead(Handler *h, unsigned from, unsigned to) /* the branch or jump a
 }
 
 /* Goes on behind the instruction that trapped; of a fetch: at one of four places in the code, in turn. A timer interrupt: the next
- * is later. It uses what mscratch points to. */
-static void handler_make(Handler *h)
+ * is later. An ecall changes the address space: not the program itself, as one that a wild jump enters in the middle would write a root that
+ * is none, and what happens then is up to what a TLB has. It uses what mscratch points to. */
+enum { SAVE_COUNT = 16, SAVE_CODE = 24, SAVE_OTHER_SPACE = 32 };
+static void handler_make(Handler *h, bool is_paged)
 {
-    enum { COUNT = 16, CODE = 24, NCAUSES = 3 };
+    enum { COUNT = SAVE_COUNT, CODE = SAVE_CODE, NCAUSES = 3, NCALLS = 2 };
     static const uint8_t fetch_causes[NCAUSES] = {1, 12, 20}; /* Priv 3.1.15; 0 cannot be, or as others */
-    unsigned to_wild[NCAUSES];
+    static const uint8_t call_causes[NCALLS] = {8, 9};
+    unsigned to_wild[NCAUSES], to_other[NCALLS];
     at_end(h, csr(1, SP, 0x340, SP));
     at_end(h, enc_s(3, SP, T0, 0));
     at_end(h, enc_s(3, SP, T1, 8));
@@ -528,7 +525,11 @@ static void handler_make(Handler *h)
         at_end(h, addi(T1, X0, fetch_causes[i]));
         to_wild[i] = at_end(h, branch(0, T0, T1));
     }
-    at_end(h, csr(2, T0, 0x341, X0));
+    for (unsigned i = 0; i < NCALLS && is_paged; i++) {
+        at_end(h, addi(T1, X0, call_causes[i]));
+        to_other[i] = at_end(h, branch(0, T0, T1));
+    }
+    unsigned behind = at_end(h, csr(2, T0, 0x341, X0));
     at_end(h, enc_i(0x03, 5, T1, T0, 0)); /* lhu: 3 in the low bits are 4 bytes, else 2 */
     at_end(h, enc_i(0x13, 7, T1, T1, 3));
     at_end(h, addi(T1, T1, -3));
@@ -557,6 +558,16 @@ static void handler_make(Handler *h)
     lead(h, to_irq, irq);
     for (unsigned i = 0; i < NCAUSES; i++) {
         lead(h, to_wild[i], wild);
+    }
+    if (is_paged) {
+        unsigned other = at_end(h, csr(2, T0, 0x180, X0));
+        at_end(h, load_d(T1, SP, SAVE_OTHER_SPACE));
+        at_end(h, 0x33 | T0 << 7 | 4 << 12 | T0 << 15 | T1 << 20); /* xor */
+        at_end(h, csr(1, X0, 0x180, T0));
+        lead(h, at_end(h, 0x6f), behind);
+        for (unsigned i = 0; i < NCALLS; i++) {
+            lead(h, to_other[i], other);
+        }
     }
 }
 
@@ -587,11 +598,13 @@ void lock_image(const LockProgram *p, uint8_t image[LOCK_IMAGE_BYTES])
     static uint32_t at[LOCK_ITEMS + 1];
     memset(image, 0, LOCK_IMAGE_BYTES);
     Handler h = {.n = 0};
-    handler_make(&h);
+    handler_make(&h, p->is_paged);
     for (unsigned i = 0; i < h.n; i++) {
         put_le(image + 4 * i, h.word[i], 4);
     }
-    put_le(image + LOCK_SAVE + 24, LOCK_RAM + LOCK_CODE, 8);
+    put_le(image + LOCK_SAVE + SAVE_CODE, LOCK_RAM + LOCK_CODE, 8);
+    put_le(image + LOCK_SAVE + SAVE_OTHER_SPACE, 1ull << 44 | 4,
+           8); /* another ASID, and bit 2 of the root's page number */
     tables_put(p, image);
     uint64_t random = p->x[31];
     for (unsigned i = 0; i < NPAGES * PAGE; i += 8) {

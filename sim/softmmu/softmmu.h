@@ -38,9 +38,9 @@ typedef enum {
     ACC_PROBE = 8 /* with one of the others: no A/D update, no event (debugger, disassembler) */
 } Access;
 typedef struct {
-    uint64_t gpa;   /* machine address of the byte asked for, after all stages */
-    uint32_t allow; /* ACC_x that may be cached for this regime: ACC_WRITE only once the page is marked dirty */
-    uint8_t page_bits; /* log2 of the bytes that the mapping maps: a flush of one address is for all of them. 0: of a page */
+    uint64_t gpa;      /* machine address of the byte asked for, after all stages */
+    uint32_t allow;    /* ACC_x that may be cached for this regime: ACC_WRITE only once the page is marked dirty */
+    uint8_t page_bits; /* log2 of the bytes of the mapping: a flush of one address is for all of them. 0: of a page */
     bool is_global;
     /* flat_first to flat_last, whole pages, are at gva - gpa from their machine addresses and have this `allow`, until all is flushed */
     bool is_flat;
