@@ -236,10 +236,9 @@ typedef struct {
     const char *name; /* "a0" */
     Slot at;
 } IrSlotInfo;
-enum {                /* effects of a helper; 0 = pure: may be dropped if its result is dead */
-       EFF_EVENT = 1, /* may set Frame.event (frame_raise) */
-       EFF_READS_FRAME =
-           2, /* reads architectural slots, fp_flags with EFF_FP_FLAGS only: engines write back before it */
+enum {                       /* effects of a helper; 0 = pure: may be dropped if its result is dead */
+       EFF_EVENT = 1,        /* may set Frame.event (frame_raise) */
+       EFF_READS_FRAME = 2,  /* reads slots (fp_flags: with EFF_FP_FLAGS only): engines write back before it */
        EFF_WRITES_FRAME = 4, /* writes architectural slots: engines reload after it */
        EFF_FP_FLAGS = 8,     /* looks at fp_flags, or does FP in the host */
        EFF_ENDS = 16,        /* mode, translation, interrupts or time may differ afterwards: a sync must follow */
