@@ -449,12 +449,16 @@ void kvm_arch_debug(BeVcpu *v, VmExit *exit)
 
 /* The kernel forgets that the access was stepped over when it is retired without an entry: it would
  * report the next one. */
-int kvm_arch_step_exit(BeVcpu *v, VmExit *exit)
+int kvm_arch_step_exit(BeVcpu *v, VmExit *exit, Err *err)
 {
+    uint64_t pc = 0;
+    if (kvm_onereg_get(v, pc_id, &pc) < 0) {
+        return err_native(err, ERR_HOST, errno, "KVM_GET_ONE_REG of pc");
+    }
     kvm_exit_start(v, exit, EXIT_debug);
     exit->native.code = KVM_EXIT_DEBUG;
     exit->arg[0] = DEBUG_STEP;
-    exit->addr = exit->pc_after = kvm_onereg_u64(v, pc_id);
+    exit->addr = exit->pc_after = pc;
     exit->valid |= HAS_pc_after;
     return 0;
 }

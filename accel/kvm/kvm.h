@@ -195,8 +195,8 @@ void kvm_arch_debug(BeVcpu *v, VmExit *exit);
 void kvm_arch_pc(BeVcpu *v, const RunArgs *args, VmExit *exit); /* fills pc_before, pc_after as wanted and known */
 int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err);        /* kinds beside mmio_read, mmio_write */
 int kvm_arch_reply_fault(BeVcpu *v, Err *err);
-int kvm_arch_step_exit(BeVcpu *v,
-                       VmExit *exit); /* 0 = a step that a reply finished is reported now; 1 = by the kernel */
+/* 0 = a step that a reply finished is reported now; 1 = by the kernel */
+int kvm_arch_step_exit(BeVcpu *v, VmExit *exit, Err *err);
 int kvm_arch_guest_debug(BeVcpu *v, struct kvm_guest_debug *d, Err *err); /* break registers from v->breaks */
 int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err);
 int kvm_arch_get_regs(BeVcpu *v, RegIo *io, size_t n, size_t *bad, Err *err);

@@ -413,10 +413,11 @@ void kvm_arch_debug(BeVcpu *v, VmExit *exit)
     exit->valid |= HAS_pc_before;
 }
 
-int kvm_arch_step_exit(BeVcpu *v, VmExit *exit)
+int kvm_arch_step_exit(BeVcpu *v, VmExit *exit, Err *err)
 {
     (void)v;
     (void)exit;
+    (void)err;
     return 1; /* there are no steps */
 }
 

@@ -390,8 +390,9 @@ static int run_without_entry(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *
         return is_stale_step ? 1 : kvm_exit_decode(v, args, exit);
     }
     if (v->is_step_open) {
-        v->is_step_open = false;
-        return args->is_step && v->pending == PEND_NONE ? kvm_arch_step_exit(v, exit) : 1;
+        int rc = args->is_step && v->pending == PEND_NONE ? kvm_arch_step_exit(v, exit, err) : 1;
+        v->is_step_open = rc < 0;
+        return rc;
     }
     return 1;
 }

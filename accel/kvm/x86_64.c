@@ -318,11 +318,12 @@ void kvm_arch_debug(BeVcpu *v, VmExit *exit)
 
 /* KVM does not report the step of an instruction that wrote to a device: it would run one more and
  * report that. The instruction has retired, so the step is over. */
-int kvm_arch_step_exit(BeVcpu *v, VmExit *exit)
+int kvm_arch_step_exit(BeVcpu *v, VmExit *exit, Err *err)
 {
     struct kvm_regs regs;
-    if (kvm_ioctl(v->fd, KVM_GET_REGS, &regs) < 0) {
-        return 1;
+    int rc = kvm_get(v, KVM_GET_REGS, &regs, "KVM_GET_REGS", err);
+    if (rc) {
+        return rc;
     }
     kvm_exit_start(v, exit, EXIT_debug);
     exit->native.code = KVM_EXIT_DEBUG;
