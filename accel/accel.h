@@ -154,7 +154,7 @@ typedef struct {
     CapLevel level[CAP_ROOM];
     const char *why[CAP_ROOM]; /* required unless FULL; lives as long as the Backend */
     uint32_t page_bytes, max_vcpus, max_regions, vec_bytes;
-    const char *const *ctls; /* names that ctl() accepts, NULL-terminated: "kvm.coalesced_mmio"; NULL = none */
+    const char *const *ctls; /* names that ctl() accepts, NULL-terminated: "kvm.coalesced"; NULL = none */
     /* riscv64: the ISA string as in the RISC-V unprivileged specification, "ISA Extension Naming Conventions", of what guests have:
      * "rv64imac_zicsr_zifencei", the paged modes as "sv39". What code needs beyond it is skipped with that reason. NULL = not
      * said, then nothing is skipped because of it. Lives as long as the Backend. */

@@ -242,6 +242,7 @@ typedef struct {
     bool is_default; /* the `ram` of a case without `memory`: one piece with the code */
     Value at;
     uint64_t size_bytes; /* page-rounded by layout */
+    uint64_t ring_bytes; /* of each vcpu's dirty ring; 0 = none asked for */
     uint32_t flags;      /* MAP_x; default RWX */
     uint8_t fill;
     const Value *units; /* initial contents */

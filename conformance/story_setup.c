@@ -57,6 +57,23 @@ static int ram_make(Vm *vm, const WorldRam *r, RamId *id, Err *err)
     return rc;
 }
 
+/* What the dirty pages are noted in is the machine's, whichever region asks. */
+static int ring_ask(Story *s, Vm *vm, Err *err)
+{
+    uint64_t bytes = 0;
+    int rc = 0;
+    for (size_t i = 0; i < s->c->nregions; i++) {
+        bytes = s->c->regions[i].ring_bytes > bytes ? s->c->regions[i].ring_bytes : bytes;
+    }
+    if (bytes) {
+        Buf in = {0};
+        buf_le(&in, bytes, 8);
+        rc = vm_ctl(vm, NULL, "kvm.dirty_ring", in.data, in.n, NULL, err);
+        buf_free(&in);
+    }
+    return rc;
+}
+
 static int rams_make(Story *s, Vm *vm, Err *err)
 {
     size_t n;
@@ -81,7 +98,9 @@ static int coalesce(Story *s, Vm *vm, Err *err)
         if (r->is_coalesced && world_symbol(s->w, r->name, &at)) {
             buf_le(&in, at, 8);
             buf_le(&in, r->size_bytes, 8);
-            rc = vm_ctl(vm, NULL, "kvm.coalesced_mmio", in.data, in.n, NULL, err);
+            buf_le(&in, false, 8);
+            buf_le(&in, true, 8);
+            rc = vm_ctl(vm, NULL, "kvm.coalesced", in.data, in.n, NULL, err);
         }
         buf_free(&in);
     }
@@ -208,7 +227,8 @@ static int vm_make(Story *s, bool is_lazy, Err *err)
         rc = story_machine_make(s, vm, err);
         return rc ? rc : vm_settle(vm, err);
     }
-    rc = rams_make(s, vm, err);
+    rc = ring_ask(s, vm, err);
+    rc = rc ? rc : rams_make(s, vm, err);
     rc = rc ? rc : coalesce(s, vm, err);
     rc = rc ? rc : intercepts(s, vm, err);
     for (size_t i = 0; i < s->c->nvcpus && rc == 0; i++) {

@@ -254,7 +254,7 @@ static void region_size(Typer *t, const Node *map, Region *r)
 
 static void region_hole(Typer *t, const Node *map, Region *r)
 {
-    static const char *const not_of_holes[] = {"size", "flags", "fill", "log"};
+    static const char *const not_of_holes[] = {"size", "flags", "fill", "log", "ring"};
     r->is_hole = true;
     r->flags = 0;
     type_size(t, node_get(map, "hole"), &r->size_bytes);
@@ -276,7 +276,8 @@ static void region_map(Typer *t, const Node *map, Expander *x, Region *r)
         return;
     }
     const Node *at = node_get(map, "at"), *flags = node_get(map, "flags"), *fill = node_get(map, "fill"),
-               *log = node_get(map, "log"), *coalesce = node_get(map, "coalesce"), *code = node_get(map, "code");
+               *log = node_get(map, "log"), *ring = node_get(map, "ring"), *coalesce = node_get(map, "coalesce"),
+               *code = node_get(map, "code");
     Value byte;
     r->has_at = at && type_int(t, at, 64, &r->at);
     if (flags) {
@@ -292,6 +293,9 @@ static void region_map(Typer *t, const Node *map, Expander *x, Region *r)
     r->is_coalesced = coalesce && type_yes(t, coalesce);
     if (r->is_logged) {
         need(t, CAP_dirty_log, log->pos, "log");
+    }
+    if (ring && type_size(t, ring, &r->ring_bytes) && !r->is_logged) {
+        say(t->l, node_key(map, "ring")->pos, "`ring` is for regions with `log`");
     }
     if (code) {
         region_code(t, code, x, r);

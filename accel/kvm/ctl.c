@@ -11,7 +11,9 @@
  *   kvm.irqfd gsi                       -> handle; a signal raises the line
  *   kvm.eventfd_signal handle           kvm.eventfd_read handle -> the count, which becomes 0
  *   kvm.coalesced addr size is_pio on   stores there are gathered and do not exit, until the ring is full
- *   kvm.coalesced_get (v)               -> {addr, size, value} of each gathered store, oldest first */
+ *   kvm.coalesced_get (v)               -> {addr, size, value} of each gathered store, oldest first
+ *   kvm.dirty_ring bytes                before the first vcpu: the dirty log by rings of that size, a power of 2
+ *   kvm.dirty_ring_fulls                -> how often a vcpu has left the guest as its ring was full */
 #include "accel/kvm/kvm.h"
 
 #include <errno.h>
@@ -168,6 +170,20 @@ static int ctl_coalesced_get(const Ctl *c, Err *err)
     return 0;
 }
 
+static int ctl_dirty_ring(const Ctl *c, Err *err)
+{
+    return kvm_ring_enable(c->vm, c->arg[0], err);
+}
+
+static int ctl_dirty_ring_fulls(const Ctl *c, Err *err)
+{
+    (void)err;
+    pthread_mutex_lock(&c->vm->slots_lock);
+    buf_le(c->out, c->vm->nring_fulls, 8);
+    pthread_mutex_unlock(&c->vm->slots_lock);
+    return 0;
+}
+
 static const struct {
     unsigned nargs;
     bool wants_vcpu;
@@ -185,7 +201,9 @@ static const struct {
     CTL(eventfd_signal, 1, false)                                                                                      \
     CTL(eventfd_read, 1, false)                                                                                        \
     CTL(coalesced, 4, false)                                                                                           \
-    CTL(coalesced_get, 0, true)
+    CTL(coalesced_get, 0, true)                                                                                        \
+    CTL(dirty_ring, 1, false)                                                                                          \
+    CTL(dirty_ring_fulls, 0, false)
     CTLS
 #undef CTL
 };

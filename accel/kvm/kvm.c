@@ -212,6 +212,7 @@ static void kvm_destroy(BeVm *vm)
         close(vm->eventfds.items[i]);
     }
     VEC_FREE(&vm->eventfds);
+    kvm_ring_free(vm);
     kvm_mem_free(vm);
     const int fds[] = {vm->irqchip_fd, vm->fd, vm->sys_fd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
@@ -220,6 +221,7 @@ static void kvm_destroy(BeVm *vm)
         }
     }
     pthread_cond_destroy(&vm->gate_moved);
+    pthread_mutex_destroy(&vm->slots_lock);
     pthread_mutex_destroy(&vm->lock);
     mem_free(vm);
 }
@@ -276,6 +278,7 @@ static int kvm_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *er
     vm->firmware = cfg->firmware;
     vm->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
     pthread_mutex_init(&vm->lock, NULL);
+    pthread_mutex_init(&vm->slots_lock, NULL);
     pthread_cond_init(&vm->gate_moved, NULL);
     rc = vm_fds(vm, err);
     if (!rc) {
@@ -326,7 +329,7 @@ static int vcpu_fd_open(BeVcpu *v, Err *err)
         v->fd = -1;
         return err_native(err, ERR_NOMEM, error, "mapping kvm_run");
     }
-    return 0;
+    return kvm_ring_open(v, err);
 }
 
 static void kvm_vcpu_destroy(BeVcpu *v)

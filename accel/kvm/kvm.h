@@ -4,6 +4,7 @@
  * kvm.c    Backend, open(), VM and vcpu objects        mem.c   RAM, memory slots, dirty log
  * run.c    entry, kick, deadline, pending accesses     exit.c  exits that are the same on every
  * architecture ctl.c    what only KVM has, by name                  x86_64*.c aarch64.c riscv64.c
+ * ring.c   the dirty log by rings
  * onereg.c  what an architecture adds; one of them is compiled in (KVM runs the host's ISA only)
  *
  * Pending accesses (W3). The kernel retires an access at the next KVM_RUN, before it looks at
@@ -29,6 +30,9 @@
 #ifndef KVM_EXIT_MEMORY_FAULT
 #define KVM_EXIT_MEMORY_FAULT 39
 #endif
+#ifndef KVM_CAP_DIRTY_LOG_RING_ACQ_REL
+#define KVM_CAP_DIRTY_LOG_RING_ACQ_REL 223
+#endif
 /* asm/kvm.h: KVM_GUESTDBG_USE_HW_BP on x86, KVM_GUESTDBG_USE_HW on arm64, one number; riscv has
  * none */
 enum { KVM_DEBUG_HW = 1 << 17 };
@@ -47,6 +51,12 @@ typedef struct {
     uint64_t
         *dirty; /* fetched from the kernel, or written by us, and not yet cleared; NULL until there is such a page */
 } KvmSlot;      /* its index is the kernel's slot number */
+
+/* The dirty ring of one vcpu of the kernel (ring.c), which stays mapped as long as the VM is there. */
+typedef struct {
+    struct kvm_dirty_gfn *entries;
+    uint32_t next; /* the first entry that was not looked at */
+} KvmRing;
 
 /* A vcpu of the kernel outlives its file descriptor until the VM is gone, and its id cannot be
  * created twice: a destroyed one waits here for its id to come back. */
@@ -73,6 +83,12 @@ struct BeVm {
     atomic_bool has_vcpu;  /* one was created: configuration is closed */
     VEC(KvmRam) rams;      /* RamId = index + 1 */
     VEC(KvmSlot) slots;
+    /* With a dirty ring a vcpu that leaves as its ring is full looks at the slots, beside a VmOp. So whoever changes them, or
+     * their dirty pages, holds slots_lock. */
+    pthread_mutex_t slots_lock;
+    uint32_t ring_bytes;      /* of each vcpu; 0 = the dirty log is the kernel's bitmaps. Fixed once there is a vcpu */
+    VEC(KvmRing) rings;       /* under slots_lock, as the next */
+    uint64_t nring_fulls;     /* entries that ended since a ring was full */
     VEC(int) eventfds;        /* by handle: what ctl.c made */
     VEC(KvmRange) msr_ranges; /* x86 intercepts */
     pthread_mutex_t lock;     /* vcpus, parked, and the gate's sleepers */
@@ -135,6 +151,13 @@ int kvm_mem_read(BeVm *vm, Gpa at, void *buf, size_t n, Err *err);
 int kvm_mem_write(BeVm *vm, Gpa at, const void *buf, size_t n, Err *err);
 int kvm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err);
 void kvm_mem_free(BeVm *vm);
+
+/* ---- ring.c: the dirty log by rings (KVM_CAP_DIRTY_LOG_RING) ---- */
+int kvm_ring_enable(BeVm *vm, uint64_t bytes, Err *err);
+int kvm_ring_open(BeVcpu *v, Err *err);   /* of a vcpu that the kernel has just made */
+int kvm_ring_harvest(BeVm *vm, Err *err); /* what is in the rings goes to the slots; slots_lock is held */
+int kvm_ring_full(BeVm *vm, Err *err);    /* the same, by a vcpu whose ring was full */
+void kvm_ring_free(BeVm *vm);
 
 /* ---- run.c ---- */
 int kvm_run_init(Err *err); /* once per process: the signal that wakes a vcpu; THREAD-SAFE */

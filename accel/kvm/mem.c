@@ -111,11 +111,34 @@ static KvmSlot *slot_new(BeVm *vm)
     return &vm->slots.items[vm->slots.n - 1];
 }
 
+static size_t slot_words(const BeVm *vm, const KvmSlot *s)
+{
+    return (size_t)((s->size / vm->page_bytes + 63) / 64);
+}
+
+static int dirty_alloc(BeVm *vm, KvmSlot *s, Err *err)
+{
+    if (!s->dirty && !(s->dirty = mem_try(slot_words(vm, s), 8))) {
+        return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", slot_words(vm, s) * 8);
+    }
+    return 0;
+}
+
+/* With a ring the pages are noted by vcpus that leave, which must not want memory then. */
+static int log_start(BeVm *vm, KvmSlot *s, Err *err)
+{
+    return vm->ring_bytes && s->flags & MAP_LOG_DIRTY ? dirty_alloc(vm, s, err) : 0;
+}
+
 static int slot_flags(BeVm *vm, KvmSlot *s, uint32_t flags, Err *err)
 {
     KvmSlot old = *s;
     int rc;
     s->flags = flags;
+    if (log_start(vm, s, err)) {
+        s->flags = old.flags;
+        return -ERR_NOMEM;
+    }
     if ((old.flags ^ flags) & MAP_W) {
         /* KVM_MEM_READONLY cannot be changed in place (api.rst 4.35): delete and add, with every
          * vcpu outside so that none sees the hole. */
@@ -140,7 +163,7 @@ static int slot_flags(BeVm *vm, KvmSlot *s, uint32_t flags, Err *err)
     return 0;
 }
 
-int kvm_map(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t flags, Err *err)
+static int map_locked(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t flags, Err *err)
 {
     KvmSlot want = {.at = at.addr, .size = size, .offset = offset, .ram = ram, .flags = flags};
     int rc = map_check(vm, &want, err);
@@ -168,15 +191,28 @@ int kvm_map(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_
         return err_set(err, ERR_LIMIT, "all %u memory slots are in use", vm->max_slots);
     }
     *s = want;
+    if ((rc = log_start(vm, s, err))) {
+        return rc;
+    }
     rc = slot_set(vm, s, size);
     if (rc < 0) {
+        mem_free(s->dirty);
+        s->dirty = NULL;
         return kvm_err(err, rc, "KVM_SET_USER_MEMORY_REGION");
     }
     s->is_used = true;
     return 0;
 }
 
-int kvm_unmap(BeVm *vm, Gpa at, uint64_t size, Err *err)
+int kvm_map(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t flags, Err *err)
+{
+    pthread_mutex_lock(&vm->slots_lock);
+    int rc = map_locked(vm, at, size, ram, offset, flags, err);
+    pthread_mutex_unlock(&vm->slots_lock);
+    return rc;
+}
+
+static int unmap_locked(BeVm *vm, Gpa at, uint64_t size, Err *err)
 {
     bool is_exact = false;
     KvmSlot *s = size && at.addr + (size - 1) >= at.addr ? slot_find(vm, at.addr, size, &is_exact) : NULL;
@@ -188,22 +224,20 @@ int kvm_unmap(BeVm *vm, Gpa at, uint64_t size, Err *err)
     if (rc < 0) {
         return kvm_err(err, rc, "KVM_SET_USER_MEMORY_REGION (delete)");
     }
+    if (vm->ring_bytes) { /* what the rings still say of this slot is not of the one that will have its number */
+        (void)kvm_ring_harvest(vm, NULL);
+    }
     mem_free(s->dirty);
     *s = (KvmSlot){0};
     return 0;
 }
 
-static size_t slot_words(const BeVm *vm, const KvmSlot *s)
+int kvm_unmap(BeVm *vm, Gpa at, uint64_t size, Err *err)
 {
-    return (size_t)((s->size / vm->page_bytes + 63) / 64);
-}
-
-static int dirty_alloc(BeVm *vm, KvmSlot *s, Err *err)
-{
-    if (!s->dirty && !(s->dirty = mem_try(slot_words(vm, s), 8))) {
-        return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", slot_words(vm, s) * 8);
-    }
-    return 0;
+    pthread_mutex_lock(&vm->slots_lock);
+    int rc = unmap_locked(vm, at, size, err);
+    pthread_mutex_unlock(&vm->slots_lock);
+    return rc;
 }
 
 /* ---- access from the host ---- */
@@ -272,8 +306,11 @@ int kvm_mem_read(BeVm *vm, Gpa at, void *buf, size_t n, Err *err)
 
 int kvm_mem_write(BeVm *vm, Gpa at, const void *buf, size_t n, Err *err)
 {
+    pthread_mutex_lock(&vm->slots_lock);
     int rc = copy_pass(vm, COPY_CHECK_WRITE, at.addr, NULL, n, err);
-    return rc ? rc : copy_pass(vm, COPY_WRITE, at.addr, (uint8_t *)(uintptr_t)buf, n, err);
+    rc = rc ? rc : copy_pass(vm, COPY_WRITE, at.addr, (uint8_t *)(uintptr_t)buf, n, err);
+    pthread_mutex_unlock(&vm->slots_lock);
+    return rc;
 }
 
 /* ---- dirty log ---- */
@@ -283,7 +320,7 @@ static int dirty_fetch(BeVm *vm, KvmSlot *s, Err *err)
 {
     size_t words = slot_words(vm, s);
     int rc = dirty_alloc(vm, s, err);
-    if (rc) {
+    if (rc || vm->ring_bytes) {
         return rc;
     }
     uint64_t *fresh = mem_try(words, 8);
@@ -321,9 +358,12 @@ static int dirty_check(BeVm *vm, uint64_t at, uint64_t size, Err *err)
     return 0;
 }
 
-int kvm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
+static int dirty_get_locked(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
 {
     int rc = dirty_check(vm, at.addr, size, err);
+    if (!rc && vm->ring_bytes) {
+        rc = kvm_ring_harvest(vm, err);
+    }
     uint64_t pages = size / vm->page_bytes;
     if (!rc) {
         memset(bits, 0, (size_t)((pages + 7) / 8));
@@ -341,6 +381,21 @@ int kvm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Er
             bits[i / 8] |= (uint8_t)(1 << (i % 8));
             s->dirty[page / 64] &= ~((uint64_t)clear << (page % 64));
         }
+    }
+    return rc;
+}
+
+int kvm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
+{
+    bool has_rings = vm->ring_bytes != 0;
+    if (has_rings) { /* processors that keep a list of their own bring it when they leave the guest */
+        kvm_gate_close(vm);
+    }
+    pthread_mutex_lock(&vm->slots_lock);
+    int rc = dirty_get_locked(vm, at, size, bits, clear, err);
+    pthread_mutex_unlock(&vm->slots_lock);
+    if (has_rings) {
+        kvm_gate_open(vm);
     }
     return rc;
 }

@@ -406,6 +406,10 @@ static int run_entered(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
     }
     v->pending = PEND_NONE; /* whatever was open is retired by now */
     v->nelements = 0;
+    if (how == ENTER_EXIT && v->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL) {
+        int rc = kvm_ring_full(v->vm, err);
+        return rc ? rc : 1;
+    }
     if (how == ENTER_EXIT) {
         return kvm_exit_decode(v, args, exit);
     }

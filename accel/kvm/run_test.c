@@ -266,6 +266,24 @@ TEST(kvm, the_dirty_log_keeps_what_was_not_cleared)
     close_machine(&m);
 }
 
+TEST(kvm, a_dirty_ring_is_asked_for_before_the_first_vcpu_and_of_a_size_that_there_is)
+{
+    Machine m;
+    if (open_vm(&m, IRQCHIP_NONE)) {
+        static const struct {
+            uint64_t bytes;
+            int rc;
+        } sizes[] = {{12288, -ERR_INVAL}, {0, -ERR_INVAL}, {1ull << 40, -ERR_LIMIT}, {16384, 0}};
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+            CHECK_INT(ops()->ctl(m.vm, NULL, "kvm.dirty_ring", &sizes[i].bytes, 8, NULL, &m.err), sizes[i].rc);
+        }
+        if (add_vcpu(&m, 0, &m.v)) {
+            CHECK_INT(ops()->ctl(m.vm, NULL, "kvm.dirty_ring", &sizes[3].bytes, 8, NULL, &m.err), -ERR_STATE);
+        }
+    }
+    close_machine(&m);
+}
+
 /* ---- kick and deadline ---- */
 BLOB(b_loop, ".code64", "1: jmp 1b");
 

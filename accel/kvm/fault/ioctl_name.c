@@ -19,6 +19,7 @@ const char *kvm_ioctl_name(unsigned long request)
         N(KVM_RUN),
         N(KVM_SET_USER_MEMORY_REGION),
         N(KVM_GET_DIRTY_LOG),
+        N(KVM_RESET_DIRTY_RINGS),
         N(KVM_IRQ_LINE),
         N(KVM_SIGNAL_MSI),
         N(KVM_SET_GUEST_DEBUG),
