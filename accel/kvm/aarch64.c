@@ -130,6 +130,7 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
                 has_hvc ? NULL : "until the guest's own PSCI CPU_ON, served in the kernel");
     if (kvm_check(sys_fd, KVM_CAP_SET_GUEST_DEBUG)) {
         kvm_cap_set(caps, CAP_step, CAP_FULL, NULL);
+        kvm_cap_set(caps, CAP_sw_break, CAP_FULL, "where kvm.sw_break asks for it");
     }
     if (kvm_check(sys_fd, KVM_CAP_GUEST_DEBUG_HW_BPS)) {
         kvm_cap_set(caps, CAP_hw_break, CAP_FULL, NULL);
@@ -417,6 +418,11 @@ int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
 }
 
 /* ---- debug ---- */
+const char *kvm_arch_no_sw_break(void)
+{
+    return NULL;
+}
+
 void kvm_arch_debug(BeVcpu *v, VmExit *exit)
 {
     enum { EC_BREAKPOINT = 0x30, EC_STEP = 0x32, EC_WATCHPOINT = 0x34, EC_BRK = 0x3c }; /* Arm ARM D24.2.40 */

@@ -13,15 +13,24 @@
  *   kvm.coalesced addr size is_pio on   stores there are gathered and do not exit, until the ring is full
  *   kvm.coalesced_get (v)               -> {addr, size, value} of each gathered store, oldest first
  *   kvm.dirty_ring bytes                before the first vcpu: the dirty log by rings of that size, a power of 2
- *   kvm.dirty_ring_fulls                -> how often a vcpu has left the guest as its ring was full */
+ *   kvm.dirty_ring_fulls                -> how often a vcpu has left the guest as its ring was full
+ *   kvm.sw_break on (v)                 the guest's breakpoint instruction is an exit, and not for the guest
+ * x86_64 alone:
+ *   kvm.cpuid leaf subleaf eax ebx ecx edx (v)  what CPUID answers there; before the vcpu's first entry
+ *   kvm.cpuid_get leaf subleaf (v)      -> {eax, ebx, ecx, edx} as set for the vcpu; nothing where the leaf is not
+ *   kvm.sync_regs valid dirty rax (v)   -> errno of a KVM_RUN that runs nothing, with these in kvm_valid_regs and
+ *                                       kvm_dirty_regs and rax in the general registers of kvm_run */
 #include "accel/kvm/kvm.h"
+#if defined(__x86_64__)
+#include "accel/kvm/x86_64.h"
+#endif
 
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MAX_ARGS = 4, MAX_EVENTFDS = 64 };
+enum { MAX_ARGS = 6, MAX_EVENTFDS = 64 };
 typedef struct {
     BeVm *vm;
     BeVcpu *v; /* NULL where the call does not want one */
@@ -184,6 +193,49 @@ static int ctl_dirty_ring_fulls(const Ctl *c, Err *err)
     return 0;
 }
 
+static int ctl_sw_break(const Ctl *c, Err *err)
+{
+    const char *why = kvm_arch_no_sw_break();
+    if (why) {
+        return err_unsupported(err, "kvm", "sw_break", why);
+    }
+    c->v->has_sw_break = c->arg[0] != 0;
+    return 0;
+}
+
+#if defined(__x86_64__)
+static int ctl_cpuid(const Ctl *c, Err *err)
+{
+    uint32_t leaf[6];
+    for (size_t i = 0; i < ARRAY_LEN(leaf); i++) {
+        leaf[i] = (uint32_t)c->arg[i];
+    }
+    return x86_cpuid_put(c->v, leaf[0], leaf[1], leaf + 2, err);
+}
+
+static int ctl_cpuid_get(const Ctl *c, Err *err)
+{
+    uint32_t regs[4];
+    int found = x86_cpuid_get(c->v, (uint32_t)c->arg[0], (uint32_t)c->arg[1], regs, err);
+    for (size_t i = 0; found > 0 && i < ARRAY_LEN(regs); i++) {
+        buf_le(c->out, regs[i], 8);
+    }
+    return found < 0 ? found : 0;
+}
+
+static int ctl_sync_regs(const Ctl *c, Err *err)
+{
+    int rc = x86_sync_regs(c->v, c->arg[0], c->arg[1], c->arg[2], err);
+    if (rc >= 0) {
+        buf_le(c->out, (uint64_t)rc, 8);
+    }
+    return rc < 0 ? rc : 0;
+}
+#define CTLS_OF_ARCH CTL(cpuid, 6, true) CTL(cpuid_get, 2, true) CTL(sync_regs, 3, true)
+#else
+#define CTLS_OF_ARCH
+#endif
+
 static const struct {
     unsigned nargs;
     bool wants_vcpu;
@@ -203,7 +255,9 @@ static const struct {
     CTL(coalesced, 4, false)                                                                                           \
     CTL(coalesced_get, 0, true)                                                                                        \
     CTL(dirty_ring, 1, false)                                                                                          \
-    CTL(dirty_ring_fulls, 0, false)
+    CTL(dirty_ring_fulls, 0, false)                                                                                    \
+    CTL(sw_break, 1, true)                                                                                             \
+    CTLS_OF_ARCH
     CTLS
 #undef CTL
 };

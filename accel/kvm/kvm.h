@@ -36,6 +36,11 @@
 /* asm/kvm.h: KVM_GUESTDBG_USE_HW_BP on x86, KVM_GUESTDBG_USE_HW on arm64, one number; riscv has
  * none */
 enum { KVM_DEBUG_HW = 1 << 17 };
+/* the same of KVM_GUESTDBG_USE_SW_BP; on riscv64 KVM_GUESTDBG_ENABLE alone means it, and the bit is not looked at */
+enum {
+    KVM_DEBUG_SW = 1 << 16,
+    KVM_CHECK_GUEST_DEBUG = 23 /* KVM_CAP_SET_GUEST_DEBUG, which not every asm/kvm.h lets be seen */
+};
 
 typedef struct {
     int fd;
@@ -124,6 +129,7 @@ struct BeVcpu {
     uint32_t element, nelements; /* string PIO: the element that was returned last, of how many in kvm_run */
     uint32_t debug_control;      /* last KVM_SET_GUEST_DEBUG */
     bool has_new_breaks;
+    bool has_sw_break; /* the guest's breakpoint instruction is an exit */
     Break breaks[4];
     size_t nbreaks;
     bool has_timer;
@@ -221,6 +227,7 @@ int kvm_arch_reply_fault(BeVcpu *v, Err *err);
 /* 0 = a step that a reply finished is reported now; 1 = by the kernel */
 int kvm_arch_step_exit(BeVcpu *v, VmExit *exit, Err *err);
 int kvm_arch_guest_debug(BeVcpu *v, struct kvm_guest_debug *d, Err *err); /* break registers from v->breaks */
+const char *kvm_arch_no_sw_break(void); /* why the guest's breakpoint instruction is never reported; NULL = it can be */
 int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err);
 int kvm_arch_get_regs(BeVcpu *v, RegIo *io, size_t n, size_t *bad, Err *err);
 int kvm_arch_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err);

@@ -185,7 +185,9 @@ void kvm_arch_probed(BeVcpu *v)
 /* ---- machine ---- */
 void kvm_arch_caps(int sys_fd, Caps *caps)
 {
-    (void)sys_fd;
+    bool has_debug = kvm_check(sys_fd, KVM_CHECK_GUEST_DEBUG);
+    kvm_cap_set(caps, CAP_sw_break, has_debug ? CAP_FULL : CAP_NONE,
+                has_debug ? "where kvm.sw_break asks for it" : "needs Linux 6.10");
     kvm_cap_set(caps, CAP_hypercall_visible, CAP_PARTIAL,
                 "SBI extensions that the kernel does not serve: vendor and experimental ones, debug console, "
                 "legacy console");
@@ -404,6 +406,11 @@ int kvm_arch_reply(BeVcpu *v, const Reply *r, Err *err)
     }
     v->run->riscv_csr.ret_value = r->value;
     return 0;
+}
+
+const char *kvm_arch_no_sw_break(void)
+{
+    return NULL;
 }
 
 void kvm_arch_debug(BeVcpu *v, VmExit *exit)

@@ -313,6 +313,9 @@ static int debug_update(BeVcpu *v, bool is_step, Err *err)
     if (v->nbreaks) {
         control |= KVM_GUESTDBG_ENABLE | (uint32_t)KVM_DEBUG_HW;
     }
+    if (v->has_sw_break) {
+        control |= KVM_GUESTDBG_ENABLE | (uint32_t)KVM_DEBUG_SW;
+    }
     if (is_step) {
         control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
     }

@@ -34,13 +34,21 @@ int kvm_arch_vcpu_id(const VcpuConfig *cfg, uint32_t *out, Err *err)
     return 0;
 }
 
+/* ---- CPUID ---- */
+enum { MAX_LEAVES = 512 };
+
+static struct kvm_cpuid2 *leaves_new(void)
+{
+    struct kvm_cpuid2 *c = x_alloc(sizeof *c + MAX_LEAVES * sizeof c->entries[0]);
+    c->nent = MAX_LEAVES;
+    return c;
+}
+
 /* The host's CPUID as KVM can give it to a guest, with this vcpu's APIC id where leaves 1, 0xb and
  * 0x1f tell it. */
 static int cpuid_set(BeVcpu *v, Err *err)
 {
-    enum { MAX_LEAVES = 512 };
-    struct kvm_cpuid2 *c = x_alloc(sizeof *c + MAX_LEAVES * sizeof c->entries[0]);
-    c->nent = MAX_LEAVES;
+    struct kvm_cpuid2 *c = leaves_new();
     const char *what = "KVM_GET_SUPPORTED_CPUID";
     int rc = kvm_ioctl(v->vm->sys_fd, KVM_GET_SUPPORTED_CPUID, c);
     for (uint32_t i = 0; rc >= 0 && i < c->nent; i++) {
@@ -57,6 +65,69 @@ static int cpuid_set(BeVcpu *v, Err *err)
     }
     mem_free(c);
     return rc < 0 ? kvm_err(err, rc, what) : 0;
+}
+
+/* Kernels before 6.3 do not say how many there are: what they left as it was is none. */
+static int leaves_get(BeVcpu *v, struct kvm_cpuid2 *c, Err *err)
+{
+    static const struct kvm_cpuid_entry2 none;
+    int rc = kvm_get(v, KVM_GET_CPUID2, c, "KVM_GET_CPUID2", err);
+    while (!rc && c->nent && memcmp(&c->entries[c->nent - 1], &none, sizeof none) == 0) {
+        c->nent--;
+    }
+    return rc;
+}
+
+static struct kvm_cpuid_entry2 *leaf_find(struct kvm_cpuid2 *c, uint32_t leaf, uint32_t subleaf)
+{
+    for (uint32_t i = 0; i < c->nent; i++) {
+        struct kvm_cpuid_entry2 *e = &c->entries[i];
+        if (e->function == leaf && (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+int x86_cpuid_get(BeVcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t *regs, Err *err)
+{
+    struct kvm_cpuid2 *c = leaves_new();
+    int rc = leaves_get(v, c, err);
+    const struct kvm_cpuid_entry2 *e = rc ? NULL : leaf_find(c, leaf, subleaf);
+    if (e) {
+        memcpy(regs, (const uint32_t[]){e->eax, e->ebx, e->ecx, e->edx}, 4 * sizeof *regs);
+    }
+    rc = rc ? rc : e != NULL;
+    mem_free(c);
+    return rc;
+}
+
+int x86_cpuid_put(BeVcpu *v, uint32_t leaf, uint32_t subleaf, const uint32_t *regs, Err *err)
+{
+    if (v->has_run) { /* newer kernels take the same values again, which tells nothing */
+        return err_set(err, ERR_STATE, "what CPUID answers is chosen before the vcpu's first entry");
+    }
+    struct kvm_cpuid2 *c = leaves_new();
+    int rc = leaves_get(v, c, err);
+    struct kvm_cpuid_entry2 *e = rc ? NULL : leaf_find(c, leaf, subleaf);
+    if (!rc && !e) {
+        if (c->nent >= MAX_LEAVES) {
+            rc = err_set(err, ERR_LIMIT, "all %d leaves of CPUID are in use", (int)MAX_LEAVES);
+        } else {
+            e = &c->entries[c->nent++];
+            *e = (struct kvm_cpuid_entry2){
+                .function = leaf, .index = subleaf, .flags = subleaf ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0};
+        }
+    }
+    if (!rc) {
+        e->eax = regs[0];
+        e->ebx = regs[1];
+        e->ecx = regs[2];
+        e->edx = regs[3];
+        rc = kvm_get(v, KVM_SET_CPUID2, c, "KVM_SET_CPUID2", err);
+    }
+    mem_free(c);
+    return rc;
 }
 
 static uint32_t all_groups(const BeVm *vm)
@@ -282,7 +353,29 @@ int kvm_arch_reply_fault(BeVcpu *v, Err *err)
     return err_unsupported(err, "kvm", "reply_fault", "only an MSR access can be answered with a fault");
 }
 
+int x86_sync_regs(BeVcpu *v, uint64_t valid, uint64_t dirty, uint64_t rax, Err *err)
+{
+    struct kvm_run *run = v->run;
+    int rc = kvm_look_write(v, err);
+    if (rc || (rc = kvm_get(v, KVM_GET_REGS, &run->s.regs.regs, "KVM_GET_REGS", err))) {
+        return rc;
+    }
+    run->s.regs.regs.rax = rax;
+    run->kvm_valid_regs = valid;
+    run->kvm_dirty_regs = dirty;
+    run->immediate_exit = 1;
+    rc = kvm_ioctl_once(v->fd, KVM_RUN, NULL);
+    run->immediate_exit = 0;
+    run->kvm_valid_regs = run->kvm_dirty_regs = 0;
+    return rc < 0 ? -rc : 0;
+}
+
 /* ---- debug ---- */
+const char *kvm_arch_no_sw_break(void)
+{
+    return x86_probe().sw_breaks ? NULL : "accepted by this KVM, but a probe guest ran on without the exit";
+}
+
 static void debug_kind(BeVcpu *v, uint64_t dr6, VmExit *exit)
 {
     for (size_t i = 0; i < v->nbreaks; i++) {

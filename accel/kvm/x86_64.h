@@ -46,6 +46,12 @@ int x86_state_get(BeVcpu *v, uint32_t groups, X86State *s, Err *err);
 int x86_state_set(BeVcpu *v, uint32_t groups, X86State *s, uint32_t *failed, size_t *nmsrs);
 const char *x86_set_name(uint32_t group);              /* "KVM_SET_REGS" */
 int x86_msrs_learn(BeVcpu *v, X86Msrs *out, Err *err); /* the MSRs that can be read and written back */
+/* One leaf of the vcpu's CPUID: regs = {eax, ebx, ecx, edx}. put: -ERR_INVAL or ERR_STATE once it has run; get: 1, or 0 = there is
+ * none. */
+int x86_cpuid_put(BeVcpu *v, uint32_t leaf, uint32_t subleaf, const uint32_t *regs, Err *err);
+int x86_cpuid_get(BeVcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t *regs, Err *err);
+/* KVM_CAP_SYNC_REGS by hand: the errno of the entry, which runs nothing; EINTR is how it goes well. */
+int x86_sync_regs(BeVcpu *v, uint64_t valid, uint64_t dirty, uint64_t rax, Err *err);
 /* What this host's KVM really does, found by a small guest; once per process. */
 typedef struct {
     bool has_run, steps, hw_breaks, hw_watches, sw_breaks, executes_x87, keeps_tsc;

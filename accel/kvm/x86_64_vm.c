@@ -32,7 +32,8 @@ static void probed_caps(int sys_fd, Caps *caps)
     kvm_cap_set(caps, CAP_step, p.steps ? CAP_FULL : CAP_NONE, p.steps ? NULL : seen);
     kvm_cap_set(caps, CAP_hw_break, p.hw_breaks ? CAP_FULL : CAP_NONE, p.hw_breaks ? NULL : seen);
     kvm_cap_set(caps, CAP_hw_watch, p.hw_watches ? CAP_FULL : CAP_NONE, p.hw_watches ? NULL : seen);
-    kvm_cap_set(caps, CAP_sw_break, p.sw_breaks ? CAP_FULL : CAP_NONE, p.sw_breaks ? NULL : seen);
+    kvm_cap_set(caps, CAP_sw_break, p.sw_breaks ? CAP_FULL : CAP_NONE,
+                p.sw_breaks ? "where kvm.sw_break asks for it" : seen);
 }
 
 void kvm_arch_caps(int sys_fd, Caps *caps)

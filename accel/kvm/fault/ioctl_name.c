@@ -37,6 +37,7 @@ const char *kvm_ioctl_name(unsigned long request)
         N(KVM_GET_MSR_INDEX_LIST),
         N(KVM_GET_SUPPORTED_CPUID),
         N(KVM_SET_CPUID2),
+        N(KVM_GET_CPUID2),
         N(KVM_SET_IDENTITY_MAP_ADDR),
         N(KVM_SET_TSS_ADDR),
         N(KVM_CREATE_IRQCHIP),
