@@ -108,12 +108,10 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
     bool has_hvc;
     VgicKind vgic;
     ask_vm(sys_fd, &has_hvc, &vgic);
-    if (vgic == VGIC_V3) {
-        kvm_cap_set(caps, CAP_irqchip, CAP_FULL, NULL);
-    } else {
-        kvm_cap_set(caps, CAP_irqchip, vgic == VGIC_V2 ? CAP_PARTIAL : CAP_NONE,
-                    vgic == VGIC_V2 ? "a GICv2, whose state is not saved" : "this host's KVM has no vGIC");
-    }
+    kvm_cap_set(caps, CAP_irqchip, vgic == VGIC_NONE ? CAP_NONE : CAP_FULL,
+                vgic == VGIC_NONE ? "this host's KVM has no vGIC"
+                : vgic == VGIC_V2 ? "a GICv2"
+                                  : NULL);
     kvm_cap_set(caps, CAP_msi, CAP_NONE,
                 "an ITS wants a device id with each message, and there is none in a message here");
     kvm_cap_set(caps, CAP_hypercall_visible, has_hvc ? CAP_PARTIAL : CAP_NONE,

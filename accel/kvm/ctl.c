@@ -15,6 +15,9 @@
  *   kvm.dirty_ring bytes                before the first vcpu: the dirty log by rings of that size, a power of 2
  *   kvm.dirty_ring_fulls                -> how often a vcpu has left the guest as its ring was full
  *   kvm.sw_break on (v)                 the guest's breakpoint instruction is an exit, and not for the guest
+ * aarch64 and riscv64:
+ *   kvm.one_reg_get id (v)              -> KVM_GET_ONE_REG of the kernel's own id, of up to 8 bytes
+ *   kvm.one_reg_set id value (v)        KVM_SET_ONE_REG
  * x86_64 alone:
  *   kvm.cpuid leaf subleaf eax ebx ecx edx (v)  what CPUID answers there; before the vcpu's first entry
  *   kvm.cpuid_get leaf subleaf (v)      -> {eax, ebx, ecx, edx} as set for the vcpu; nothing where the leaf is not
@@ -233,7 +236,32 @@ static int ctl_sync_regs(const Ctl *c, Err *err)
 }
 #define CTLS_OF_ARCH CTL(cpuid, 6, true) CTL(cpuid_get, 2, true) CTL(sync_regs, 3, true)
 #else
-#define CTLS_OF_ARCH
+static int one_reg_call(const Ctl *c, unsigned long request, uint64_t *value, Err *err)
+{
+    uint64_t lg2 = (c->arg[0] & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT;
+    struct kvm_one_reg reg = {.id = c->arg[0], .addr = (uintptr_t)value};
+    int rc = lg2 > 3 ? err_set(err, ERR_INVAL, "a register of %llu bytes; the limit is 8", 1ull << lg2)
+                     : kvm_look_write(c->v, err);
+    return rc ? rc
+              : kvm_get(c->v, request, &reg, request == KVM_GET_ONE_REG ? "KVM_GET_ONE_REG" : "KVM_SET_ONE_REG", err);
+}
+
+static int ctl_one_reg_get(const Ctl *c, Err *err)
+{
+    uint64_t value = 0;
+    int rc = one_reg_call(c, KVM_GET_ONE_REG, &value, err);
+    if (!rc) {
+        buf_le(c->out, value, 8);
+    }
+    return rc;
+}
+
+static int ctl_one_reg_set(const Ctl *c, Err *err)
+{
+    uint64_t value = c->arg[1];
+    return one_reg_call(c, KVM_SET_ONE_REG, &value, err);
+}
+#define CTLS_OF_ARCH CTL(one_reg_get, 1, true) CTL(one_reg_set, 2, true)
 #endif
 
 static const struct {

@@ -321,6 +321,9 @@ static int vcpu_fd_open(BeVcpu *v, Err *err)
         int code = errno == EEXIST ? ERR_EXIST : errno == EINVAL ? ERR_LIMIT : ERR_HOST;
         return err_native(err, code, errno, "KVM_CREATE_VCPU for hw_id %#llx", (unsigned long long)v->cfg.hw_id);
     }
+    pthread_mutex_lock(&vm->lock);
+    vm->nmade++;
+    pthread_mutex_unlock(&vm->lock);
     v->run = mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED) {
         int error = errno;

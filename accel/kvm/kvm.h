@@ -4,7 +4,7 @@
  * kvm.c    Backend, open(), VM and vcpu objects        mem.c   RAM, memory slots, dirty log
  * run.c    entry, kick, deadline, pending accesses     exit.c  exits that are the same on every
  * architecture ctl.c    what only KVM has, by name                  x86_64*.c aarch64.c riscv64.c
- * ring.c   the dirty log by rings
+ * ring.c   the dirty log by rings              vgic.c, aia.c  interrupt controllers in the kernel
  * onereg.c  what an architecture adds; one of them is compiled in (KVM runs the host's ISA only)
  *
  * Pending accesses (W3). The kernel retires an access at the next KVM_RUN, before it looks at
@@ -80,6 +80,7 @@ struct BeVm {
     int sys_fd, fd;
     int irqchip_fd;        /* the in-kernel interrupt controller, where it is a device of its own; -1 = none */
     bool is_irqchip_ready; /* under lock: it was told that all vcpus are there */
+    uint32_t nmade;        /* under lock: vcpus that the kernel has made, those that wait in `parked` among them */
     Irqchip irqchip;
     Firmware firmware;
     uint32_t page_bytes, max_slots;

@@ -4,11 +4,12 @@
  * VcpuConfig gives a boot argument, a0 = hart id and a1 = that argument; pc = entry. A hypercall's
  * number is the SBI extension in the upper and the function in the lower 32 bits. */
 #if defined(__riscv)
-#include "accel/kvm/kvm.h"
+#include "accel/kvm/riscv64.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const GuestId kvm_arch_guest = GUEST_riscv64;
 const char kvm_arch_name[] = "riscv64";
@@ -193,7 +194,17 @@ void kvm_arch_caps(int sys_fd, Caps *caps)
                 "legacy console");
     kvm_cap_set(caps, CAP_vec, CAP_NONE, "the V extension is not in this backend");
     caps->vec_bytes = 0;
-    kvm_cap_set(caps, CAP_irq_line, CAP_PARTIAL, "the supervisor external interrupt of a vcpu, by inject");
+    int vm = kvm_ioctl(sys_fd, KVM_CREATE_VM, NULL); /* whether there is an AIA only a VM says */
+    bool has_aia = vm >= 0 && aia_exists(vm);
+    if (vm >= 0) {
+        close(vm);
+    }
+    static const char no_aia[] = "this host has no AIA that its KVM can give to guests (Linux 6.5, Ssaia)";
+    kvm_cap_set(caps, CAP_irqchip, has_aia ? CAP_FULL : CAP_NONE, has_aia ? NULL : no_aia);
+    kvm_cap_set(caps, CAP_msi, has_aia ? CAP_FULL : CAP_NONE, has_aia ? "with irqchip kernel" : no_aia);
+    kvm_cap_set(caps, CAP_irq_line, CAP_PARTIAL,
+                has_aia ? "sources of the APLIC with irqchip kernel; else the supervisor external interrupt, by inject"
+                        : "the supervisor external interrupt of a vcpu, by inject");
     kvm_cap_set(caps, CAP_pc_before, CAP_FULL, NULL);
     kvm_onereg_probe(caps);
     caps->isa = isa[0] ? isa : NULL;
@@ -212,48 +223,43 @@ unsigned long kvm_arch_vm_type(int sys_fd)
 
 int kvm_arch_vm_init(BeVm *vm, Err *err)
 {
-    if (vm->irqchip != IRQCHIP_NONE && vm->irqchip != IRQCHIP_BOARD) {
-        return err_unsupported(err, "kvm", "irqchip", "this backend has no in-kernel AIA");
+    if (vm->irqchip == IRQCHIP_SPLIT) {
+        return err_unsupported(err, "kvm", "irqchip", "APLIC and IMSIC are both in the kernel: irqchip kernel");
     }
-    return 0;
+    if (vm->irqchip == IRQCHIP_KERNEL && !aia_exists(vm->fd)) {
+        return err_unsupported(err, "kvm", "irqchip", "this host has no AIA that its KVM can give to guests");
+    }
+    return vm->irqchip == IRQCHIP_KERNEL ? aia_create(vm, err) : 0;
 }
 
 int kvm_arch_vm_ready(BeVm *vm, Err *err)
 {
-    (void)vm;
-    (void)err;
-    return 0;
+    return vm->irqchip == IRQCHIP_KERNEL ? aia_ready(vm, err) : 0;
 }
 
 int kvm_arch_irq_line(BeVm *vm, uint32_t gsi, bool level, Err *err)
 {
-    (void)vm;
-    (void)gsi;
-    (void)level;
-    return err_unsupported(err, "kvm", "irq_line", "no interrupt controller in this backend for this architecture");
+    return vm->irqchip == IRQCHIP_KERNEL ? aia_line(vm, gsi, level, err)
+                                         : err_unsupported(err, "kvm", "irq_line", "needs irqchip kernel");
 }
 
 int kvm_arch_msi(BeVm *vm, uint64_t addr, uint32_t data, Err *err)
 {
-    (void)vm;
-    (void)addr;
-    (void)data;
-    return err_unsupported(err, "kvm", "msi", "no interrupt controller in this backend for this architecture");
+    return vm->irqchip == IRQCHIP_KERNEL ? aia_msi(vm, addr, data, err)
+                                         : err_unsupported(err, "kvm", "msi", "needs irqchip kernel");
 }
 
 int kvm_arch_save(BeVm *vm, Buf *out, Err *err)
 {
-    (void)vm;
-    (void)out;
-    (void)err;
-    return 0; /* without an in-kernel interrupt controller the registers are all there is */
+    return vm->irqchip == IRQCHIP_KERNEL ? aia_save(vm, out, err) : 0; /* else the registers are all there is */
 }
 
 int kvm_arch_restore(BeVm *vm, const void *bytes, size_t n, Err *err)
 {
-    (void)vm;
-    (void)bytes;
-    return n ? err_set(err, ERR_VERSION, "VM state of %zu bytes; this architecture has none", n) : 0;
+    if (vm->irqchip == IRQCHIP_KERNEL) {
+        return aia_restore(vm, bytes, n, err);
+    }
+    return n ? err_set(err, ERR_VERSION, "VM state of %zu bytes; a VM without an AIA has none", n) : 0;
 }
 
 int kvm_arch_intercept(BeVm *vm, InterceptKind k, uint64_t lo, uint64_t hi, bool on, Err *err)
@@ -286,7 +292,7 @@ static bool is_reset_row(RegId id)
 /* The debug console, which the kernel (Linux 6.6) hands out where it is asked to (api.rst 4.68, SBI extensions). */
 static void console_enable(BeVcpu *v)
 {
-    enum { SBI_EXT = 0x0a, SBI_SINGLE = 0, DBCN = 9 }; /* newer than the headers that this must build with */
+    enum { SBI_EXT = 0x08, SBI_SINGLE = 0, DBCN = 9 }; /* newer than the headers that this must build with */
     uint64_t on = 1, id = U64 | (uint64_t)SBI_EXT << KVM_REG_RISCV_TYPE_SHIFT | SBI_SINGLE | DBCN;
     if (v->vm->firmware != FW_KERNEL) {
         (void)kvm_onereg_set(v, id, &on); /* else its calls are refused, as the guest can ask */
@@ -442,6 +448,10 @@ int kvm_arch_guest_debug(BeVcpu *v, struct kvm_guest_debug *d, Err *err)
 int kvm_arch_inject(BeVcpu *v, const Event *e, Err *err)
 {
     enum { SUPERVISOR_EXTERNAL = 9 };
+    if (v->vm->irqchip == IRQCHIP_KERNEL) {
+        return err_unsupported(err, "kvm", "irq_line",
+                               "with irqchip kernel the IMSIC interrupts a vcpu: use its messages");
+    }
     if (e->kind != EV_LINE || e->number != SUPERVISOR_EXTERNAL) {
         return err_unsupported(err, "kvm", "inject", "KVM raises the supervisor external interrupt (line 9) only");
     }
