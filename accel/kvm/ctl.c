@@ -9,6 +9,8 @@
  *   kvm.ioeventfd addr size flags data  -> handle; a store there counts and does not exit. size 0: any; flags 1: only of
  *                                       data, 2: a port
  *   kvm.irqfd gsi                       -> handle; a signal raises the line
+ *   kvm.route_msi gsi addr data         with irqchip split: a signal of an irqfd of that gsi is this message; one that is level
+ *                                       triggered (data bit 15) has its end of interrupt exit
  *   kvm.eventfd_signal handle           kvm.eventfd_read handle -> the count, which becomes 0
  *   kvm.coalesced addr size is_pio on   stores there are gathered and do not exit, until the ring is full
  *   kvm.coalesced_get (v)               -> {addr, size, value} of each gathered store, oldest first
@@ -113,6 +115,32 @@ static int ctl_irqfd(const Ctl *c, Err *err)
     }
     struct kvm_irqfd e = {.fd = (uint32_t)fd, .gsi = (uint32_t)c->arg[0]};
     return eventfd_keep(c, fd, kvm_ioctl(c->vm->fd, KVM_IRQFD, &e), "KVM_IRQFD", err);
+}
+
+static int ctl_route_msi(const Ctl *c, Err *err)
+{
+    enum { MAX_ROUTES = 64 };
+    BeVm *vm = c->vm;
+    if (vm->irqchip != IRQCHIP_SPLIT) { /* a table replaces the routes of the chips in the kernel */
+        return err_unsupported(err, "kvm", "route_msi", "needs irqchip split");
+    }
+    if (vm->routes.n == MAX_ROUTES) {
+        return err_set(err, ERR_LIMIT, "%d routes; the limit is the same", (int)MAX_ROUTES);
+    }
+    struct kvm_irq_routing_entry e = {.gsi = (uint32_t)c->arg[0], .type = KVM_IRQ_ROUTING_MSI};
+    e.u.msi.address_lo = (uint32_t)c->arg[1];
+    e.u.msi.address_hi = (uint32_t)(c->arg[1] >> 32);
+    e.u.msi.data = (uint32_t)c->arg[2];
+    VEC_PUSH(&vm->routes, e);
+    struct kvm_irq_routing *table = x_alloc(sizeof *table + vm->routes.n * sizeof e);
+    table->nr = (uint32_t)vm->routes.n;
+    memcpy(table->entries, vm->routes.items, vm->routes.n * sizeof e);
+    int rc = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, table);
+    mem_free(table);
+    if (rc < 0) {
+        vm->routes.n--;
+    }
+    return rc < 0 ? kvm_err(err, rc, "KVM_SET_GSI_ROUTING") : 0;
 }
 
 static int eventfd_of(const Ctl *c, Err *err)
@@ -278,6 +306,7 @@ static const struct {
     CTL(msi, 2, false)                                                                                                 \
     CTL(ioeventfd, 4, false)                                                                                           \
     CTL(irqfd, 1, false)                                                                                               \
+    CTL(route_msi, 3, false)                                                                                           \
     CTL(eventfd_signal, 1, false)                                                                                      \
     CTL(eventfd_read, 1, false)                                                                                        \
     CTL(coalesced, 4, false)                                                                                           \

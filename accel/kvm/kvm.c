@@ -212,6 +212,7 @@ static void kvm_destroy(BeVm *vm)
         close(vm->eventfds.items[i]);
     }
     VEC_FREE(&vm->eventfds);
+    VEC_FREE(&vm->routes);
     kvm_ring_free(vm);
     kvm_mem_free(vm);
     const int fds[] = {vm->irqchip_fd, vm->fd, vm->sys_fd};

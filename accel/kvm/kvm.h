@@ -92,12 +92,13 @@ struct BeVm {
     /* With a dirty ring a vcpu that leaves as its ring is full looks at the slots, beside a VmOp. So whoever changes them, or
      * their dirty pages, holds slots_lock. */
     pthread_mutex_t slots_lock;
-    uint32_t ring_bytes;      /* of each vcpu; 0 = the dirty log is the kernel's bitmaps. Fixed once there is a vcpu */
-    VEC(KvmRing) rings;       /* under slots_lock, as the next */
-    uint64_t nring_fulls;     /* entries that ended since a ring was full */
-    VEC(int) eventfds;        /* by handle: what ctl.c made */
-    VEC(KvmRange) msr_ranges; /* x86 intercepts */
-    pthread_mutex_t lock;     /* vcpus, parked, and the gate's sleepers */
+    uint32_t ring_bytes;  /* of each vcpu; 0 = the dirty log is the kernel's bitmaps. Fixed once there is a vcpu */
+    VEC(KvmRing) rings;   /* under slots_lock, as the next */
+    uint64_t nring_fulls; /* entries that ended since a ring was full */
+    VEC(struct kvm_irq_routing_entry) routes; /* what ctl.c asked for */
+    VEC(int) eventfds;                        /* by handle: what ctl.c made */
+    VEC(KvmRange) msr_ranges;                 /* x86 intercepts */
+    pthread_mutex_t lock;                     /* vcpus, parked, and the gate's sleepers */
     pthread_cond_t gate_moved;
     VEC(BeVcpu *) vcpus;
     VEC(KvmParked) parked;

@@ -320,6 +320,49 @@ TEST(kvm, a_region_changes_its_flags_under_a_running_vcpu_that_never_sees_a_hole
     close_machine(&m);
 }
 
+BLOB(b_split_irq, ".code64",
+     "mov $0xfee00000,%ebx; movl $0x1ff,0xf0(%rbx); mov $0x10000000,%edx; mov %al,(%rdx); sti\n1: hlt; jmp 1b\n"
+     ".org b_split_irq_start + 0x100\nmovl $0,0xb0(%rbx); mov %al,8(%rdx); iretq");
+
+TEST(kvm, a_routed_message_interrupts_through_a_split_irqchip_and_its_end_exits)
+{
+    enum { VECTOR = 0x51, GSI = 5, LEVEL_TRIGGERED = 3 << 14 };
+    static const uint64_t route[] = {GSI, 0xfee00000, LEVEL_TRIGGERED | VECTOR}, gsi = GSI, handle = 0;
+    Machine m;
+    Buf answered = {0};
+    if (open_vm(&m, IRQCHIP_SPLIT) && add_vcpu(&m, 0, &m.v)) {
+        uint64_t pd = TABLES + 0x3007, apic = 0xfee00087;
+        go_long(&m);
+        put(&m, TABLES + 0x1000 + 3 * 8, &pd, 8);
+        put(&m, TABLES + 0x3000 + 0x1f7 * 8, &apic, 8);
+        PUT_CODE(&m, b_split_irq);
+        gate(&m, VECTOR, CODE + 0x100);
+        CHECK_INT(ops()->ctl(m.vm, NULL, "kvm.route_msi", route, sizeof route, NULL, &m.err), 0);
+        CHECK_INT(ops()->ctl(m.vm, NULL, "kvm.irqfd", &gsi, 8, &answered, &m.err), 0);
+        VmExit e = run(&m);
+        CHECK_INT(e.kind, EXIT_mmio_write);
+        answer(&m, 0);
+        CHECK_INT(ops()->ctl(m.vm, NULL, "kvm.eventfd_signal", &handle, 8, NULL, &m.err), 0);
+        uint64_t ended = 0, stored = 0;
+        for (unsigned i = 0; i < 2; i++) { /* a KVM that emulates instructions tells the end at its next entry only */
+            e = run(&m);
+            ended = e.kind == EXIT_eoi ? e.addr : ended;
+            stored = e.kind == EXIT_mmio_write ? e.addr : stored;
+            if (e.reply != REPLY_none) {
+                answer(&m, 0);
+            }
+        }
+        CHECK_INT(ended, VECTOR);
+        CHECK_INT(stored, HOLE + 8);
+    }
+    buf_free(&answered);
+    close_machine(&m);
+    if (open_vm(&m, IRQCHIP_KERNEL)) {
+        CHECK_INT(ops()->ctl(m.vm, NULL, "kvm.route_msi", route, sizeof route, NULL, &m.err), -ERR_UNSUPPORTED);
+    }
+    close_machine(&m);
+}
+
 TEST(kvm, in_kernel_chips_are_saved_and_brought_back)
 {
     static const Irqchip chips[] = {IRQCHIP_NONE, IRQCHIP_SPLIT, IRQCHIP_KERNEL};

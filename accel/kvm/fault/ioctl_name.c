@@ -31,6 +31,7 @@ const char *kvm_ioctl_name(unsigned long request)
         N(KVM_SET_CLOCK),
         N(KVM_IOEVENTFD),
         N(KVM_IRQFD),
+        N(KVM_SET_GSI_ROUTING),
         N(KVM_REGISTER_COALESCED_MMIO),
         N(KVM_UNREGISTER_COALESCED_MMIO),
 #if defined(__x86_64__)
