@@ -92,6 +92,19 @@ TEST(cmd_sim, tohost_of_an_elf_file_ends_it_with_the_test_that_failed)
     }
 }
 
+TEST(cmd_sim, tohost_prints_too)
+{
+    Buf code = {0};
+    CODE(&code, lui(T0, 0x80001), slli(T0, T0, 32), 0x0202d293 /* srli t0, t0, 32 */, addi(T2, X0, 0x101), slli(T2, T2, 48));
+    CODE(&code, addi(T1, T2, 'o'), store(3, T1, T0, 0), load(3, T1, T0, 0), branch(1, T1, X0, -4)); /* taken: 0 again */
+    CODE(&code, addi(T1, X0, 4), store(3, T1, T0, 0)); /* a system call: nobody serves it */
+    CODE(&code, addi(T1, T2, '\n'), store(3, T1, T0, 0), addi(T1, X0, 1), store(3, T1, T0, 0), HERE);
+    Image image = image_elf(&code);
+    check("sim --kernel IMAGE", &image, "", 0, "o\n", "");
+    image_free(&image);
+    buf_free(&code);
+}
+
 /* a2 at the entry: 0 without firmware. Its word 2 is where the payload is. */
 TEST(cmd_sim, firmware_gets_the_whole_machine_and_is_told_of_the_kernel)
 {
@@ -126,6 +139,22 @@ TEST(cmd_sim, the_device_tree_is_written_and_nothing_runs)
     buf_free(&tree);
     unlink(path);
     check("sim --dtb-dump /tmp/no/such/folder/x", &none, "", 70, "", "/tmp/no/such/folder/x");
+}
+
+TEST(cmd_sim, what_is_plugged_in_and_said_to_the_kernel_is_in_the_device_tree)
+{
+    char path[64], args[160];
+    snprintf(path, sizeof path, "/tmp/conf-sim-%ld-cards.dtb", (long)getpid());
+    snprintf(args, sizeof args, "sim --balloon 16M --console virtio --console uart --append hear-hear --dtb-dump %s", path);
+    Image none = {.fd = -1};
+    check(args, &none, "", 0, "", "");
+    Buf tree = {0};
+    CHECK_INT(os_read_file(path, 1 << 20, &tree, NULL), 0);
+    CHECK(memmem(tree.data, tree.n, "hear-hear", 10));
+    buf_free(&tree);
+    unlink(path);
+    check("sim --balloon lots --dtb-dump /dev/null", &none, "", 3, "", "--balloon: `lots`");
+    check("sim --initrd /no/such/file --dtb-dump /dev/null", &none, "", 3, "", "/no/such/file");
 }
 
 TEST(cmd_sim, firmware_needs_a_machine_with_m_mode)
@@ -413,10 +442,9 @@ TEST(terminal, is_restored_while_stopped_and_raw_again_after)
         tty_continue(&t);
         CHECK(tty_await_echo(&t, false));
     }
-    tty_type(&t, "z", 1);
+    tty_type(&t, "zq", 2);
     CHECK(tty_await(&t, "z"));
-    CHECK_INT(kill(t.job, SIGTERM), 0);
-    check_end(&t, &image, 1000 + SIGTERM);
+    check_end(&t, &image, 0);
 }
 
 TEST(terminal, is_raw_again_after_a_stop_that_cannot_be_caught)
