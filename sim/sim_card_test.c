@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static Sim *machine(SimCard *card)
@@ -53,6 +54,31 @@ TEST(sim_card, a_machine_whose_drives_stay_as_they_are_is_saved_restored_and_for
         buf_free(&saved);
         buf_free(&again);
         unlink(path);
+    }
+}
+
+TEST(sim_card, a_machine_with_cards_that_end_in_it_is_saved_restored_and_forked)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        SimCard *c = i ? i == 1 ? sim_card_balloon(1 << 20) : sim_card_console() : NULL;
+        CHECK(i || !sim_card_net("loopback", &c, NULL));
+        Sim *s = machine(c), *twin = NULL, *third = NULL;
+        Buf saved = {0}, again = {0};
+        CHECK_INT(sim_save(s, &saved, NULL), 0);
+        CHECK_INT(sim_fork(s, &twin, NULL), 0);
+        sim_free(s);
+        sim_card_free(c);
+        CHECK_INT(sim_fork(twin, &third, NULL), 0);
+        CHECK_INT(sim_restore(third, saved.data, saved.n, NULL), 0);
+        CHECK_INT(sim_save(third, &again, NULL), 0);
+        CHECK(again.n == saved.n && !memcmp(again.data, saved.data, saved.n));
+        for (size_t n = saved.n; n-- > saved.n - 64;) { /* cut */
+            CHECK(sim_restore(third, saved.data, n, NULL));
+        }
+        sim_free(twin);
+        sim_free(third);
+        buf_free(&saved);
+        buf_free(&again);
     }
 }
 

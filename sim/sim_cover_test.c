@@ -71,6 +71,31 @@ TEST_ENGINES(sim_cover, tells_nothing_unless_it_was_asked_to_count)
     buf_free(&out);
 }
 
+TEST(sim_cover, may_begin_with_a_machine_that_is_there_or_before_it)
+{
+    for (int is_before = 0; is_before < 2; is_before++) {
+        static const uint32_t words[] = {0x100002b7 /* lui t0, 0x10000 */, 0x0052c503 /* lbu a0, 5(t0) */, 0x6f};
+        Sim *s = NULL;
+        SimExit e;
+        Buf out = {0};
+        uint8_t who;
+        CHECK(!sim_new(&(SimConfig){.guest = "riscv64"}, &s, NULL));
+        if (is_before) {
+            sim_cover(s);
+        }
+        CHECK(!sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = 1}, NULL));
+        sim_cover(s);
+        CHECK(!sim_mem_write(s, RAM, words, sizeof words, NULL));
+        CHECK(!sim_vcpu_reset(sim_vcpu_at(s, 0), &(SimReset){.entry = RAM}, NULL));
+        CHECK(!sim_run_all(s, 1000, &(SimRun){.insns = 9, .serve_board = true}, &who, &e, NULL));
+        sim_cover_read(s, &out);
+        CHECK_HAS(buf_text(&out), "decode\triscv64 I\triscv64 lbu\t");
+        CHECK_HAS(buf_text(&out), "device_reg\tuart16550\t");
+        buf_free(&out);
+        sim_free(s);
+    }
+}
+
 TEST(sim_cover, the_list_has_every_item_once)
 {
     Sim *s = NULL;

@@ -302,3 +302,33 @@ TEST(sim, a_save_of_one_engine_goes_on_with_another)
         sim_free(b);
     }
 }
+
+TEST(sim, what_needs_a_board_or_has_one_already_says_so)
+{
+    Sim *s = bare(sim_engine_best(), false);
+    SimBoardConfig cfg = {.ram_bytes = RAM_BYTES, .nvcpus = 2};
+    SimExit e;
+    SimVcpu *v = NULL;
+    Err err;
+    size_t n = 1;
+    uint8_t who;
+    CHECK_INT(sim_board_load(s, &(SimBoot){0}, &err), -ERR_STATE);
+    CHECK_HAS(err.text, "an image needs a board");
+    CHECK_INT(sim_run_all(s, 1000, &(SimRun){.insns = 1}, &who, &e, &err), -ERR_STATE);
+    CHECK(!sim_board_fdt(s, &n) && !n);
+    CHECK_INT(sim_board_input(s, "x", 1), 0);
+    CHECK_INT(sim_board_now_ns(s), 0);
+    sim_board_poll(s);
+    sim_free(s);
+    CHECK(!sim_new(&(SimConfig){.guest = "riscv64"}, &s, NULL));
+    CHECK_INT(sim_board(s, &cfg, NULL), 0);
+    CHECK_INT(sim_board(s, &cfg, &err), -ERR_EXIST);
+    CHECK_HAS(err.text, "the simulator has a board");
+    CHECK_INT(sim_vcpu_new(s, 1, &v, &err), -ERR_EXIST);
+    CHECK_HAS(err.text, "vcpu 1 exists");
+    CHECK_INT(sim_run_all(s, 0, &(SimRun){.insns = 1}, &who, &e, &err), -ERR_STATE);
+    CHECK_INT(sim_reply(sim_vcpu_at(s, 1), 0, false, &err), -ERR_STATE);
+    CHECK_HAS(err.text, "vcpu 1: no reply is due");
+    sim_board_poll(s);
+    sim_free(s);
+}

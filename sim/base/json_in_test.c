@@ -43,12 +43,33 @@ TEST(json_in, reads_what_the_writer_wrote)
 
 TEST(json_in, escapes_and_surrogates)
 {
-    static const char text[] = " \"\\u00e4\\ud83d\\ude00\\/\\b\" ";
+    static const char text[] = " \"\\u00e4\\u20ac\\ud83d\\ude00\\/\\b\" ";
     Buf got = {0};
     JsonIn j = json_in("x", text, sizeof text - 1, NULL);
     json_in_str(&j, &got);
-    CHECK_STR(buf_text(&got), "\xc3\xa4\xf0\x9f\x98\x80/\b");
+    CHECK_STR(buf_text(&got), "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80/\b");
     CHECK_INT(json_in_end(&j), 0);
+    buf_free(&got);
+}
+
+TEST(json_in, a_string_is_asked_for_where_none_is_or_is_longer_than_the_limit)
+{
+    Buf long_one = {0}, got = {0};
+    Err err;
+    JsonIn j = json_in("f.json", "[", 1, &err);
+    json_in_str(&j, &got);
+    CHECK_HAS(err.text, "f.json:1:1: expected a string, got `[`");
+    buf_char(&long_one, '"');
+    for (unsigned i = 0; i <= JSON_TEXT_MAX; i++) {
+        buf_char(&long_one, 'x');
+    }
+    buf_char(&long_one, '"');
+    j = json_in("f.json", long_one.data, long_one.n, &err);
+    json_in_str(&j, &got);
+    CHECK_INT(json_in_end(&j), -ERR_LIMIT);
+    CHECK_HAS(err.text, "a string of more than ");
+    CHECK_INT(got.n, 0);
+    buf_free(&long_one);
     buf_free(&got);
 }
 

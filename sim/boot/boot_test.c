@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/boot/boot.h"
+#include "sim/boot/linux.h"
 
 #include "sim/base/mem.h"
 #include "sim/base/os.h"
@@ -364,6 +365,18 @@ TEST(boot, a_file_packed_with_gzip_is_unpacked_first)
     CHECK_INT(space_read(s, image.start, got, sizeof got, NULL), 0);
     CHECK(!memcmp(got, "hello hello hello hello\n", sizeof got));
     space_free(s);
+}
+
+TEST(boot, a_packed_file_may_not_be_larger_than_its_reader_takes)
+{
+    Buf out = {0};
+    Err err;
+    CHECK_INT(gzip_unpack("a.gz", packed, sizeof packed, 24, &out, NULL), 0);
+    buf_clear(&out);
+    CHECK_INT(gzip_unpack("a.gz", packed, sizeof packed, 23, &out, &err), -ERR_LIMIT);
+    CHECK_HAS(err.text, "a.gz: is larger than 23 bytes when unpacked");
+    CHECK_INT(out.n, 0);
+    buf_free(&out);
 }
 
 TEST(boot, a_packed_file_that_is_cut_or_spoilt_or_of_another_kind_is_refused)

@@ -65,6 +65,11 @@ TEST(goldfish_rtc, an_alarm_interrupts_when_its_time_comes_and_it_is_enabled)
     rig_put(r, 0, 0x14, 4, 1);
     CHECK_INT(r->d->type->deadline(r->d, 0), UINT64_MAX);
     CHECK_INT(rig_get(r, 0, 0x08, 4), 5000);
+    CHECK_INT(rig_get(r, 0, 0x14, 4), 0); /* registers that are written only, and one that is read only */
+    CHECK_INT(rig_get(r, 0, 0x1c, 4), 0);
+    rig_put(r, 0, 0x18, 4, 1);
+    CHECK_INT(rig_get(r, 0, 0x18, 4), 0);
+    CHECK_INT(rig_get(r, 0, 0x0c, 4), 0);
     uint64_t value;
     CHECK_INT(device_read(r->d, 0, 0x20, 4, &value), -ERR_FAULT);
     CHECK_INT(device_write(r->d, 0, 0x20, 4, 0), -ERR_FAULT);

@@ -5,8 +5,12 @@
 #include "sim/devices/virtio_rig.h"
 
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -179,6 +183,89 @@ TEST(virtio_net, what_is_no_end_is_refused_with_the_reason)
         CHECK_INT(virtio_net_new(rows[i].spec, &c, &err), rows[i].rc);
         CHECK_HAS(err.text, rows[i].text);
     }
+}
+
+/* ---- tap: needs the right to make an interface ---- */
+static bool interface_up(const char *name)
+{
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct ifreq r = {.ifr_flags = IFF_UP};
+    snprintf(r.ifr_name, sizeof r.ifr_name, "%s", name);
+    bool is_up = !ioctl(s, SIOCSIFFLAGS, &r);
+    close(s);
+    return is_up;
+}
+
+static void interface_send(const char *name, const uint8_t *frame, size_t n)
+{
+    int s = socket(AF_PACKET, SOCK_RAW, 0);
+    struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(name), .sll_halen = 6};
+    memcpy(to.sll_addr, frame, 6);
+    CHECK_INT(sendto(s, frame, n, 0, (struct sockaddr *)&to, sizeof to), n);
+    close(s);
+}
+
+static int interface_listen(const char *name)
+{
+    enum { TYPE = 0x88b5 }; /* IEEE 802: for experiments */
+    int s = socket(AF_PACKET, SOCK_RAW, htons(TYPE));
+    struct sockaddr_ll at = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = (int)if_nametoindex(name)};
+    CHECK(!bind(s, (struct sockaddr *)&at, sizeof at));
+    return s;
+}
+
+static bool is_ours(const uint8_t *frame, size_t n)
+{
+    return n >= 60 && frame[12] == 0x88 && frame[13] == 0xb5 && frame[20] == 0x77;
+}
+
+TEST(virtio_net_tap, frames_go_to_an_interface_of_the_host_and_come_from_it)
+{
+    char name[IFNAMSIZ], spec[64];
+    snprintf(name, sizeof name, "conf%ld", (long)getpid());
+    snprintf(spec, sizeof spec, "tap,ifname=%s", name);
+    VirtioCard *c = NULL;
+    Err err;
+    int rc = virtio_net_new(spec, &c, &err);
+    if (rc || !interface_up(name)) {
+        CHECK(!rc || rc == -ERR_DENIED || rc == -ERR_UNAVAILABLE);
+        virtio_card_free(c);
+        test_skip("no right to make a network interface");
+        return;
+    }
+    VRig *v = vrig_new(c, ~0ull, 2, SIZE);
+    uint8_t frame[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5, [20] = 0x77}, seen[64];
+    int ear = interface_listen(name);
+    send_frame(v, frame, sizeof frame);
+    struct pollfd heard = {.fd = ear, .events = POLLIN};
+    CHECK_INT(poll(&heard, 1, 60000), 1);
+    CHECK(is_ours(seen, (size_t)recv(ear, seen, sizeof seen, 0)));
+    close(ear);
+    for (uint16_t i = 0; i < 8; i++) {
+        give(v, i, BUFFER_BYTES);
+    }
+    vrig_notify(v, RX);
+    interface_send(name, frame, sizeof frame);
+    bool is_there = false;
+    for (unsigned i = 0; i < 100 && !is_there; i++) { /* the host says things of its own there too */
+        struct pollfd fds[2];
+        uint64_t timeout_ns = UINT64_MAX;
+        uint32_t n = 0;
+        CHECK_INT(c->kind->fds(c, fds, 0, &timeout_ns), 0);
+        CHECK_INT(c->kind->fds(c, fds, ARRAY_LEN(fds), &timeout_ns), 1);
+        CHECK_INT(poll(fds, 1, 60000), 1);
+        c->kind->served(c, fds, 1);
+        v->r->d->type->poll(v->r->d);
+        for (const uint8_t *got; (got = got_frame(v, &n));) {
+            is_there |= is_ours(got, n);
+        }
+    }
+    CHECK(is_there);
+    CHECK_INT(v->r->d->type->saveable(v->r->d, &err), -ERR_UNSUPPORTED);
+    vrig_free(v);
+    CHECK_INT(virtio_net_new("tap,ifname=lo", &c, &err), -ERR_UNAVAILABLE); /* is there, and is no tap */
+    CHECK_HAS(err.text, "net tap: interface lo cannot be attached");
 }
 
 /* ---- user: RFC 826, RFC 2131 as far as a first look needs it ---- */
