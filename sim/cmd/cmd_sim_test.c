@@ -3,6 +3,7 @@
 #include "sim/base/os.h"
 #include "sim/base/test.h"
 #include "sim/cmd/rig_test.h"
+#include "sim/sim.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -216,6 +217,22 @@ TEST(cmd_sim, an_idle_guest_waits_for_input_without_working)
     image_free(&image);
     buf_free(&code);
     buf_free(&out);
+}
+
+TEST(cmd_sim, a_network_that_may_answer_is_waited_for_beside_the_keys)
+{
+    SimCard *user = NULL;
+    if (sim_card_net("user", &user, NULL)) {
+        test_skip("no libslirp");
+        return;
+    }
+    sim_card_free(user);
+    static const char *const args[] = {"sim --net user --kernel IMAGE", "sim --net user --realtime --kernel IMAGE"};
+    for (size_t i = 0; i < ARRAY_LEN(args); i++) {
+        Buf code = {0};
+        code_sleep(&code);
+        check_code(&code, args[i], "\x09", 9, "ready\n", "");
+    }
 }
 
 /* Sleeps n times 4096 units of 100 ns of guest time by the CLINT's timer, and passes. */

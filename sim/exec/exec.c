@@ -559,9 +559,6 @@ static int stop_left(ExecVcpu *v)
     case STOP_HYPERCALL:
         v->is_deadline_void = true;
         return v->host.call(v->host.ctx, v) ? (mode_refresh(v), GO_ON) : EXEC_CALL;
-    case STOP_BREAK:
-        v->access = (ExecAccess){.is_exec = true, .gva = v->f->pc};
-        return EXEC_BREAK;
     }
     return GO_ON;
 }

@@ -47,7 +47,6 @@ typedef enum { LINE_SOFTWARE, LINE_TIMER, LINE_EXTERNAL, LINE_EXTERNAL_LOW, LINE
 typedef enum {
     STOP_WAIT,      /* wfi, hlt: idle until wakes() */
     STOP_HYPERCALL, /* a call to the level above, which is absent; arguments in the ISA's argument registers */
-    STOP_BREAK,     /* a breakpoint instruction that the environment asked for */
 } StopReason;
 /* A call to the level above, in neutral form. */
 typedef struct {
