@@ -548,13 +548,13 @@ void sim_finish_fill(Sim *s, SimExit *out)
 }
 
 /* One vcpu to the end of the round. true: a stop for the caller. *left: instructions of the whole run. */
-static bool vcpu_turn(SimVcpu *v, uint64_t end_ns, uint64_t *left, SimExit *out)
+static bool vcpu_turn(SimVcpu *v, uint64_t end_ns, bool is_step, uint64_t *left, SimExit *out)
 {
     SimMachine *m = v->s->machine;
     while (!v->is_parked && exec_clock_ns(v->x) < end_ns) {
         uint64_t before = exec_insns(v->x);
         sim_serve(v, true);
-        ExecStop stop = exec_run(v->x, &(ExecRun){.insns = *left, .until_ns = end_ns});
+        ExecStop stop = exec_run(v->x, &(ExecRun){.insns = *left, .until_ns = end_ns, .is_step = is_step});
         *left -= *left == UINT64_MAX ? 0 : exec_insns(v->x) - before;
         if (v->is_suspended && !exec_is_waiting(v->x)) {
             v->is_suspended = false;
@@ -616,7 +616,7 @@ int sim_run_all(Sim *s, uint64_t quantum, const SimRun *until, uint8_t *who, Sim
     }
     for (uint64_t left = until->insns;;) {
         for (; m->turn < m->cfg.nvcpus; m->turn++) {
-            if (vcpu_turn(s->vcpu[m->turn], m->round_ns + quantum, &left, out)) {
+            if (vcpu_turn(s->vcpu[m->turn], m->round_ns + quantum, until->is_step, &left, out)) {
                 *who = (uint8_t)m->turn;
                 return 0;
             }

@@ -576,17 +576,25 @@ static uint64_t slice_ns(const Command *c)
     return c->console.nin ? SLICE_TYPED_NS : c->is_idle ? SLICE_IDLE_NS : SLICE_NS;
 }
 
-/* As sim_run_all, an instruction at a time. */
+/* As sim_run_all, an instruction or the entry of a trap at a time. */
 static int run_logged(Command *c, uint64_t quantum, const SimRun *until, uint8_t *who, SimExit *out, Err *err)
 {
     int rc = 0;
     uint64_t left = until->insns;
     do {
         SimRun one = *until;
-        one.insns = 1;
+        one.is_step = true;
+        one.insns = left;
+        uint64_t before, after;
+        insns_of(c->s, &before);
         rc = sim_run_all(c->s, quantum, &one, who, out, err);
         commit_log_look(c->log, c->s);
-    } while (!rc && out->kind == SIM_EXIT_budget && sim_board_now_ns(c->s) < until->until_ns && --left);
+        insns_of(c->s, &after);
+        left -= after - before;
+        if (!rc && out->kind == SIM_EXIT_debug) { /* that step */
+            out->kind = SIM_EXIT_budget;
+        }
+    } while (!rc && out->kind == SIM_EXIT_budget && sim_board_now_ns(c->s) < until->until_ns && left);
     return rc;
 }
 

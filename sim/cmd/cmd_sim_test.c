@@ -6,6 +6,7 @@
 #include "sim/sim.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,7 +97,8 @@ TEST(cmd_sim, tohost_of_an_elf_file_ends_it_with_the_test_that_failed)
 TEST(cmd_sim, tohost_prints_too)
 {
     Buf code = {0};
-    CODE(&code, lui(T0, 0x80001), slli(T0, T0, 32), 0x0202d293 /* srli t0, t0, 32 */, addi(T2, X0, 0x101), slli(T2, T2, 48));
+    CODE(&code, lui(T0, 0x80001), slli(T0, T0, 32), 0x0202d293 /* srli t0, t0, 32 */, addi(T2, X0, 0x101),
+         slli(T2, T2, 48));
     CODE(&code, addi(T1, T2, 'o'), store(3, T1, T0, 0), load(3, T1, T0, 0), branch(1, T1, X0, -4)); /* taken: 0 again */
     CODE(&code, addi(T1, X0, 4), store(3, T1, T0, 0)); /* a system call: nobody serves it */
     CODE(&code, addi(T1, T2, '\n'), store(3, T1, T0, 0), addi(T1, X0, 1), store(3, T1, T0, 0), HERE);
@@ -146,7 +148,8 @@ TEST(cmd_sim, what_is_plugged_in_and_said_to_the_kernel_is_in_the_device_tree)
 {
     char path[64], args[160];
     snprintf(path, sizeof path, "/tmp/conf-sim-%ld-cards.dtb", (long)getpid());
-    snprintf(args, sizeof args, "sim --balloon 16M --console virtio --console uart --append hear-hear --dtb-dump %s", path);
+    snprintf(args, sizeof args, "sim --balloon 16M --console virtio --console uart --append hear-hear --dtb-dump %s",
+             path);
     Image none = {.fd = -1};
     check(args, &none, "", 0, "", "");
     Buf tree = {0};
@@ -393,6 +396,60 @@ TEST(cmd_sim, a_reader_who_has_gone_ends_it)
     buf_free(&why);
 }
 
+TEST(cmd_sim, a_reader_who_goes_while_the_guest_sleeps_ends_it_too)
+{
+    Buf code = {0}, why = {0};
+    code_sleep(&code);
+    Image image = image_flat(&code);
+    Job j = job_start("sim --kernel IMAGE", &image);
+    char line[8] = {0};
+    CHECK_INT(read(j.out, line, 6), 6);
+    close(j.out);
+    j.out = open("/dev/null", O_RDONLY);
+    int status = 0;
+    CHECK_INT(waitpid(j.pid, &status, 0), j.pid); /* its input is still open */
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 141);
+    close(j.in);
+    close(j.out);
+    close(j.err);
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&why);
+}
+
+/* Standard output that does not block, and is full until somebody reads. */
+TEST(cmd_sim, output_that_is_not_taken_at_once_waits)
+{
+    enum { ROUNDS = 40 };
+    Buf code = {0}, seen = {0};
+    int out[2] = {-1, -1};
+    Tty t;
+    bool is_same = false;
+    CHECK(!pipe2(out, O_NONBLOCK | O_CLOEXEC));
+    CODE(&code, lui(T0, UART_UPPER), addi(T1, X0, 'x'), lui(T2, ROUNDS)); /* 4096 each: more than a pipe holds */
+    CODE(&code, store(0, T1, T0, 0), addi(T2, T2, -1), branch(1, T2, X0, -8));
+    code_finish(&code, PASS);
+    Image image = image_flat(&code);
+    tty_start(&t, "sim --kernel IMAGE", &image, out[1]);
+    close(out[1]);
+    struct pollfd p = {.fd = out[0], .events = POLLIN};
+    while (seen.n < ROUNDS * 4096 && poll(&p, 1, 60000) == 1) {
+        char chunk[4096];
+        ssize_t n = read(out[0], chunk, sizeof chunk);
+        if (n <= 0) {
+            break;
+        }
+        buf_bytes(&seen, chunk, (size_t)n);
+    }
+    CHECK_INT(seen.n, ROUNDS * 4096);
+    CHECK_INT(tty_end(&t, &is_same), 0);
+    CHECK(is_same);
+    close(out[0]);
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&seen);
+}
+
 /* ---- the terminal ---- */
 static void begin(Tty *t, Image *image)
 {
@@ -503,6 +560,13 @@ TEST(cmd_sim, the_commit_log_has_a_line_for_each_instruction)
                "core   0: 3 0x000000008000000c (0x00005337) x6  0x0000000000005000\n"
                "core   0: 3 0x0000000080000010 (0x55530313) x6  0x0000000000005555\n"
                "core   0: 3 0x0000000080000014 (0x0062a023)\n");
+    Buf traps = {0};
+    CODE(&traps, 0x00000297 /* auipc t0, 0 */, addi(T0, T0, 16), csr_set(0x305, T0), 0x73 /* ecall */);
+    code_finish(&traps, PASS);
+    check_code(&traps, "sim --commit-log - --kernel IMAGE", "", 0, "",
+               "core   0: 3 0x0000000080000004 (0x01028293) x5  0x0000000080000010\n"
+               "core   0: 3 0x0000000080000008 (0x3052a073)\n"
+               "core   0: 3 0x0000000080000010 (0x00005337) x6  0x0000000000005000\n");
     Buf nothing = {0}, more = {0};
     CODE(&nothing, WFI);
     check_code(&nothing, "sim --commit-log /nowhere/f --kernel IMAGE", "", 70, "", "/nowhere/f");

@@ -6,7 +6,7 @@
  * hart; privilege (0 U, 1 S, 3 M); pc; the instruction's bits; each register of x and f that changed, and its value. Other than in
  * Spike's, a register that was written with the value that it had is not named, and neither are memory and CSRs.
  *
- * The machine must run one instruction between two calls. Not in real time. */
+ * The machine must make one step (SimRun.is_step) between two calls. Not in real time. */
 #ifndef SIM_CMD_COMMIT_LOG_H
 #define SIM_CMD_COMMIT_LOG_H
 
@@ -16,6 +16,6 @@ typedef struct CommitLog CommitLog;
 /* Writes to a file; "-": standard error. -ERR_IO: it cannot be written. */
 MUST_USE int commit_log_open(const char *path, CommitLog **out, Err *err);
 void commit_log_begin(CommitLog *l, Sim *s);           /* of a machine, before its first instruction */
-void commit_log_look(CommitLog *l, Sim *s);            /* after at most one more instruction */
+void commit_log_look(CommitLog *l, Sim *s);            /* after at most one more step */
 MUST_USE int commit_log_close(CommitLog *l, Err *err); /* NULL is fine. -ERR_IO: some of it was lost */
 #endif
