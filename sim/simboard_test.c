@@ -203,6 +203,11 @@ TEST(simboard, the_firmware_keeps_time_and_moves_harts)
     CHECK_INT(call(&r, HSM, 1, 0, 0, 0).action, SIM_CALL_STOP);
     simboard_started(r.b, 0);
     CHECK_INT(call(&r, HSM, 2, 0, 0, 0).ret[1], 0);
+    CHECK_INT(call(&r, 2, 0, 0, 0, 0).ret[0], UINT64_MAX); /* nothing was typed */
+    CHECK_INT(simboard_input(r.b, "k", 1), 1);
+    CHECK_INT(call(&r, 2, 0, 0, 0, 0).ret[0], 'k');
+    CHECK_INT(simboard_deadline(r.b, 2), UINT64_MAX); /* no such vcpu */
+    simboard_tick(r.b, 2);
     rig_close(&r);
 }
 

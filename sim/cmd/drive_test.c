@@ -229,3 +229,33 @@ TEST(cmd_sim_drive, what_is_no_drive_is_said_before_anything_runs)
           "--drive h: there is room for 7");
     buf_free(&code);
 }
+
+/* The page at 0x5000 goes into a balloon. */
+TEST(cmd_sim_balloon, what_was_in_a_page_that_the_guest_gives_is_gone)
+{
+    enum { PAGE_AT = 0x5000 };
+    Buf code = {0}, said = {0}, why = {0};
+    CODE(&code, lui(T1, 0x80005), slli(T1, T1, 32), 0x02035313 /* srli t1, t1, 32 */, load(4, S0 + 1, T1, 1));
+    code_request(&code);
+    CODE(&code, lui(T1, 0x80005), slli(T1, T1, 32), 0x02035313, load(4, T2, T1, 1), lui(T0, UART_UPPER));
+    CODE(&code, store(0, S0 + 1, T0, 0), addi(T2, T2, '0'), store(0, T2, T0, 0));
+    code_finish(&code, PASS);
+    const struct {
+        uint64_t gpa;
+        uint32_t n;
+        uint16_t flags, next;
+    } desc = {0x80000000 + HEADER, 4, 0, 0};
+    const uint32_t number = 0x80000000u / 4096 + PAGE_AT / 4096;
+    code_bytes(&code, DESC, &desc, sizeof desc);
+    code_bytes(&code, AVAIL, (const uint16_t[]){0, 1, 0}, 6);
+    code_bytes(&code, HEADER, &number, sizeof number);
+    code_bytes(&code, PAGE_AT, "full", 4);
+    Image image = image_flat(&code);
+    CHECK_INT(job_run("sim -m 16M --insns 100000000 --balloon 4K --kernel IMAGE", &image, "", &said, &why), 0);
+    CHECK_STR(buf_text(&said), "u0");
+    CHECK_STR(buf_text(&why), "");
+    image_free(&image);
+    buf_free(&code);
+    buf_free(&said);
+    buf_free(&why);
+}

@@ -4,9 +4,11 @@
 #include "sim/devices/disk.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,6 +169,43 @@ TEST(disk, a_file_that_shrinks_under_it_is_an_error_of_the_job)
     CHECK_INT(truncate(path, SECTOR), 0);
     CHECK_INT(job(d, DISK_READ, 1, 1, bytes), -ERR_IO);
     CHECK_INT(job(d, DISK_READ, 0, 1, bytes), 0);
+    disk_free(d);
+    unlink(path);
+}
+
+TEST(disk, nor_has_an_overlay_what_lies_under_it_then)
+{
+    char path[32];
+    Disk *d;
+    uint8_t bytes[SECTOR] = {0};
+    image_make(path, NSECTORS * SECTOR);
+    CHECK_INT(disk_open(path, DISK_OVERLAY, &d, NULL), 0);
+    CHECK_INT(truncate(path, SECTOR), 0);
+    CHECK_INT(job(d, DISK_WRITE, 9, 1, bytes), -ERR_IO); /* a part of a page, the rest of which would be the file's */
+    CHECK_INT(job(d, DISK_ZERO, 9, 1, NULL), -ERR_IO);
+    CHECK_INT(job(d, DISK_READ, 9, 1, bytes), -ERR_IO);
+    disk_free(d);
+    unlink(path);
+}
+
+TEST(disk, a_host_that_takes_no_more_bytes_is_an_error_of_the_job)
+{
+    char path[32];
+    Disk *d;
+    uint8_t bytes[SECTOR] = {0};
+    struct rlimit before, none;
+    image_make(path, NSECTORS * SECTOR);
+    CHECK_INT(disk_open(path, 0, &d, NULL), 0);
+    CHECK(!getrlimit(RLIMIT_FSIZE, &before));
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    none = before;
+    none.rlim_cur = SECTOR;
+    CHECK(!setrlimit(RLIMIT_FSIZE, &none));
+    CHECK_INT(job(d, DISK_WRITE, 3, 1, bytes), -ERR_IO);
+    CHECK_INT(job(d, DISK_WRITE, 0, 1, bytes), 0);
+    CHECK(!setrlimit(RLIMIT_FSIZE, &before));
+    signal(SIGXFSZ, handler);
+    CHECK_INT(job(d, DISK_WRITE, 3, 1, bytes), 0);
     disk_free(d);
     unlink(path);
 }

@@ -46,7 +46,8 @@ typedef struct VirtioKind {
     bool (*is_outside)(const VirtioCard *c);
     size_t (*fds)(VirtioCard *c, struct pollfd *fds, size_t cap, uint64_t *timeout_ns);
     void (*served)(VirtioCard *c, const struct pollfd *fds, size_t n);
-    /* Of a card: a second one at the same host resource for the twin of a machine, whose state a restore gives it. */
+    /* Of a card: a second one at the same host resource for the twin of a machine, whose state a restore gives it. NULL: every
+     * machine makes its own. */
     int (*twin)(const VirtioCard *c, VirtioCard **out, Err *err);
     void (*free)(VirtioCard *c);
 } VirtioKind;
@@ -72,6 +73,5 @@ bool virtio_has(const Device *d, unsigned feature);   /* the driver accepted it 
 bool virtio_pop(Device *d, unsigned queue, VirtqChain *out); /* false: none, or now broken */
 /* Gives back a buffer and interrupts if the driver wants it. */
 void virtio_push(Device *d, unsigned queue, uint16_t head, uint64_t written);
-void virtio_break(Device *d);          /* DEVICE_NEEDS_RESET, 2.1.2: until then nothing goes on */
-void virtio_config_changed(Device *d); /* 4.2.2.1 */
+void virtio_break(Device *d); /* DEVICE_NEEDS_RESET, 2.1.2: until then nothing goes on */
 #endif

@@ -377,3 +377,18 @@ TEST(virtio_blk, only_so_much_is_under_way_at_a_time)
     CHECK_INT(deadline, 2 * LATENCY_NS);
     blk_free(&b);
 }
+
+TEST(virtio_blk, a_queue_that_is_taken_away_takes_its_requests_along)
+{
+    enum { QUEUE_READY = 0x44 };
+    Blk b = blk_new(0);
+    ask(b.v, 0, IN, 0, SECTOR);
+    vrig_notify(b.v, 0);
+    CHECK_INT(b.v->r->d->type->deadline(b.v->r->d, 0), LATENCY_NS);
+    vrig_put(b.v, QUEUE_READY, 0);
+    CHECK_INT(b.v->r->d->type->deadline(b.v->r->d, 0), UINT64_MAX);
+    rig_clock(b.v->r, 0, LATENCY_NS);
+    CHECK_INT(*vrig_at(b.v, STATUS), NONE);
+    CHECK(!vrig_is_broken(b.v));
+    blk_free(&b);
+}

@@ -123,12 +123,6 @@ void virtio_break(Device *d)
     }
 }
 
-void virtio_config_changed(Device *d)
-{
-    ((VirtioState *)d->state)->config_generation++;
-    interrupt(d, INT_CONFIG);
-}
-
 bool virtio_pop(Device *d, unsigned queue, VirtqChain *out)
 {
     VirtioState *s = d->state;

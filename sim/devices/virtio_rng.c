@@ -53,13 +53,6 @@ static void rng_free(VirtioCard *c)
     mem_free(c);
 }
 
-static int rng_twin(const VirtioCard *c, VirtioCard **out, Err *err)
-{
-    (void)err;
-    *out = virtio_rng_new(((const RngCard *)c)->seed);
-    return 0;
-}
-
 static const VirtioKind rng_kind = {
     .name = "rng",
     .device_id = VIRTIO_ID_ENTROPY,
@@ -68,7 +61,6 @@ static const VirtioKind rng_kind = {
     .keeps_own = true,
     .reset = rng_reset,
     .notify = rng_notify,
-    .twin = rng_twin,
     .free = rng_free,
 };
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PAGE = SPACE_PAGE_BYTES };
@@ -240,6 +241,29 @@ TEST(space, untouched_ram_costs_nothing_even_when_its_log_is_started_and_it_is_f
     CHECK_INT(space_fork(s, &twin, NULL), 0);
     long after = resident_kib();
     CHECK(before > 0 && after - before < 8192);
+    space_free(twin);
+    space_free(s);
+}
+
+TEST(space, a_host_without_a_file_for_memory_is_an_error_and_nothing_is_half_made)
+{
+    Space *s = space_with(4, 0x80000000, SPACE_R | SPACE_W), *twin = NULL;
+    struct rlimit before, none;
+    uint32_t ram;
+    Err err;
+    word_put(s, 0x80001000, 7);
+    CHECK(!getrlimit(RLIMIT_NOFILE, &before));
+    none = before;
+    none.rlim_cur = 0;
+    CHECK(!setrlimit(RLIMIT_NOFILE, &none));
+    CHECK_INT(space_ram_new(s, PAGE, &ram, &err), -ERR_LIMIT);
+    CHECK_HAS(err.text, "memfd for RAM");
+    CHECK_INT(space_fork(s, &twin, &err), -ERR_LIMIT);
+    CHECK_HAS(err.text, "memfd for RAM");
+    CHECK(!setrlimit(RLIMIT_NOFILE, &before));
+    CHECK_INT(word_at(s, 0x80001000), 7);
+    CHECK_INT(space_fork(s, &twin, NULL), 0);
+    CHECK_INT(word_at(twin, 0x80001000), 7);
     space_free(twin);
     space_free(s);
 }
