@@ -104,3 +104,18 @@ TEST(sim_card, a_machine_that_writes_a_file_or_talks_to_the_outside_cannot_be)
     CHECK(!sim_card_is_outside(NULL));
     unlink(path);
 }
+
+TEST(sim_card, a_machine_without_firmware_does_not_take_the_state_of_one_with_it)
+{
+    Sim *s = machine(NULL), *other = NULL;
+    Buf saved = {0};
+    Err err;
+    CHECK_INT(sim_new(&(SimConfig){.guest = "riscv64", .is_virt = true}, &other, NULL), 0);
+    CHECK_INT(sim_board(other, &(SimBoardConfig){.ram_bytes = 1 << 20, .nvcpus = 1}, NULL), 0);
+    CHECK_INT(sim_save(s, &saved, NULL), 0);
+    CHECK_INT(sim_restore(other, saved.data, saved.n, &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "another machine: who serves firmware calls differs");
+    sim_free(s);
+    sim_free(other);
+    buf_free(&saved);
+}

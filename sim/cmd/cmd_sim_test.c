@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -432,6 +433,12 @@ TEST(cmd_sim, output_that_is_not_taken_at_once_waits)
     Image image = image_flat(&code);
     tty_start(&t, "sim --kernel IMAGE", &image, out[1]);
     close(out[1]);
+    int held = 0, room = fcntl(out[0], F_GETPIPE_SZ) - 4096;
+    for (unsigned ms = 0; ms < 60000 && held < room; ms++) {
+        CHECK(!ioctl(out[0], FIONREAD, &held));
+        usleep(1000);
+    }
+    usleep(200000); /* the next writes find no room */
     struct pollfd p = {.fd = out[0], .events = POLLIN};
     while (seen.n < ROUNDS * 4096 && poll(&p, 1, 60000) == 1) {
         char chunk[4096];
