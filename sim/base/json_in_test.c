@@ -117,6 +117,7 @@ TEST(json_in, refuses_everything_else_with_its_place)
         {"\"\\ud800\"", "a character that cannot be in a text"},
         {"\"\\u0000\"", "a character that cannot be in a text"},
         {"\"\\u12g4\"", "expected four hexadecimal digits, got `g`"},
+        {"\"\\ud83d\\u12g4\"", "expected four hexadecimal digits, got `g`"},
         {"\"\n\"", "expected a character of a string, in UTF-8, got byte 0x0a"},
         {"\"\xc0\x80\"", "expected a character of a string, in UTF-8, got byte 0xc0"},
         {"\"\xed\xa0\x80\"", "got byte 0xed"},
