@@ -359,13 +359,61 @@ static void block_end(Gen *g, Program *p, unsigned k)
     (void)rc;
 }
 
-static void block_random(Gen *g, Program *p, unsigned k)
+/* A step through memory: what an engine may look up for several times around at once. */
+static void insns_walk(Gen *g)
 {
-    uint64_t n = choose(g->c, 8) ? choose(g->c, 12) : choose(g->c, IR_BLOCK_MAX_INSNS - 2);
-    block_begin(g, p, k);
-    while (n-- && !g->b.is_full && p->block[k].ninsns < IR_BLOCK_MAX_INSNS - 1) {
+    static const int16_t steps[] = {1, 2, 4, 8, 8, 8, 16, -1, -8, 200, 600, 1200};
+    Slot base = CROSS_REG(CROSS_BASES + choose(g->c, CROSS_REGS - CROSS_BASES));
+    uint64_t n = 1 + choose(g->c, 3), at = choose(g->c, n);
+    for (uint64_t i = 0; i < n; i++) {
+        uint16_t aux = (uint16_t)choose(g->c, 4);
+        int64_t imm = (int64_t)choose(g->c, 4) * 8 - 16;
+        insn_begin(g);
+        if (choose(g->c, 3)) {
+            ir_load(&g->b, aux, destination(g), base, imm);
+        } else {
+            ir_store(&g->b, aux, base, imm, source(g));
+        }
+        if (i == at) {
+            insn_begin(g);
+            ir_opi(&g->b, IR_add_i, base, base, steps[choose(g->c, ARRAY_LEN(steps))]);
+        }
+    }
+}
+
+/* Back to the head of the block, mostly a few times. */
+static void insns_around(Gen *g, uint64_t head)
+{
+    Slot count = CROSS_REG(choose(g->c, CROSS_BASES));
+    insn_begin(g);
+    ir_opi(&g->b, IR_add_i, count, count, -1);
+    insn_begin(g);
+    Slot t = ir_temp(&g->b);
+    ir_opi(&g->b, IR_and_i, t, count, (4ll << choose(g->c, 4)) - 1);
+    ir_brcond(&g->b, choose(g->c, 8) ? COND_NE : (IrCond)choose(g->c, COND_COUNT), t, IR_ZERO, head);
+}
+
+static void insns_random(Gen *g, const IrBlock *b, uint64_t n)
+{
+    while (n-- && !g->b.is_full && b->ninsns < IR_BLOCK_MAX_INSNS - 1) {
         insn_begin(g);
         insn_any(g);
+    }
+}
+
+static void block_random(Gen *g, Program *p, unsigned k)
+{
+    const IrBlock *b = &p->block[k];
+    block_begin(g, p, k);
+    if (choose(g->c, 4)) {
+        insns_random(g, b, choose(g->c, 8) ? choose(g->c, 12) : choose(g->c, IR_BLOCK_MAX_INSNS - 2));
+    } else {
+        insns_random(g, b, choose(g->c, 5));
+        if (choose(g->c, 3)) {
+            insns_walk(g);
+        }
+        insns_around(g, b->gva);
+        insns_random(g, b, choose(g->c, 4));
     }
     block_end(g, p, k);
 }

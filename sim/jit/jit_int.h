@@ -70,6 +70,7 @@ typedef struct Member {
     JBlock *b;
     Unit *region;
     uint32_t entry;      /* where in its code the region is entered for this block; 0: it is not */
+    JBlock *unrolled;    /* which sites of the region name; NULL: none */
     struct Member *next; /* of the same block */
 } Member;
 /* A block as it was prepared. */
@@ -142,8 +143,10 @@ static inline void set_del(Set *s, unsigned i)
 enum { HOME_FRAME = -1, FPR_HOME = JIT_HOST_REGS };
 typedef struct Bb {
     JBlock *b;
-    int succ[IR_MAX_EXITS];                       /* by exit: block of the unit, or -1 */
-    unsigned depth, nexits;                       /* of loops around all of it */
+    JBlock *unrolled;       /* some copies in a row of the ops before `tail`, if they are a loop; NULL: they are not */
+    uint32_t tail;          /* nops: the loop is all of it */
+    int succ[IR_MAX_EXITS]; /* by exit: block of the unit, or -1 */
+    unsigned depth, nexits; /* of loops around all of it */
     uint32_t at[IR_MAX_EXITS];                    /* op of each exit */
     bool is_entry, is_loop, is_callee, is_target; /* of a call; of jumps that find it in a table of the region's */
     bool is_indirect;                             /* ends with such a jump */
@@ -191,6 +194,11 @@ void jit_unit_add(Maker *m, JBlock *b);
 void jit_unit_plan(Maker *m); /* homes, and what is live and dirty where */
 /* And what is reachable from it, in order of addresses: by links, and by jumps through registers as far as f->jump tells. */
 void jit_region_add(Maker *m, JBlock *root, const Frame *f);
+
+/* unroll.c: for each block of a planned region that is a loop by itself */
+/* aux of an exit of a copy: from bit UNROLLED_EXIT on 1 + its number in the block, or UNROLLED_TO_TAIL. */
+enum { UNROLLED_EXIT = 8, UNROLLED_TO_TAIL = 255, COND_BITS = 7 };
+void jit_unroll(Maker *m);
 
 /* region.c: hot blocks with what they link to */
 /* b is hot: gives it a region. f: says what its accesses are like. */

@@ -91,6 +91,9 @@ void jit_regions_reap(Jit *j)
     while (j->dead) {
         Unit *u = j->dead;
         j->dead = u->next;
+        for (uint32_t i = 0; i < u->nmembers; i++) {
+            mem_free(u->members[i].unrolled);
+        }
         jit_cache_put(&j->cache, u->code, u->code_bytes);
         mem_free(u->members);
         mem_free(u);
@@ -113,6 +116,13 @@ static void marks_clear(Maker *m)
 {
     for (unsigned k = 0; k < m->nbbs; k++) {
         m->bb[k].b->mark = 0;
+    }
+}
+
+static void unrolled_free(const Maker *m)
+{
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        mem_free(m->bb[k].unrolled);
     }
 }
 
@@ -180,11 +190,14 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
     m->is_flat = m->is_ranged || f->tlb_same >= JIT_SAME;
     entries_choose(m, b);
     jit_unit_plan(m);
+    jit_unroll(m);
     Unit *u = host_emit(j->host, m);
     j->is_full = !u;
     if (u) {
         u->root = root;
         region_install(j, u);
+    } else {
+        unrolled_free(m);
     }
     marks_clear(m);
 }

@@ -112,6 +112,16 @@ static void group_end(JitHost *h, unsigned i)
     h->group[i].is_on = false;
 }
 
+void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by)
+{
+    unsigned i = host_id(h, base);
+    if (i && before->is_on && h->val[i].kind == V_HOME) {
+        h->group[i] = *before;
+        h->group[i].low -= by;
+        h->group[i].high -= by;
+    }
+}
+
 static void is_home_now(JitHost *h, unsigned i)
 {
     set_del(&h->raw, i);
@@ -161,7 +171,7 @@ static void flush(JitHost *h)
 /* Is slot i, once op h->q is done, written again before anybody can see it? (ir.h P3) */
 static bool is_dead(const JitHost *h, unsigned i)
 {
-    const JBlock *b = h->m->bb[h->k].b;
+    const JBlock *b = h->b;
     for (uint32_t q = h->q; q < b->nops; q++) {
         const IrOp *o = &b->op[q];
         if (h->m->is_temp[i] && o->insn != b->op[h->q].insn) {
@@ -301,15 +311,15 @@ uint32_t jit_site_new(JitHost *h, uint32_t op)
             }
         }
     }
-    VEC_PUSH(&h->sites,
-             (Site){.b = h->m->bb[h->k].b, .nentries = (uint16_t)(h->entries.n - first), .op = (uint16_t)op});
+    VEC_PUSH(&h->sites, (Site){.b = h->b, .nentries = (uint16_t)(h->entries.n - first), .op = (uint16_t)op});
     VEC_PUSH(&h->first, first);
     return (uint32_t)h->sites.n - 1;
 }
 
 Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
-    VEC_PUSH(&h->stubs, (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .dirty = h->dirty, .raw = h->raw});
+    VEC_PUSH(&h->stubs,
+             (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .b = h->b, .dirty = h->dirty, .raw = h->raw});
     return &h->stubs.items[h->stubs.n - 1];
 }
 
@@ -424,6 +434,9 @@ static void exit_to(JitHost *h, JBlock *b, uint32_t number, uint64_t pc)
 static uint32_t exit_number(const JBlock *b, const IrOp *o)
 {
     uint32_t n = 0;
+    if (o->aux >> UNROLLED_EXIT) {
+        return (o->aux >> UNROLLED_EXIT) - 1u;
+    }
     for (const IrOp *p = b->op; p < o; p++) {
         n += p->op == IR_brcond || p->op == IR_jmp;
     }
@@ -444,31 +457,56 @@ static unsigned compare(JitHost *h, const IrOp *o)
     } else {
         host_alu(h, W, X_CMP, host_gpr(h, x, RAX), y);
     }
-    return (is_swapped ? swapped : cc)[o->aux];
+    return (is_swapped ? swapped : cc)[o->aux & COND_BITS];
 }
 
-static void fix_later(JitHost *h, uint8_t *at, unsigned to, bool is_paid)
+static void fix_later(JitHost *h, uint8_t *at, unsigned to, FixKind kind)
 {
-    VEC_PUSH(&h->fixes, (Fix){at, to, is_paid});
+    VEC_PUSH(&h->fixes, (Fix){at, to, kind});
+}
+
+/* Once more around a loop that is unrolled: all of its copies are paid at once. */
+static void edge_around(JitHost *h, unsigned give)
+{
+    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[h->k].unrolled->ninsns - (int32_t)give);
+    host_stub_new(h, STUB_FEW, x_jcc(&h->a, CC_S));
+    fix_later(h, x_jmp(&h->a), h->k, FIX_UNROLLED);
+}
+
+/* The budget is for fewer: one at a time. */
+static void emit_few(JitHost *h, const Stub *s)
+{
+    const Bb *x = &h->m->bb[s->k];
+    x_alumi(&h->a, W, G_ADD, RBP, AT(budget), (int32_t)(x->unrolled->ninsns - x->b->ninsns));
+    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[s->k].site;
+    fix_later(h, x_jmp(&h->a), s->k, FIX_PAID);
 }
 
 /* To block `to` of the unit with `give` to give back: what it takes and what is given are one subtraction. */
 static void edge_to(JitHost *h, unsigned to, unsigned give)
 {
+    if (to == h->k && h->m->bb[to].unrolled) {
+        edge_around(h, give);
+        return;
+    }
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
     host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
-    fix_later(h, x_jmp(&h->a), to, true);
+    fix_later(h, x_jmp(&h->a), to, FIX_PAID);
 }
 
 static void emit_brcond(JitHost *h, const IrOp *o)
 {
     const Bb *x = &h->m->bb[h->k];
-    uint32_t number = exit_number(x->b, o);
-    unsigned give = x->b->ninsns - o->insn - 1;
-    int to = x->succ[number];
+    unsigned give = h->b->ninsns - o->insn - 1;
     flush(h);
     unsigned cc = compare(h, o);
-    if (to >= 0 && (unsigned)to <= h->k) { /* a loop: mostly taken */
+    if (o->aux >> UNROLLED_EXIT == UNROLLED_TO_TAIL) {
+        host_stub_new(h, STUB_TAIL, x_jcc(&h->a, cc))->give = give - (x->b->ninsns - x->b->op[x->tail - 1].insn - 1);
+        return;
+    }
+    uint32_t number = exit_number(h->b, o);
+    int to = x->succ[number];
+    if (to >= 0 && (unsigned)to <= h->k && (h->b == x->b || (unsigned)to == h->k)) { /* a loop: mostly taken */
         uint8_t *over = x_jcc(&h->a, cc ^ 1);
         host_canon(h, &h->raw);
         edge_to(h, (unsigned)to, give);
@@ -484,7 +522,7 @@ static void emit_brcond(JitHost *h, const IrOp *o)
 static void emit_jmp(JitHost *h, const IrOp *o)
 {
     const Bb *x = &h->m->bb[h->k];
-    uint32_t number = exit_number(x->b, o);
+    uint32_t number = exit_number(h->b, o);
     int to = x->succ[number];
     if (to < 0) {
         write_back_all(h);
@@ -493,7 +531,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
     }
     canon_all(h);
     flush(h);
-    if (h->is_rest || (unsigned)to != h->k + 1) {
+    if (h->is_apart || (unsigned)to != h->k + 1) {
         edge_to(h, (unsigned)to, 0);
     }
 }
@@ -582,7 +620,7 @@ static void imm_to_frame(JitHost *h, int32_t at, uint64_t imm)
 static void emit_trap(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
-    const JBlock *b = h->m->bb[h->k].b;
+    const JBlock *b = h->b;
     host_gpr_to(h, RDX, o->a);
     write_back_all(h);
     x_rm(a, W, X_STORE, RDX, RBP, AT(trap.value));
@@ -602,7 +640,7 @@ static void emit_trap(JitHost *h, const IrOp *o)
 static void emit_sync_if_quiet(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
-    const JBlock *b = h->m->bb[h->k].b;
+    const JBlock *b = h->b;
     for (const IrOp *p = b->op; p < o; p++) {
         if (p->op == IR_call && h->m->guest->helpers[p->aux].effects & EFF_ENDS) {
             return;
@@ -675,7 +713,7 @@ static void frame_take(JitHost *h)
 /* Does some temporary that lives in a register outlive the op? */
 static bool temps_live_on(const JitHost *h, const IrOp *o)
 {
-    const JBlock *b = h->m->bb[h->k].b;
+    const JBlock *b = h->b;
     for (const IrOp *p = o + 1; p < b->op + b->nops && p->insn == o->insn; p++) {
         Slot src[3];
         unsigned n = jit_op_sources(h->m->guest, p, src);
@@ -698,7 +736,7 @@ static void emit_straight_call(JitHost *h, const IrOp *o)
 {
     static const uint8_t arg[] = {RSI, RDX, RCX};
     Asm *a = &h->a;
-    const JBlock *b = h->m->bb[h->k].b;
+    const JBlock *b = h->b;
     int32_t rest = (int32_t)(b->ninsns - o->insn);
     frame_give(h);
     host_pins_store(h);
@@ -794,9 +832,10 @@ static void emit_op(JitHost *h, const IrOp *o)
     }
 }
 
-static void block_begin(JitHost *h, unsigned k)
+static void block_begin(JitHost *h, unsigned k, const JBlock *b)
 {
     h->k = k;
+    h->b = b;
     h->dirty = h->m->bb[k].dirty_in;
     h->away = h->raw = (Set){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
@@ -808,42 +847,69 @@ static void block_begin(JitHost *h, unsigned k)
 /* Where a block of a region may be left before it has begun. */
 static void head_site(JitHost *h, unsigned k)
 {
-    block_begin(h, k);
-    h->bb[k].site = jit_site_new(h, h->m->bb[k].b->nops);
+    block_begin(h, k, h->m->bb[k].b);
+    h->bb[k].site = jit_site_new(h, h->b->nops);
 }
 
 enum { LOOP_ALIGN = 32, HEAD_BYTES = 14 }; /* what is before a block is paid */
 
+static void emit_ops(JitHost *h, uint32_t from)
+{
+    for (h->q = from; h->q < h->b->nops; h->q++) {
+        emit_op(h, &h->b->op[h->q]);
+    }
+}
+
+static void emit_unrolled(JitHost *h, unsigned k)
+{
+    const Bb *x = &h->m->bb[k];
+    block_begin(h, k, x->unrolled);
+    while ((uintptr_t)h->a.p % LOOP_ALIGN) {
+        x_byte(&h->a, 0x90);
+    }
+    h->bb[k].unrolled = h->a.p;
+    h->is_apart = true;
+    emit_ops(h, 0);
+    if (x->tail < x->b->nops) {
+        canon_all(h);
+        Set dirty = h->dirty;
+        block_begin(h, k, x->b);
+        h->dirty = dirty;
+        h->bb[k].tail = h->a.p;
+        emit_ops(h, x->tail);
+    }
+    h->is_apart = false;
+}
+
 static void emit_block(JitHost *h, unsigned k)
 {
     const Bb *x = &h->m->bb[k];
-    block_begin(h, k);
-    while (x->is_loop && ((uintptr_t)h->a.p + HEAD_BYTES) % LOOP_ALIGN) {
+    block_begin(h, k, x->b);
+    while (x->is_loop && !x->unrolled && ((uintptr_t)h->a.p + HEAD_BYTES) % LOOP_ALIGN) {
         x_byte(&h->a, 0x90);
     }
     h->bb[k].head = h->a.p;
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
     host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
     h->bb[k].paid = h->a.p;
-    for (h->q = 0; h->q < x->b->nops; h->q++) {
-        emit_op(h, &x->b->op[h->q]);
-    }
+    emit_ops(h, 0);
 }
 
 /* The rest of a block once more, with a look into the TLB for each access. */
 static void emit_rest(JitHost *h, const Stub *s)
 {
-    const JBlock *b = h->m->bb[s->k].b;
     memcpy(h->val, s->point->val, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     h->away = s->point->away;
     h->raw = s->point->raw;
     h->dirty = s->dirty;
-    h->is_rest = true;
-    for (h->q = s->point->q; h->q < b->nops; h->q++) {
-        emit_op(h, &b->op[h->q]);
+    h->is_rest = h->is_apart = true;
+    emit_ops(h, s->point->q);
+    if (h->b == h->m->bb[h->k].unrolled && h->bb[h->k].tail) {
+        canon_all(h);
+        fix_later(h, x_jmp(&h->a), h->k, FIX_TAIL);
     }
-    h->is_rest = false;
+    h->is_rest = h->is_apart = false;
 }
 
 static void emit_stub(JitHost *h, const Stub *s)
@@ -854,6 +920,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         x_fix(s->fix2, a->p);
     }
     h->k = s->k;
+    h->b = s->b;
     switch (s->kind) {
     case STUB_SLOW:
         host_emit_slow(h, s);
@@ -873,6 +940,14 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_BUDGET:
         host_site_to_rcx(h, s->site);
         leave(h, h->budget);
+        break;
+    case STUB_FEW:
+        emit_few(h, s);
+        break;
+    case STUB_TAIL:
+        host_canon(h, &s->raw);
+        x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
+        fix_later(h, x_jmp(a), s->k, FIX_TAIL);
         break;
     case STUB_SOFT:
         host_emit_soft(h, s);
@@ -918,7 +993,7 @@ static void emit_entry(JitHost *h, unsigned k)
         load_home(h, i);
     }
     if (k) { /* else its block follows */
-        fix_later(h, x_jmp(a), k, false);
+        fix_later(h, x_jmp(a), k, FIX_HEAD);
     }
 }
 
@@ -991,6 +1066,26 @@ static void emit_units_blocks(JitHost *h)
     for (unsigned k = 0; k < h->m->nbbs; k++) {
         emit_block(h, k);
     }
+    for (unsigned k = 0; k < h->m->nbbs; k++) {
+        if (h->m->bb[k].unrolled) {
+            emit_unrolled(h, k);
+        }
+    }
+}
+
+static const uint8_t *fix_target(const BbAt *at, FixKind kind)
+{
+    switch (kind) {
+    case FIX_HEAD:
+        return at->head;
+    case FIX_PAID:
+        return at->paid;
+    case FIX_UNROLLED:
+        return at->unrolled;
+    case FIX_TAIL:
+        return at->tail;
+    }
+    return NULL;
 }
 
 bool jit_unit_emit(JitHost *h)
@@ -1008,7 +1103,7 @@ bool jit_unit_emit(JitHost *h)
     }
     for (size_t i = 0; i < h->fixes.n && !h->a.is_full; i++) {
         const Fix *f = &h->fixes.items[i];
-        x_fix(f->at, f->is_paid ? h->bb[f->to].paid : h->bb[f->to].head);
+        x_fix(f->at, fix_target(&h->bb[f->to], f->kind));
     }
     return !h->a.is_full;
 }

@@ -119,7 +119,7 @@ static void softly_back(JitHost *h, size_t first)
 
 void host_emit_soft(JitHost *h, const Stub *s)
 {
-    const IrOp *o = &h->m->bb[s->k].b->op[s->q];
+    const IrOp *o = &h->b->op[s->q];
     for (unsigned k = 0; k < s->noperands; k++) {
         host_opnd_to(h, RAX, s->operand[k]);
         x_rm(&h->a, W, X_STORE, RAX, RSP, ON_STACK(arg) + (int32_t)k * 8);

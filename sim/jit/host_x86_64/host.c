@@ -356,7 +356,10 @@ static void members_note(const JitHost *h, Unit *u)
     u->nmembers = m->nbbs;
     for (unsigned k = 0; k < m->nbbs; k++) {
         const uint8_t *entry = h->bb[k].entry;
-        u->members[k] = (Member){.b = m->bb[k].b, .region = u, .entry = entry ? (uint32_t)(entry - h->buffer) : 0};
+        u->members[k] = (Member){.b = m->bb[k].b,
+                                 .region = u,
+                                 .entry = entry ? (uint32_t)(entry - h->buffer) : 0,
+                                 .unrolled = m->bb[k].unrolled};
     }
 }
 

@@ -42,6 +42,8 @@ typedef enum {
     STUB_EXIT,
     STUB_EDGE,
     STUB_BUDGET,
+    STUB_FEW,
+    STUB_TAIL,
     STUB_HEAT,
     STUB_REST,
     STUB_SOFT,
@@ -61,6 +63,7 @@ typedef struct { /* code that is rarely run: behind the rest */
     uint8_t *fix, *fix2, *back; /* comes from, and if there is a second place, from there; goes back to */
     uint32_t site, number;
     unsigned k, give;
+    const JBlock *b; /* of which it is code: of block k, or that unrolled */
     uint64_t pc;
     Set dirty, raw;
     uint8_t other; /* STUB_NAN: beside reg */
@@ -89,14 +92,16 @@ typedef struct {
     uint64_t pc;
     uint8_t *jump, *leave, *far;
 } ExitAt;
-typedef struct { /* a jump to a block of the unit: to its head, or behind the check of the budget there */
+/* to its head; behind the check of the budget there, or of its copies; behind these */
+typedef enum { FIX_HEAD, FIX_PAID, FIX_UNROLLED, FIX_TAIL } FixKind;
+typedef struct { /* a jump to a block of the unit */
     uint8_t *at;
     unsigned to;
-    bool is_paid;
+    FixKind kind;
 } Fix;
 typedef struct {
-    uint8_t *head, *paid, *entry; /* entry: from outside; NULL: none */
-    uint32_t site;                /* of its head */
+    uint8_t *head, *paid, *unrolled, *tail, *entry; /* entry: from outside; NULL: none */
+    uint32_t site;                                  /* of its head */
 } BbAt;
 
 typedef struct JitHost {
@@ -125,10 +130,12 @@ typedef struct JitHost {
     /* of the point being emitted */
     Val val[JIT_IDS];
     Set away, dirty; /* away: val is not V_HOME */
-    Set raw;      /* results of FP ops that were not looked at: a NaN in the home stands for the default one (fp.c) */
-    unsigned k;   /* block */
-    uint32_t q;   /* op */
-    bool is_rest; /* of a STUB_REST */
+    Set raw;    /* results of FP ops that were not looked at: a NaN in the home stands for the default one (fp.c) */
+    unsigned k; /* block */
+    const JBlock *b; /* its ops, or those of its copies */
+    uint32_t q;      /* op */
+    bool is_rest;    /* of a STUB_REST */
+    bool is_apart;   /* the next block does not follow */
     unsigned nrests; /* of this block */
     Group group[JIT_IDS];
     unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
@@ -154,6 +161,8 @@ void host_kill(JitHost *h, Slot d);                                          /* 
 unsigned host_dst(const JitHost *h, Slot d);   /* where its value is best made: its home, or rax */
 void host_fin(JitHost *h, Slot d, unsigned r); /* d = r */
 void host_wrote(JitHost *h, Slot d);           /* its home has been written */
+/* It was what it is now less `by`: a look into memory that counted for that still does. */
+void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by);
 void host_set_const(JitHost *h, Slot d, uint64_t c);
 void host_set_copy(JitHost *h, Slot d, Slot s);
 void host_rest_stub(JitHost *h, uint8_t *fix,

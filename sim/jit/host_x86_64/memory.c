@@ -135,15 +135,17 @@ static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bo
 
 /* ---- groups ---- */
 
-/* The span of the accesses of this block by slot `base` from this op on, until it changes; returns how many there are. */
+/* The span of the accesses of this block by slot `base` from this op on, until it changes by more than a constant; returns how
+ * many there are. */
 static unsigned group_span(const JitHost *h, Slot base, Group *g)
 {
-    const JBlock *b = h->m->bb[h->k].b;
+    const JBlock *b = h->b;
     unsigned n = 0;
+    int64_t moved = 0;
     for (uint32_t q = h->q; q < b->nops; q++) {
         const IrOp *o = &b->op[q];
         if (is_plain_access(o) && o->a == base) {
-            int64_t low = o->imm, high = o->imm + MEM_SIZE(o->aux);
+            int64_t low = moved + o->imm, high = low + MEM_SIZE(o->aux);
             low = n && g->low < low ? g->low : low;
             high = n && g->high > high ? g->high : high;
             if (high - low <= GROUP_SPAN) {
@@ -153,7 +155,10 @@ static unsigned group_span(const JitHost *h, Slot base, Group *g)
             }
         }
         if (ir_op_info[o->op].has_dst && o->d == base) {
-            break;
+            if (o->op != IR_add_i || o->a != base || !is_s32((uint64_t)o->imm) || !is_s32((uint64_t)(moved + o->imm))) {
+                break;
+            }
+            moved += o->imm;
         }
     }
     return n;
@@ -271,7 +276,7 @@ static void stubs_back(JitHost *h, size_t first)
 
 void host_emit_addend(JitHost *h, const Stub *s)
 {
-    const IrOp *o = &h->m->bb[s->k].b->op[s->q];
+    const IrOp *o = &h->b->op[s->q];
     addend_op(h, X_LOAD, RCX, o->op == IR_st);
     if (o->op == IR_ld) {
         load(h, o, s->reg, RCX, RAX, 0);
@@ -313,7 +318,7 @@ static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
 /* Behind the unit: by the TLB after all. */
 void host_emit_entry(JitHost *h, const Stub *s)
 {
-    const IrOp *o = &h->m->bb[s->k].b->op[s->q];
+    const IrOp *o = &h->b->op[s->q];
     bool is_store = o->op == IR_st;
     x_rm(&h->a, W, X_LEA, RAX, s->base, (int32_t)o->imm);
     uint8_t *miss = tag_check(h, MEM_SIZE(o->aux), is_store);

@@ -425,11 +425,15 @@ static bool emit_bits(JitHost *h, const IrOp *o)
 void host_emit_pure(JitHost *h, const IrOp *o)
 {
     host_kill(h, o->d);
+    Group group = h->group[host_id(h, o->d)];
     if (is_const(h, o)) {
         host_set_const(
             h, o->d,
             ir_eval((IrOpcode)o->op, host_opnd(h, o->a).imm, host_opnd(h, o->b).imm, host_opnd(h, o->c).imm, o->imm));
     } else if (!emit_arithmetic(h, o) && !emit_bits(h, o)) {
         host_emit_call(h, o);
+    }
+    if (o->op == IR_add_i && o->d == o->a) {
+        host_group_move(h, o->d, &group, o->imm);
     }
 }
