@@ -115,7 +115,7 @@ static void group_end(JitHost *h, unsigned i)
 void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by)
 {
     unsigned i = host_id(h, base);
-    if (i && before->is_on && h->val[i].kind == V_HOME) {
+    if (i && before->is_on && h->val[i].kind != V_COPY) {
         h->group[i] = *before;
         h->group[i].low -= by;
         h->group[i].high -= by;
@@ -125,6 +125,7 @@ void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by)
 static void is_home_now(JitHost *h, unsigned i)
 {
     set_del(&h->raw, i);
+    set_del(&h->words, i);
     h->val[i].kind = V_HOME;
     set_del(&h->away, i);
     if (h->m->home[i] != HOME_FRAME && !h->m->is_temp[i]) {
@@ -267,6 +268,24 @@ void host_set_copy(JitHost *h, Slot d, Slot s)
     group_end(h, to);
     h->val[to] = (Val){.kind = V_COPY, .of = (uint16_t)from};
     set_add(&h->away, to);
+}
+
+bool host_is_word(const JitHost *h, Slot s)
+{
+    unsigned i = host_id(h, s);
+    if (i && h->val[i].kind == V_CONST) {
+        return is_s32(h->val[i].c);
+    }
+    i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
+    return i ? set_has(&h->words, i) : s == IR_ZERO;
+}
+
+void host_set_word(JitHost *h, Slot d)
+{
+    unsigned i = host_id(h, d);
+    if (i && h->val[i].kind == V_HOME) {
+        set_add(&h->words, i);
+    }
 }
 
 /* ---- side tables ---- */
@@ -708,6 +727,7 @@ static void frame_take(JitHost *h)
         }
     }
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
+    h->words = (Set){0};
 }
 
 /* Does some temporary that lives in a register outlive the op? */
@@ -809,6 +829,9 @@ static void emit_op(JitHost *h, const IrOp *o)
         break;
     case CLASS_LOAD:
         host_emit_load(h, o);
+        if (MEM_LG2(o->aux) < 2 || (MEM_LG2(o->aux) == 2 && o->aux & MEM_SIGNED)) {
+            host_set_word(h, o->d);
+        }
         break;
     case CLASS_STORE:
         host_emit_store(h, o);
@@ -837,7 +860,7 @@ static void block_begin(JitHost *h, unsigned k, const JBlock *b)
     h->k = k;
     h->b = b;
     h->dirty = h->m->bb[k].dirty_in;
-    h->away = h->raw = (Set){0};
+    h->away = h->raw = h->words = (Set){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     memset(h->group_of, 0, sizeof h->group_of);
@@ -902,6 +925,7 @@ static void emit_rest(JitHost *h, const Stub *s)
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     h->away = s->point->away;
     h->raw = s->point->raw;
+    h->words = (Set){0};
     h->dirty = s->dirty;
     h->is_rest = h->is_apart = true;
     emit_ops(h, s->point->q);

@@ -15,7 +15,7 @@ enum { HOST_BUFFER_BYTES = 1 << 20 };
 #define HOST_BIAS  ((int32_t)sizeof(Frame) + 128)
 #define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
 #define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
-enum { GROUP_REGS = 2, MAX_RESTS = 4, GROUP_SPAN = 2048 };
+enum { GROUP_REGS = 2, MAX_RESTS = 6, GROUP_SPAN = 2048 };
 #define FLAT_REG       R11 /* in flat regions: Frame.tlb_addend, or flat_addend */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
@@ -131,6 +131,7 @@ typedef struct JitHost {
     Val val[JIT_IDS];
     Set away, dirty; /* away: val is not V_HOME */
     Set raw;    /* results of FP ops that were not looked at: a NaN in the home stands for the default one (fp.c) */
+    Set words;  /* what is in the home is 32 bits, sign-extended */
     unsigned k; /* block */
     const JBlock *b; /* its ops, or those of its copies */
     uint32_t q;      /* op */
@@ -165,6 +166,8 @@ void host_wrote(JitHost *h, Slot d);           /* its home has been written */
 void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by);
 void host_set_const(JitHost *h, Slot d, uint64_t c);
 void host_set_copy(JitHost *h, Slot d, Slot s);
+bool host_is_word(const JitHost *h, Slot s); /* is its value known to be 32 bits, sign-extended? */
+void host_set_word(JitHost *h, Slot d);      /* it is, just written */
 void host_rest_stub(JitHost *h, uint8_t *fix,
                     uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t jit_site_new(JitHost *h, uint32_t op);

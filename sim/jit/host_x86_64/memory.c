@@ -169,20 +169,23 @@ static bool is_in(const Group *g, const IrOp *o)
     return g->is_on && o->imm >= g->low && o->imm + MEM_SIZE(o->aux) <= g->high && (o->op == IR_ld || g->can_write);
 }
 
-/* false: the access is not worth one. */
-static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
+static bool may_group(const JitHost *h, const IrOp *o)
 {
     Group now = {.is_on = true};
-    if (h->nrests >= MAX_RESTS || group_span(h, o->a, &now) < 2 || !is_in(&now, o)) {
-        return false;
-    }
+    return h->nrests < MAX_RESTS && group_span(h, o->a, &now) >= 2 && is_in(&now, o);
+}
+
+static void group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
+{
+    Group now = {.is_on = true};
+    (void)group_span(h, o->a, &now);
     if (h->m->is_ranged) {
         uint8_t *fix[2];
         range_check(h, base, now.low, AT(flat_end_span), now.can_write, fix);
         now.addend = FLAT_REG;
         host_rest_stub(h, fix[0], fix[1]);
         h->group[i] = now;
-        return true;
+        return;
     }
     x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
     uint8_t *miss = tag_check(h, (unsigned)(now.high - now.low), now.can_write), *other = NULL;
@@ -199,19 +202,26 @@ static bool group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
     }
     host_rest_stub(h, miss, other);
     h->group[i] = now;
-    return true;
 }
 
-/* Its base is in a register, whose group has been looked up: [base + addend + imm] is the access. */
+/* The accesses by its base have been looked up: [base + addend + imm] is the access. rcx may be the base. */
 static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *addend)
 {
     unsigned i = host_id(h, o->a);
     Opnd at = host_opnd(h, o->a);
-    if (!h->m->is_region || h->is_rest || !i || !is_plain_access(o) || at.kind != O_REG || h->val[i].kind != V_HOME ||
-        (!is_in(&h->group[i], o) && !group_begin(h, o, i, at.reg))) {
+    i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
+    if (!h->m->is_region || h->is_rest || !i || !is_plain_access(o) || at.kind == O_XMM) {
         return false;
     }
-    *base = at.reg;
+    bool has_it = is_in(&h->group[i], o);
+    if (!has_it && !may_group(h, o)) {
+        return false;
+    }
+    *base = host_gpr(h, o->a, RCX);
+    if (!has_it) {
+        group_begin(h, o, i, *base);
+        *base = h->m->is_ranged ? *base : host_gpr(h, o->a, RCX); /* which the look has used */
+    }
     *addend = h->group[i].addend;
     return true;
 }

@@ -272,6 +272,53 @@ static void emit_extend(JitHost *h, const IrOp *o, unsigned flags, uint32_t opc)
     host_fin(h, o->d, d);
 }
 
+/* What is a word stays one. */
+static void emit_sx32(JitHost *h, const IrOp *o)
+{
+    if (host_is_word(h, o->a)) {
+        host_set_copy(h, o->d, o->a);
+    } else {
+        emit_extend(h, o, W, X_MOVSXD);
+    }
+}
+
+static bool makes_word(const JitHost *h, const IrOp *o)
+{
+    switch ((unsigned)o->op) {
+    case IR_addw:
+    case IR_addw_i:
+    case IR_subw:
+    case IR_subw_i:
+    case IR_mulw:
+    case IR_mulw_i:
+    case IR_shlw:
+    case IR_shlw_i:
+    case IR_shrw:
+    case IR_shrw_i:
+    case IR_sarw:
+    case IR_sarw_i:
+    case IR_rotrw:
+    case IR_rotrw_i:
+    case IR_sx8:
+    case IR_sx16:
+    case IR_sx32:
+    case IR_zx8:
+    case IR_zx16:
+        return true;
+    case IR_and_i:
+        return is_s32((uint64_t)o->imm) && (o->imm >= 0 || host_is_word(h, o->a));
+    case IR_or_i:
+    case IR_xor_i:
+        return is_s32((uint64_t)o->imm) && host_is_word(h, o->a);
+    case IR_and:
+    case IR_or:
+    case IR_xor:
+        return host_is_word(h, o->a) && host_is_word(h, o->b);
+    default:
+        return false;
+    }
+}
+
 static void emit_sel(JitHost *h, const IrOp *o)
 {
     host_gpr_to(h, RDX, o->c);
@@ -406,7 +453,7 @@ static bool emit_bits(JitHost *h, const IrOp *o)
         OP2(rotr32, emit_shift(h, o, G_ROR, WIDTH_32))
         OP1(sx8, emit_extend(h, o, W, X_MOVSX8))
         OP1(sx16, emit_extend(h, o, W, X_MOVSX16))
-        OP1(sx32, emit_extend(h, o, W, X_MOVSXD))
+        OP1(sx32, emit_sx32(h, o))
         OP1(zx8, emit_extend(h, o, 0, X_MOVZX8))
         OP1(zx16, emit_extend(h, o, 0, X_MOVZX16))
         OP1(zx32, emit_extend(h, o, 0, X_LOAD))
@@ -422,9 +469,32 @@ static bool emit_bits(JitHost *h, const IrOp *o)
     }
 }
 
+/* d = a << n; d = d + b: one lea, as nobody sees d between. */
+static bool emit_indexed(JitHost *h, const IrOp *o)
+{
+    const IrOp *next = o + 1;
+    if (o->op != IR_shl_i || o->imm < 1 || o->imm > 3 || next->op != IR_add || next->d != o->d ||
+        (next->a == o->d) == (next->b == o->d)) {
+        return false;
+    }
+    Opnd a = host_opnd(h, o->a), b = host_opnd(h, next->a == o->d ? next->b : next->a);
+    if (a.kind != O_REG || b.kind != O_REG) {
+        return false;
+    }
+    unsigned d = host_dst(h, o->d);
+    x_rx(&h->a, W, X_LEA, d, b.reg, (int)a.reg, (unsigned)o->imm, 0);
+    host_fin(h, o->d, d);
+    h->q++;
+    return true;
+}
+
 void host_emit_pure(JitHost *h, const IrOp *o)
 {
     host_kill(h, o->d);
+    if (emit_indexed(h, o)) {
+        return;
+    }
+    bool is_word = makes_word(h, o);
     Group group = h->group[host_id(h, o->d)];
     if (is_const(h, o)) {
         host_set_const(
@@ -432,6 +502,9 @@ void host_emit_pure(JitHost *h, const IrOp *o)
             ir_eval((IrOpcode)o->op, host_opnd(h, o->a).imm, host_opnd(h, o->b).imm, host_opnd(h, o->c).imm, o->imm));
     } else if (!emit_arithmetic(h, o) && !emit_bits(h, o)) {
         host_emit_call(h, o);
+    }
+    if (is_word) {
+        host_set_word(h, o->d);
     }
     if (o->op == IR_add_i && o->d == o->a) {
         host_group_move(h, o->d, &group, o->imm);
