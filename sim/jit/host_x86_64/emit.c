@@ -501,6 +501,12 @@ static void emit_few(JitHost *h, const Stub *s)
     fix_later(h, x_jmp(&h->a), s->k, FIX_PAID);
 }
 
+static void pay(JitHost *h, unsigned to, unsigned give)
+{
+    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
+    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
+}
+
 /* To block `to` of the unit with `give` to give back: what it takes and what is given are one subtraction. */
 static void edge_to(JitHost *h, unsigned to, unsigned give)
 {
@@ -508,8 +514,7 @@ static void edge_to(JitHost *h, unsigned to, unsigned give)
         edge_around(h, give);
         return;
     }
-    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
-    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
+    pay(h, to, give);
     fix_later(h, x_jmp(&h->a), to, FIX_PAID);
 }
 
@@ -538,6 +543,35 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     s->give = give;
 }
 
+static void emit_ops(JitHost *h, uint32_t from);
+static void block_begin(JitHost *h, unsigned k, const JBlock *b);
+
+enum { SWITCH_OPS = 16 };
+
+/* A short block that ends with a jump through a register, not of a call: an interpreter's, perhaps, to which all its cases go. Each
+ * with a copy of its own tells the host's predictor more. */
+static bool is_switch(const Bb *x)
+{
+    const IrOp *end = &x->b->op[x->b->nops - 1];
+    return x->is_indirect && x->b->nops <= SWITCH_OPS && !(end->aux & (JMP_CALL | JMP_RET));
+}
+
+static void emit_switch(JitHost *h, unsigned to)
+{
+    const JBlock *b = h->b;
+    unsigned k = h->k, nrests = h->nrests;
+    bool is_apart = h->is_apart;
+    pay(h, to, 0);
+    h->is_apart = true;
+    block_begin(h, to, h->m->bb[to].b);
+    emit_ops(h, 0);
+    h->is_apart = is_apart;
+    h->k = k;
+    h->b = b;
+    h->q = b->nops;
+    h->nrests = nrests;
+}
+
 static void emit_jmp(JitHost *h, const IrOp *o)
 {
     const Bb *x = &h->m->bb[h->k];
@@ -550,7 +584,9 @@ static void emit_jmp(JitHost *h, const IrOp *o)
     }
     canon_all(h);
     flush(h);
-    if (h->is_apart || (unsigned)to != h->k + 1) {
+    if (!h->is_rest && is_switch(&h->m->bb[to])) {
+        emit_switch(h, (unsigned)to);
+    } else if (h->is_apart || (unsigned)to != h->k + 1) {
         edge_to(h, (unsigned)to, 0);
     }
 }

@@ -469,12 +469,17 @@ static bool emit_bits(JitHost *h, const IrOp *o)
     }
 }
 
-/* d = a << n; d = d + b: one lea, as nobody sees d between. */
+static bool is_access_by(const IrOp *o, Slot base)
+{
+    return (o->op == IR_ld || o->op == IR_st) && o->a == base;
+}
+
+/* d = a << n; d = d + b; an access by d: one lea, as nobody sees d between. Of numbers that are no addresses it was slower. */
 static bool emit_indexed(JitHost *h, const IrOp *o)
 {
     const IrOp *next = o + 1;
     if (o->op != IR_shl_i || o->imm < 1 || o->imm > 3 || next->op != IR_add || next->d != o->d ||
-        (next->a == o->d) == (next->b == o->d)) {
+        (next->a == o->d) == (next->b == o->d) || !is_access_by(next + 1, o->d)) {
         return false;
     }
     Opnd a = host_opnd(h, o->a), b = host_opnd(h, next->a == o->d ? next->b : next->a);
