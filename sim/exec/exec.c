@@ -613,9 +613,10 @@ static int single_run(ExecVcpu *v)
     return left_handle(v, left);
 }
 
-static bool is_near(const Block *from, uint64_t to)
+/* Both are in one page, and nowhere else. */
+static bool is_near(const Block *from, const Block *to)
 {
-    return from->gva >> MMU_PAGE_BITS == to >> MMU_PAGE_BITS && !from->nbytes2;
+    return from->gva >> MMU_PAGE_BITS == to->gva >> MMU_PAGE_BITS && !from->nbytes2 && !to->nbytes2;
 }
 
 /* An exit to another page stays valid only while that page is where it was: it goes by way of the jump cache. */
@@ -625,7 +626,7 @@ static void exit_connect(ExecVcpu *v, Block *to)
     if (from->kind != KIND_NORMAL || from->is_dead || to->is_dead) {
         return;
     }
-    if (is_near(from, to->gva)) {
+    if (is_near(from, to)) {
         block_link(v, from, v->f->left_exit, to);
     } else if (v->isa->fetch_is_flat(v->f->mode_key)) {
         v->has_far_links = true;

@@ -521,6 +521,27 @@ CASE(a_flush_of_one_page_is_seen_by_jumps_to_it)
     rig_close(&r);
 }
 
+/* It begins in the page of the jump to it, and goes on in the one that is flushed. */
+CASE(a_flush_of_one_page_is_seen_by_jumps_to_an_instruction_that_ends_in_it)
+{
+    enum { TURNS = 20, SHIFT = 0x4000, PAGE = 4, FIRST = (PAGE << 12) - 14 };
+    Rig r;
+    rig_open(&r, 0, 0);
+    CODE(&r, ENTRY, TOY(addi, 6, 7, 0), TOY(jmpr, 0, 8, 0), TOY(addi, 1, 1, -1), TOY(bne, 1, 0, -3), TOY(bne, 9, 0, 2),
+         TOY(wait, 0, 0, 0), TOY(addi, 9, 0, 0), TOY(addi, 1, 0, TURNS), TOY(move, 0, 10, PAGE), TOY(jmp, 0, 0, -9));
+    CODE(&r, FIRST, TOY(addi, 3, 3, 1), TOY(jmp, 0, 0, 2), TOY(wait, 0, 0, 0), TOY(addi, 2, 2, 1), TOY(jmpr, 0, 6, 0));
+    CODE(&r, FIRST + 12 + SHIFT, TOY(addi, 2, 2, 2), TOY(jmpr, 0, 6, 0));
+    frame(&r)->r[1] = TURNS;
+    frame(&r)->r[7] = ENTRY + 8;
+    frame(&r)->r[8] = FIRST;
+    frame(&r)->r[9] = 1;
+    frame(&r)->r[10] = SHIFT;
+    CHECK_INT(run(&r, 10000), EXEC_WAIT);
+    CHECK_INT(frame(&r)->r[2], TURNS + 2 * TURNS);
+    CHECK_INT(frame(&r)->r[3], 2 * TURNS);
+    rig_close(&r);
+}
+
 CASE(random_blocks_and_budgets_end_in_the_same_state)
 {
     uint64_t want[16] = {0}, want_insns = 0;

@@ -120,18 +120,16 @@ static bool is_warm(const Maker *m, const JBlock *b)
 }
 
 /* Where fetches are translated, what is in one page was found by one translation of it. */
-static bool is_certain(const Reach *r, uint64_t pc)
+static bool is_certain(const Reach *r, const JBlock *b)
 {
-    return r->f->is_code_flat || pc >> 12 == r->at[0].b->gva >> 12;
+    uint64_t page = r->at[0].b->gva >> 12;
+    return r->f->is_code_flat || (b->gva >> 12 == page && (b->gva + b->nbytes - 1) >> 12 == page);
 }
 
 static void reach_indirectly(Reach *r, const JumpEntry *e, JBlock *caller)
 {
-    if (!e->code || !is_certain(r, e->pc)) {
-        return;
-    }
-    JBlock *b = jblock_of(e->code);
-    if (b->gva == e->pc && is_warm(r->m, b)) {
+    JBlock *b = e->code ? jblock_of(e->code) : NULL;
+    if (b && b->gva == e->pc && is_certain(r, b) && is_warm(r->m, b)) {
         reach(r, b, caller);
         if (b->mark) {
             r->at[b->mark - 1].is_target = true;

@@ -414,9 +414,13 @@ static void leave(JitHost *h, const uint8_t *to)
     host_jump_out(h, x_jmp(&h->a), to);
 }
 
+enum { INSN_MAX_BYTES = 16 }; /* of any guest */
+
+/* Is the link certain to stay as long as b does? Not so if what is at pc may go on in the next page. */
 static bool is_same_page(const JBlock *b, uint64_t pc)
 {
-    return b->gva >> 12 == pc >> 12 && (b->gva + b->nbytes - 1) >> 12 == pc >> 12;
+    uint64_t page = b->gva >> 12;
+    return pc >> 12 == page && (b->gva + b->nbytes - 1) >> 12 == page && (pc + INSN_MAX_BYTES - 1) >> 12 == page;
 }
 
 /* The jump cache for a pc that is known. */
