@@ -78,62 +78,101 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
 static void jump_clear(ExecVcpu *v, unsigned i)
 {
     memset(v->tables->jump[i], 0, sizeof v->tables->jump[i]);
-    memset(v->jump_pages[i], 0, sizeof v->jump_pages[i]);
+    memset(v->tables->jump_parts[i], 0, sizeof v->tables->jump_parts[i]);
     v->tables->jump[i][0] = JUMP_FREE(0);
+}
+
+static void jump_use(ExecVcpu *v, unsigned i)
+{
+    v->jump_used[i] = ++v->jump_uses;
+    v->jump_now = i;
+    v->f->jump = v->tables->jump[i];
+}
+
+enum { JUMP_KEY_VOID = 1 << 12 }; /* of a table that is free again: context 0 is none */
+
+/* Contexts that were flushed do not come again: so that nobody has to look into their tables. */
+static void jumps_drop_void(ExecVcpu *v)
+{
+    for (unsigned t = 0; t < JUMP_TABLES && v->jump_key[t]; t++) {
+        if (v->jump_key[t] != JUMP_KEY_VOID && !mmu_has_fetch_key(v->mmu, v->jump_key[t] & UINT32_MAX)) {
+            jump_clear(v, t);
+            v->jump_key[t] = JUMP_KEY_VOID;
+            v->jump_used[t] = 0;
+        }
+    }
+}
+
+/* The one for a new context: of those that are free the first, else the one that was not selected for the longest time. Contexts of
+ * programs come and go, those of a kernel stay. */
+static unsigned jump_oldest(const ExecVcpu *v)
+{
+    unsigned oldest = 0;
+    for (unsigned i = 1; i < JUMP_TABLES; i++) {
+        oldest = v->jump_used[i] < v->jump_used[oldest] ? i : oldest;
+    }
+    return oldest;
 }
 
 /* true: a table has been taken from another context. */
 static bool jump_select(ExecVcpu *v, uint64_t key)
 {
     unsigned i = 0;
-    bool is_taken = false;
     while (i < JUMP_TABLES && v->jump_key[i] != key) {
         i++;
     }
-    if (i == JUMP_TABLES) {
-        i = v->jump_next++ % JUMP_TABLES;
-        is_taken = true;
-        if (v->jump_key[i]) { /* else its pages are untouched, and stay so */
+    bool is_taken = i == JUMP_TABLES;
+    if (is_taken) {
+        i = jump_oldest(v);
+        if (v->jump_key[i] &&
+            v->jump_key[i] != JUMP_KEY_VOID) { /* else it is clear: its pages may be untouched, and stay so */
             jump_clear(v, i);
         }
         v->jump_key[i] = key;
         v->tables->jump[i][0] = JUMP_FREE(0);
     }
-    v->jump_now = i;
-    v->f->jump = v->tables->jump[i];
+    jump_use(v, i);
     return is_taken;
 }
 
-static uint64_t *jump_page(ExecVcpu *v, unsigned table, uint64_t gva, uint64_t *bit)
+static uint64_t *jump_parts(ExecVcpu *v, unsigned table, uint64_t gva)
 {
     uint64_t n = (gva >> MMU_PAGE_BITS) * 0x9e3779b97f4a7c15ull >> (64 - JUMP_PAGE_BITS);
-    *bit = 1ull << n % 64;
-    return &v->jump_pages[table][n / 64];
+    return &v->tables->jump_parts[table][n];
 }
+
+static void jump_note(ExecVcpu *v, uint64_t gva)
+{
+    *jump_parts(v, v->jump_now, gva) |= 1ull << (gva >> JUMP_PART_BITS) % 64;
+}
+_Static_assert(MMU_PAGE_BITS - JUMP_PART_BITS == 6, "the parts of a page are the bits of a word");
 
 static void jump_keep(ExecVcpu *v, const Block *b)
 {
-    uint64_t bit;
-    *jump_page(v, v->jump_now, b->gva, &bit) |= bit;
+    jump_note(v, b->gva);
     if (b->nbytes2) {
-        *jump_page(v, v->jump_now, b->gva + b->nbytes, &bit) |= bit;
+        jump_note(v, b->gva + b->nbytes - b->nbytes2);
     }
     v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
 }
 
-/* What leads to this virtual page, or to an instruction that goes on in it, by a jump. */
-static void jumps_drop_page(ExecVcpu *v, uint64_t gva)
+/* What leads to this part of a page, or to an instruction that goes on in it, by a jump. */
+static void jumps_drop_part(ExecVcpu *v, unsigned table, uint64_t part)
 {
     unsigned step = v->isa->insn_min_bytes;
-    uint64_t page = gva & ~(uint64_t)(SPACE_PAGE_BYTES - 1), first = page - v->isa->insn_max_bytes + step;
+    for (uint64_t pc = part - v->isa->insn_max_bytes + step; pc != part + (1u << JUMP_PART_BITS); pc += step) {
+        JumpEntry *e = &v->tables->jump[table][JUMP_INDEX(pc)];
+        *e = e->pc == pc ? JUMP_FREE(JUMP_INDEX(pc)) : *e;
+    }
+}
+
+static void jumps_drop_page(ExecVcpu *v, uint64_t gva)
+{
+    uint64_t page = gva & ~(uint64_t)(SPACE_PAGE_BYTES - 1);
     for (unsigned t = 0; t < JUMP_TABLES && v->jump_key[t]; t++) {
-        uint64_t bit;
-        if (!(*jump_page(v, t, page, &bit) & bit)) {
-            continue;
-        }
-        for (uint64_t pc = first; pc != page + SPACE_PAGE_BYTES; pc += step) {
-            JumpEntry *e = &v->tables->jump[t][JUMP_INDEX(pc)];
-            *e = e->pc == pc ? JUMP_FREE(JUMP_INDEX(pc)) : *e;
+        uint64_t parts = v->jump_key[t] == JUMP_KEY_VOID ? 0 : *jump_parts(v, t, page);
+        for (; parts; parts &= parts - 1) {
+            jumps_drop_part(v, t, page + ((uint64_t)__builtin_ctzll(parts) << JUMP_PART_BITS));
         }
     }
 }
@@ -191,8 +230,7 @@ static void mode_follow(ExecVcpu *v)
     }
     v->f->mode_key = m->mode_key;
     mmu_context_set(v->mmu, &m->context);
-    v->jump_now = m->jump;
-    v->f->jump = v->tables->jump[m->jump];
+    jump_use(v, m->jump);
     v->mode_word = word;
 }
 
@@ -226,6 +264,7 @@ void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
     if (mmu_flush(f->mmu, gva, space_tag)) {
         jumps_drop_page(f->vcpu, gva);
     } else {
+        jumps_drop_void(f->vcpu);
         exec_changed(f);
     }
 }

@@ -19,6 +19,7 @@ enum {
     JUMP_TABLES = 16,
     JUMP_PAGE_BITS = 12,
     JUMP_PAGES = 1 << JUMP_PAGE_BITS,
+    JUMP_PART_BITS = 6, /* a 64th of a page */
     STORES_TO_RELEASE = 64,
     MODES = 16,
 };
@@ -57,8 +58,9 @@ typedef struct PageBlocks {
     struct PageBlocks *next;
 } PageBlocks;
 
-typedef struct {                                 /* in os_pages: touched as it is used */
-    JumpEntry jump[JUMP_TABLES][1 << JUMP_BITS]; /* each of one context; Frame.jump is one of them */
+typedef struct {                                  /* in os_pages: touched as it is used */
+    JumpEntry jump[JUMP_TABLES][1 << JUMP_BITS];  /* each of one context; Frame.jump is one of them */
+    uint64_t jump_parts[JUMP_TABLES][JUMP_PAGES]; /* by a hash of the page: its parts to which the table may lead */
     Block *hash[1 << BLOCK_HASH_BITS];
     PageBlocks *pages[1 << PAGE_HASH_BITS];
     uint64_t alone[ALONE_MARKS]; /* gpa + 1 of instructions that end their block */
@@ -91,9 +93,8 @@ struct ExecVcpu {
     void *engine;
 
     uint64_t jump_key[JUMP_TABLES];
-    unsigned jump_next;                                /* to be given to a new context */
-    unsigned jump_now;                                 /* Frame.jump */
-    uint64_t jump_pages[JUMP_TABLES][JUMP_PAGES / 64]; /* by a hash of the page: the table may lead there */
+    uint64_t jump_used[JUMP_TABLES], jump_uses; /* when each was last selected; how often any */
+    unsigned jump_now;                          /* Frame.jump */
 
     Mode modes[MODES];
     uint64_t mode_word, epoch; /* of the mode now; of the modes that are kept */

@@ -172,7 +172,7 @@ typedef struct JumpEntry { /* of the indirect-jump cache: a hit needs pc */
     uint64_t pc;
     void *code;
 } JumpEntry;
-enum { JUMP_BITS = 12 };
+enum { JUMP_BITS = 13 };
 #define JUMP_INDEX(pc) (((pc) >> 1 ^ (pc) >> 13) & ((1u << JUMP_BITS) - 1))
 /* What a free entry number i holds: a pc that is looked for elsewhere. All zero, but for the first. */
 #define JUMP_FREE(i) ((JumpEntry){.pc = (i) ? 0 : 2})

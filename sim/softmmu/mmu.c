@@ -201,11 +201,26 @@ uint64_t mmu_fetch_key(const Mmu *m)
     return m->epoch << 12 | m->fetch_key;
 }
 
+bool mmu_has_fetch_key(const Mmu *m, uint64_t fetch_key)
+{
+    uint64_t key = fetch_key & KEY_MAX;
+    bool is_any = false;
+    for (size_t i = 0; i < MMU_CONTEXTS; i++) {
+        is_any = is_any || m->contexts[i].key == key;
+    }
+    for (size_t i = 0; i < MMU_MAX_REGIMES; i++) {
+        is_any = is_any || m->shared[i].key == key;
+    }
+    return is_any && fetch_key >> 12 == m->epoch;
+}
+
 /* ---- mappings of more than a page, whose pages are known one by one ---- */
-static uint64_t *large_word(Mmu *m, unsigned set, uint64_t gva, uint64_t *bit)
+enum { LARGE_WAYS = 2 };
+static uint64_t *large_word(Mmu *m, unsigned set, unsigned way, uint64_t gva, uint64_t *bit)
 {
     /* Not modulo: spaces and their halves begin at round addresses. */
-    uint64_t n = (gva >> (LARGE_FIRST_BITS + LARGE_STEP_BITS * set)) * 0x9e3779b97f4a7c15ull >> (64 - LARGE_HASH_BITS);
+    uint64_t n = (gva >> (LARGE_FIRST_BITS + LARGE_STEP_BITS * set)) * 0x9e3779b97f4a7c15ull;
+    n = n >> (64 - LARGE_HASH_BITS * (way + 1)) & (LARGE_HASHES - 1);
     *bit = 1ull << n % 64;
     return &m->large[set][n / 64];
 }
@@ -222,8 +237,8 @@ static void large_note(Mmu *m, uint64_t gva, unsigned page_bits)
     }
     m->has_large = true;
     m->has_huge = m->has_huge || set == LARGE_SETS;
-    if (set < LARGE_SETS) {
-        *large_word(m, set, gva, &bit) |= bit;
+    for (unsigned way = 0; set < LARGE_SETS && way < LARGE_WAYS; way++) {
+        *large_word(m, set, way, gva, &bit) |= bit;
     }
 }
 
@@ -231,8 +246,12 @@ static bool is_in_large(Mmu *m, uint64_t gva)
 {
     bool is_any = m->has_huge;
     for (unsigned set = 0; m->has_large && set < LARGE_SETS; set++) {
-        uint64_t bit;
-        is_any = is_any || *large_word(m, set, gva, &bit) & bit;
+        unsigned ways = 0;
+        for (unsigned way = 0; way < LARGE_WAYS; way++) {
+            uint64_t bit;
+            ways += *large_word(m, set, way, gva, &bit) & bit ? 1 : 0;
+        }
+        is_any = is_any || ways == LARGE_WAYS;
     }
     return is_any;
 }

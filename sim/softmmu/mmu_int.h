@@ -11,7 +11,7 @@ enum {
     LARGE_SETS = 3,
     LARGE_FIRST_BITS = 21,
     LARGE_STEP_BITS = 9,
-    LARGE_HASH_BITS = 12,
+    LARGE_HASH_BITS = 16,
     LARGE_HASHES = 1 << LARGE_HASH_BITS
 }; /* 2 MiB, 1 GiB, 512 GiB */
 enum { MMU_PLACES = 64, MMU_IOS = 16 };
@@ -71,7 +71,7 @@ struct Mmu { /* in os_pages: most of it is never touched */
     bool has_huge;       /* since the tables were cleared some mapping was larger than the largest of these: */
     bool has_large;      /* some bit is set in */
     bool is_flat_global; /* the flat range is that of every address space */
-    uint64_t large[LARGE_SETS][LARGE_HASHES / 64]; /* by size and hash of the address: there was such a mapping */
+    uint64_t large[LARGE_SETS][LARGE_HASHES / 64]; /* by size and two hashes of the address: there was such a mapping */
     uint64_t global_key[MMU_MAX_REGIMES];
     uint64_t flat_bytes,
         flat_key; /* of the range that is flat: 0, none was met yet; the context in which it is, or 0 */

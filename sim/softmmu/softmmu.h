@@ -140,6 +140,7 @@ void mmu_context_set(Mmu *m, const MmuContext *c);
 /* 32 bits that change with the context of fetches and with every flush of more than a page of it: the low half of what names a table
  * of jumps (Frame.jump). */
 uint64_t mmu_fetch_key(const Mmu *m);
+bool mmu_has_fetch_key(const Mmu *m, uint64_t fetch_key); /* may it come again? Not so once its context was flushed */
 /* Flushes: gva and space_tag UINT64_MAX = all. A flush of one space_tag keeps global entries. true: no more than the page of gva was
  * known by it, and mmu_fetch_key is as it was: what the caller keeps of that page, in any context, is void. */
 bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag);
