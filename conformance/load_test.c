@@ -357,6 +357,28 @@ TEST(typing, needs_follow_from_what_is_used_with_their_reason)
     loaded_free(&l);
 }
 
+static CapLevel interrupt_needs(const char *gives, const char *guest, GuestId id, Cap cap)
+{
+    Buf text = {0};
+    buf_printf(&text, HEAD "  lifecycle: virtualcpu\n  code: {%s: nop}\n  steps: [{op: interrupt, gives: %s}]\n", guest,
+               gives);
+    Loaded l = load_text(buf_text(&text));
+    CHECK_STR(buf_text(&l.diags), "");
+    const Case *c = find_case(&l, "s", id);
+    CapLevel level = c ? c->needs[cap] : CAP_NA;
+    loaded_free(&l);
+    buf_free(&text);
+    return level;
+}
+
+TEST(typing, an_interrupt_that_the_model_rejects_needs_no_line)
+{
+    CHECK_INT(interrupt_needs("ok", "riscv64", GUEST_riscv64, CAP_irq_line), CAP_PARTIAL);
+    CHECK_INT(interrupt_needs("Ready", "aarch64", GUEST_aarch64, CAP_irq_line), CAP_PARTIAL);
+    CHECK_INT(interrupt_needs("ok", "x86_64", GUEST_x86_64, CAP_irq_vector), CAP_PARTIAL);
+    CHECK_INT(interrupt_needs("denied", "riscv64", GUEST_riscv64, CAP_irq_line), CAP_NA);
+}
+
 TEST(typing, an_item_that_may_be_absent_needs_nothing)
 {
     Loaded l = load_text(

@@ -32,6 +32,8 @@ static int unknown_backend(const char *word, Err *err)
     const char *dot = strrchr(word, '.');
     if (strchr(word, '/') || (dot && !strcmp(dot, ".so"))) {
         err_set(err, ERR_NOENT, "unknown backend `%s`; did you mean `plugin:%s`?", word, word);
+    } else if (strchr(word, ',')) {
+        err_set(err, ERR_NOENT, "unknown backend `%s`: for several say --backend several times", word);
     } else if (near) {
         err_set(err, ERR_NOENT, "unknown backend `%s`; did you mean `%s`? Known:%s remote:COMMAND plugin:PATH", word,
                 near, buf_text(&known));

@@ -284,6 +284,21 @@ void story_skip(Story *s, const char *reason)
     }
 }
 
+bool story_skip_unmet(Story *s, const Err *err)
+{
+    for (int cap = 0; err->code == ERR_UNSUPPORTED && cap < CAP_COUNT; cap++) {
+        if (!strcmp(err->feature, cap_name((Cap)cap)) && s->caps->level[cap] < CAP_PARTIAL) {
+            Buf reason = {0};
+            buf_printf(&reason, "needs %s (its script uses it): %s: %s", err->feature, s->b->name,
+                       s->caps->why[cap] ? s->caps->why[cap] : cap_level_name(s->caps->level[cap]));
+            story_skip(s, buf_text(&reason));
+            buf_free(&reason);
+            return true;
+        }
+    }
+    return false;
+}
+
 void story_checked(Story *s)
 {
     s->nchecked++;

@@ -75,6 +75,9 @@ void story_fail(Story *s, Pos pos, const char *text); /* records a failed expect
 void story_trial_begin(Story *s);
 bool story_trial_end(Story *s, Pos *pos, Buf *why);
 void story_skip(Story *s, const char *reason);
+/* A script's step that failed for want of a capability that the backend does not claim: skipped with its reason, as if the
+ * scenario had asked for it. false: that is not what err says. */
+bool story_skip_unmet(Story *s, const Err *err);
 void story_checked(Story *s); /* a script's expectation held: counts against "checks nothing" */
 const Names *story_names(Story *s);
 void story_interrupt(Story *s, const char *why); /* THREAD-SAFE: ends a run under way; the result is an error `why` */

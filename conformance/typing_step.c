@@ -129,6 +129,9 @@ static void type_op(Typer *t, const Node *n, const Node *map, Step *s)
     if (op == LIFE_save || op == LIFE_restore) {
         need(t, CAP_save, n->pos, s->word);
     }
+    if (op == LIFE_interrupt && s->gives != GIVES_ERROR) { /* one that the model rejects comes to no backend */
+        need(t, t->c->guest == GUEST_x86_64 ? CAP_irq_vector : CAP_irq_line, n->pos, s->word);
+    }
     op_words(t, n, map, op, s);
 }
 

@@ -73,6 +73,9 @@ static int do_verb(lua_State *L) /* upvalue: the verb */
         lua_pushstring(L, err_name(rc));
         return 3;
     }
+    if (rc != 0 && story_skip_unmet(story, &err)) {
+        sandbox_end(L, ENDED_STOP);
+    }
     if (rc != 0) {
         sandbox_raise(L, &err);
     }

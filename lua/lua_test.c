@@ -15,6 +15,7 @@ typedef struct {
 } Ran;
 
 static Ran ran;
+static Cap lacking = CAP_COUNT; /* what the backend does not claim; CAP_COUNT: it claims all that it has */
 
 static void end(void)
 {
@@ -45,13 +46,29 @@ static void make_yaml(const char *more, const char *text, Buf *out)
     buf_char(out, '\n');
 }
 
+static int poor_open(const Backend *b, GuestId guest, Caps *caps, Err *err)
+{
+    const Backend *fake = backend_find("fake");
+    int rc = fake->open(fake, guest, caps, err);
+    (void)b;
+    caps->level[lacking] = CAP_NONE;
+    caps->why[lacking] = "this one has none";
+    return rc;
+}
+
 static void run_suite(Suite *suite, const Case *c, const LuaLimits *limits)
 {
     Err err = {0};
     Caps caps = {0};
     World *w = NULL;
+    static Backend poor;
     const Backend *fake = backend_find("fake");
     ran.suite = suite;
+    if (fake && lacking != CAP_COUNT) {
+        poor = *fake;
+        poor.open = poor_open;
+        fake = &poor;
+    }
     if (!CHECK(fake != NULL) || !CHECK_INT(fake->open(fake, c->guest, &caps, &err), 0)) {
         return;
     }
@@ -352,6 +369,18 @@ TEST(script, a_failed_step_or_expectation_ends_it)
     CHECK_STR(buf_text(&ran.r.reason), "no reason");
     script("local a = 1");
     CHECK_HAS(buf_text(&ran.r.reason), "without an expectation");
+    end();
+}
+
+TEST(scripts, a_step_of_a_capability_that_is_not_claimed_skips_with_the_reason)
+{
+    lacking = CAP_save;
+    script("save 'a' error 'not reached'");
+    CHECK_INT(ran.r.status, STATUS_skipped);
+    CHECK_STR(buf_text(&ran.r.reason), "needs save (its script uses it): fake: this one has none");
+    script("forall(3, {a = u8}, function(x) save 'a' end)");
+    ended("forall", CHECK_INT(ran.r.status, STATUS_skipped));
+    lacking = CAP_COUNT;
     end();
 }
 
