@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { STATE_WAIT_NS = 2000000000 };
+enum {
+    WAIT_SHARE = 2
+}; /* of the case's time, for what takes microseconds: whoever gives a slow machine more, gives it here too */
+enum { COME_OUT_NS = 2000000000 }; /* after the case's time, before its process is ended */
 
 typedef struct {
     Story *s;
@@ -203,9 +206,14 @@ static uint64_t runs(StoryVcpu *sv)
     return n;
 }
 
+static uint64_t wait_ns(const Story *s)
+{
+    return (s->deadline_ns - s->started_ns) / WAIT_SHARE;
+}
+
 static uint64_t wait_until(const Story *s)
 {
-    uint64_t until = os_now_ns() + STATE_WAIT_NS;
+    uint64_t until = os_now_ns() + wait_ns(s);
     return until < s->deadline_ns ? until : s->deadline_ns;
 }
 
@@ -246,22 +254,42 @@ int story_async_end(StoryVcpu *sv, bool is_kicked, Err *err)
     if (is_kicked) {
         vcpu_kick(sv->v);
     }
-    if (!actor_wait(sv->actor, os_now_ns() + STATE_WAIT_NS)) {
-        return err_set(err, ERR_TIMEOUT, "vcpu %s did not come out of run() within 2 s", sv->decl->name);
+    uint64_t now = os_now_ns(), until = now + wait_ns(sv->story), last = sv->story->deadline_ns + COME_OUT_NS;
+    until = until < last ? until : last;
+    if (!actor_wait(sv->actor, until)) {
+        return err_set(err, ERR_TIMEOUT, "vcpu %s did not come out of run() within %.3g s", sv->decl->name,
+                       until > now ? (double)(until - now) / 1e9 : 0.);
     }
     sv->is_async = false;
     return 0;
 }
 
-/* Waits, for a bounded time, until the vcpu is in the state or its run has ended. */
-static void await_state(StoryVcpu *sv, const char *state)
+static bool is_in(const StoryVcpu *sv, const char *state)
 {
-    uint64_t until = wait_until(sv->story);
+    return strcmp(sv->story->model->states[vcpu_state(sv->v)], state) == 0;
+}
+
+/* Waits, for a bounded time, until the vcpu is in the state or its run has ended: then what the run said. A state that did not
+ * come because the case's time is up says nothing about the vcpu. */
+static int await_state(StoryVcpu *sv, const char *state, Err *err)
+{
+    Story *s = sv->story;
+    uint64_t until = wait_until(s);
     struct timespec pause = {0, 50000};
-    while (sv->is_async && strcmp(sv->story->model->states[vcpu_state(sv->v)], state) != 0 &&
-           !actor_is_idle(sv->actor) && os_now_ns() < until) {
+    while (sv->is_async && !is_in(sv, state) && !actor_is_idle(sv->actor) && os_now_ns() < until) {
         nanosleep(&pause, NULL);
     }
+    if (sv->is_async && actor_is_idle(sv->actor)) {
+        sv->is_async = false;
+        if (sv->async_rc) {
+            *err = sv->async_err;
+            return sv->async_rc;
+        }
+    }
+    if (!is_in(sv, state) && os_now_ns() >= s->deadline_ns) {
+        return err_set(err, ERR_TIMEOUT, "timed out after %.3g s", (double)(s->deadline_ns - s->started_ns) / 1e9);
+    }
+    return 0;
 }
 
 /* ---- operations that are no model's ---- */
@@ -327,7 +355,7 @@ int step_op(Story *s, const Step *step, Err *err)
         int rc = op == LIFE_resume ? story_on_owner(sv, do_op, &d, err) : 0;
         rc = rc ? rc : story_async_start(sv, err);
         if (rc == 0 && step->gives == GIVES_STATE) {
-            await_state(sv, step->gives_word);
+            rc = await_state(sv, step->gives_word, err);
         }
         return rc;
     }

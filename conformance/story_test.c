@@ -108,6 +108,26 @@ TEST(story, a_case_that_takes_too_long_is_an_error_with_its_place)
     rig_free(&r);
 }
 
+/* Neither says anything about the vcpu: that its state is not the one that was awaited is no failure of it. */
+TEST(story, a_state_that_the_end_of_time_or_of_the_backend_kept_from_coming_is_an_error)
+{
+    Rig r;
+    CHECK(rig(&r,
+              "- {name: n, lifecycle: virtualcpu, fake: [spin], steps: [op: init, {op: execute, gives: Faulted}]}\n"));
+    Result out = run(&r, &(StoryOptions){.timeout_ns = 1}); /* over before the vcpu's thread can be at work */
+    CHECK_INT(out.status, STATUS_error);
+    CHECK_STR(buf_text(&out.reason), "op execute: timed out after 1e-09 s");
+    result_free(&out);
+    rig_free(&r);
+    CHECK(rig(&r, "- {name: n, lifecycle: virtualcpu, fake: [\"error HOST\"], steps: [op: init, "
+                  "{op: execute, gives: Faulted}]}\n"));
+    out = run(&r, &plain);
+    CHECK_INT(out.status, STATUS_error);
+    CHECK_HAS(buf_text(&out.reason), "op execute: ");
+    result_free(&out);
+    rig_free(&r);
+}
+
 TEST(story, a_backend_without_deadlines_is_kicked_out)
 {
     Rig r;
