@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -291,5 +292,20 @@ TEST(wire, the_document_lists_every_message)
     CHECK_HAS(buf_text(&doc), row);
     CAP_MAP(X)
 #undef X
+    static const struct {
+        const char *text, *reg; /* as it stands there; the register, of an id */
+        RegClass cls;
+    } ids[] = {{"1 GPR ", NULL, REG_GPR},         {"2 FP ", NULL, REG_FP},          {"3 VEC ", NULL, REG_VEC},
+               {"4 SYS ", NULL, REG_SYS},         {"5 CTL ", NULL, REG_CTL},        {"6 STATE", NULL, REG_STATE},
+               {"7 NATIVE", NULL, REG_NATIVE},    {"0x1301000000000005", "t0", 0},  {"0x1305000000000000", "pc", 0},
+               {"0x1304000000000141", "sepc", 0}, {"0x1005000000000001", "priv", 0}};
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        CHECK_HAS(buf_text(&doc), ids[i].text);
+        if (ids[i].cls) {
+            CHECK_INT(strtoul(ids[i].text, NULL, 0), ids[i].cls);
+        } else {
+            CHECK_INT(strtoull(ids[i].text, NULL, 0), reg_find(GUEST_riscv64, ids[i].reg)->id);
+        }
+    }
     buf_free(&doc);
 }
