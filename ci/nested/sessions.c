@@ -2,10 +2,11 @@
  * sessions.c - in a nested machine: serves the backends of that machine on its virtio-serial ports, as conf-agent does on
  * its standard input and output. usage: sessions NPORTS IDLE_SECONDS PLACE
  *
- * A session begins when bytes come on a port, and is a process of its own; it ends when the host lets go of the port. The
+ * A session begins when the host asks for it (port.h), and is a process of its own; it ends when the host lets go of the port. The
  * host does not see that a process of this side ended: one that ends before the host does is told of by an ABORT frame.
  * After IDLE_SECONDS without a session the program ends, and the machine with it. */
 #include "accel/remote/server.h"
+#include "ci/nested/port.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,8 @@ enum { MAX_PORTS = 30, TICK_MS = 10, WAIT_S = 20, LAST_SECONDS = 2 };
 typedef struct {
     int fd;        /* -1 while a session has the port */
     pid_t session; /* 0 = none */
-    bool is_over;  /* the session died: the host is still there, and what it sends is dropped */
+    bool is_over;  /* the session ended, perhaps before its host */
+    PortWindow seen;
 } Port;
 
 static int port_open(unsigned i)
@@ -124,23 +126,33 @@ static void sessions_reap(Port *ports, unsigned n)
     }
 }
 
+/* Says a token back. */
+static bool say_back(int fd, const PortWindow *w)
+{
+    return write(fd, w->bytes, PORT_TOKEN) == PORT_TOKEN;
+}
+
 /* Looks at a port without a session: true if it is in use. */
 static bool port_look(Port *ports, unsigned n, unsigned i, const char *place)
 {
     Port *port = &ports[i];
     struct pollfd p = {.fd = port->fd, .events = POLLIN};
-    char dropped[4096];
+    unsigned char bytes[4096]; /* nothing of the session: its host waits until GO was said back */
     poll(&p, 1, 0);
-    if (port->is_over) {
-        bool has_more = read(port->fd, dropped, sizeof dropped) > 0;
-        port->is_over = has_more || !(p.revents & POLLHUP);
-        return true;
+    if (p.revents & POLLHUP) {
+        port->is_over = false;
     }
-    if (p.revents & POLLIN && !(p.revents & POLLHUP)) {
-        session_start(ports, n, i, place);
-        return true;
+    ssize_t got = p.revents & POLLIN ? read(port->fd, bytes, sizeof bytes) : 0;
+    for (ssize_t k = 0; k < got; k++) {
+        port_take(&port->seen, bytes[k]);
+        if (port_is(&port->seen, port_who)) {
+            say_back(port->fd, &port->seen);
+        } else if (port_is(&port->seen, port_go) && say_back(port->fd, &port->seen)) {
+            session_start(ports, n, i, place);
+            return true;
+        }
     }
-    return false;
+    return port->is_over || got > 0;
 }
 
 static int serve(unsigned n, unsigned idle_s, const char *place)
