@@ -291,6 +291,19 @@ TEST(story, a_case_that_cannot_run_says_why)
           CAP_dirty_log, "needs dirty_log (uses log at line 6): fake: this one has none");
 }
 
+TEST(story, a_case_that_runs_a_vcpu_needs_a_backend_that_executes)
+{
+    Rig r;
+    CHECK(rig(&r, "- {name: n, fake: [done], run: [done]}\n"));
+    r.caps.ctls = NULL; /* no fake, then */
+    r.caps.why[CAP_executes] = "not yet";
+    Result out = run(&r, &plain);
+    CHECK_INT(out.status, STATUS_skipped);
+    CHECK_STR(buf_text(&out.reason), "needs executes (runs a vcpu): fake: not yet");
+    result_free(&out);
+    rig_free(&r);
+}
+
 /* ---- scripts ---- */
 static int script_empty(void *ctx, Story *s, Err *err)
 {

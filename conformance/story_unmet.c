@@ -112,6 +112,12 @@ bool story_unmet(const Case *c, const Backend *b, const Caps *caps, Buf *out)
         buf_str(out, "fake runs no code and the scenario has no `fake:` list");
         return true;
     }
+    if (!story_is_fake(caps) && !c->boot && caps->level[CAP_executes] < CAP_PARTIAL && runs_vcpu(c->steps, c->nsteps)) {
+        const char *why = caps->why[CAP_executes];
+        buf_printf(out, "needs executes (runs a vcpu): %s: %s", b->name,
+                   why ? why : cap_level_name(caps->level[CAP_executes]));
+        return true;
+    }
     for (int cap = 0; cap < CAP_COUNT; cap++) {
         bool is_played = cap == CAP_executes && story_is_fake(caps) && c->nfake;
         if (c->needs[cap] && caps->level[cap] < c->needs[cap] && !is_played) {
