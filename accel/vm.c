@@ -49,16 +49,36 @@ typedef struct {
     int cap; /* the capability without which it may be missing; -1 = required */
 } Entry;
 
+static bool is_missing(const Caps *caps, const Entry *e)
+{
+    return !e->is_there && (e->cap < 0 || caps->level[e->cap] >= CAP_PARTIAL);
+}
+
+/* Names the first with its reason, and all others, so that whoever writes a backend need not come back for each. */
 static int entries_check(const Backend *b, const Caps *caps, const Entry *entries, size_t n, Err *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        const Entry *e = &entries[i];
-        if (!e->is_there && (e->cap < 0 || caps->level[e->cap] >= CAP_PARTIAL)) {
-            return err_set(err, ERR_INVAL, "backend %s: entry %s is missing%s%s", b->name, e->name,
-                           e->cap < 0 ? "" : " although it declares ", e->cap < 0 ? "" : cap_name((Cap)e->cap));
+    size_t first = 0, nothers = 0;
+    Buf others = {0};
+    while (first < n && !is_missing(caps, &entries[first])) {
+        first++;
+    }
+    if (first == n) {
+        return 0;
+    }
+    for (size_t i = first + 1; i < n; i++) {
+        if (is_missing(caps, &entries[i])) {
+            buf_printf(&others, "%s%s", nothers++ ? ", " : "", entries[i].name);
         }
     }
-    return 0;
+    const Entry *e = &entries[first];
+    int rc = err_set(err, ERR_INVAL, "backend %s: entry %s is missing%s%s%s%s", b->name, e->name,
+                     e->cap < 0 ? "" : " although it declares ", e->cap < 0 ? "" : cap_name((Cap)e->cap),
+                     !nothers      ? ""
+                     : nothers > 1 ? "; so are "
+                                   : "; so is ",
+                     buf_text(&others));
+    buf_free(&others);
+    return rc;
 }
 
 static int vm_table_check(const Backend *b, const Caps *caps, Err *err)
@@ -104,8 +124,7 @@ static int vcpu_table_check(const Backend *b, const Caps *caps, Err *err)
         {"vcpu.set_regs", o->set_regs, -1},
         {"vcpu.reg_list", o->reg_list, -1},
         {"vcpu.inject", o->inject, -1},
-        {"vcpu.breaks", o->breaks, CAP_hw_break},
-        {"vcpu.breaks", o->breaks, CAP_hw_watch},
+        {"vcpu.breaks", o->breaks, caps->level[CAP_hw_break] >= CAP_PARTIAL ? CAP_hw_break : CAP_hw_watch},
     };
     return entries_check(b, caps, entries, ARRAY_LEN(entries), err);
 }

@@ -47,6 +47,12 @@ TEST(vm, a_backend_with_gaps_is_not_opened)
     vcpu.kick = NULL;
     CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
     CHECK_STR(err.text, "backend fake: entry vcpu.kick is missing");
+    vcpu.breaks = NULL;
+    CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "backend fake: entry vcpu.kick is missing; so is vcpu.breaks");
+    vcpu.run = NULL;
+    CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "backend fake: entry vcpu.run is missing; so are vcpu.kick, vcpu.breaks");
     vcpu = *fake()->vcpu;
     vm.dirty_get = NULL;
     CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
