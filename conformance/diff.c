@@ -100,6 +100,9 @@ static void put_apart(const DiffConfig *cfg, const DiffResult *r, Buf *out)
     if (!r->is_counted) {
         buf_printf(out, "apart after %" PRIu64 " equal exits (one of the two does not count instructions)\n",
                    r->nexits);
+    } else if (!width && a->kind == APART_REGS) { /* they were looked at before either ran */
+        buf_printf(out, "apart before instruction %" PRIu64 " of vcpu %u: %s\n", a->start + 1, a->vcpu,
+                   a->start ? "nothing ran since they were equal" : "the two start with other values");
     } else if (width <= 1) {
         buf_printf(out, "apart at instruction %" PRIu64 " of vcpu %u\n", a->start + 1, a->vcpu);
     } else {

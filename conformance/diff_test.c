@@ -12,7 +12,7 @@
 enum { RAM = 0x80000000, DATA = 0x80100000 };
 
 /* ---- a backend that is sim-interp but for one fault ---- */
-typedef enum { FAULT_NONE, FAULT_REG, FAULT_REG_ONCE, FAULT_RAM, FAULT_EXIT } Fault;
+typedef enum { FAULT_NONE, FAULT_REG, FAULT_REG_ONCE, FAULT_START, FAULT_RAM, FAULT_EXIT } Fault;
 /* The tables of a backend have no context, hence one at a time. */
 static struct {
     Fault fault;
@@ -62,6 +62,7 @@ static void strike(BeVcpu *v, VmExit *exit)
     switch (mutant.fault) {
     case FAULT_REG:
     case FAULT_REG_ONCE:
+    case FAULT_START:
         CHECK_INT(real()->vcpu->set_regs(v, &io, 1, &bad, NULL), 0);
         break;
     case FAULT_RAM:
@@ -73,6 +74,15 @@ static void strike(BeVcpu *v, VmExit *exit)
     case FAULT_NONE:
         break;
     }
+}
+
+static int mutant_setup(BeVcpu *v, const VcpuSetup *s, Err *err)
+{
+    int rc = real()->vcpu->setup(v, s, err);
+    if (!rc && mutant.fault == FAULT_START) {
+        strike(v, NULL);
+    }
+    return rc;
 }
 
 /* However wide the caller's window is, the fault comes after that instruction. */
@@ -109,6 +119,7 @@ static const Backend *mutant_of(Fault fault, uint64_t at)
     mutant.vm_ops.create = mutant_create;
     mutant.vcpu_ops = *real()->vcpu;
     mutant.vcpu_ops.run = mutant_run;
+    mutant.vcpu_ops.setup = mutant_setup;
     mutant.backend = *real();
     mutant.backend.name = "mutant";
     mutant.backend.open = mutant_open;
@@ -199,6 +210,15 @@ TEST(diff, a_report_names_the_instruction)
     search(&t);
     check_report(&t, "a: a-side\nb: b-side\napart at instruction 1001 of vcpu 0\n"
                      "instruction at 0x80000010: 23 30 53 00   sd t0, 0x0(t1)\nregisters, a | b:\n");
+    diff_result_free(&t.r);
+}
+
+TEST(diff, what_differs_before_anything_ran_is_laid_to_no_instruction)
+{
+    Trial t;
+    begin(&t, mutant_of(FAULT_START, 0), COUNTER, sizeof COUNTER, 1000);
+    search(&t);
+    check_report(&t, "apart before instruction 1 of vcpu 0: the two start with other values\nregisters, a | b:\n");
     diff_result_free(&t.r);
 }
 
