@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 root=$(cd ../../.. && pwd)
 cmake=$1 build=$2 cc=$3
 work=$(mktemp -d)
-export CMAKE_GENERATOR=Ninja # what we build with; a stranger may have another
+command -v make >/dev/null || export CMAKE_GENERATOR=Ninja # the commands of its README mean make
 trap 'rm -rf "$work"' EXIT
 "$cmake" --install "$build" --prefix "$work/prefix" >/dev/null
 cd "$work"
@@ -16,11 +16,23 @@ cp -r prefix/share/doc/conf/examples/backend-template mine
 "$cmake" --build mine/build >build.log 2>&1 || { cat build.log; exit 1; }
 ! grep warning build.log
 conf=prefix/bin/conf
+# what the guide refers to was installed with it
+for page in howto/add-a-backend.md howto/find-a-divergence.md backends/plugin.md backends/remote.md wire.md; do
+    for link in $(grep -o '](\([^):#]*\)' "prefix/share/doc/conf/$page" | cut -c 3-); do
+        [ -e "prefix/share/doc/conf/$(dirname $page)/$link" ] || { echo "$page: nothing at $link"; exit 1; }
+    done
+done
+prefix/share/doc/conf/examples/wire-agent.py </dev/null
 "$conf" run prefix/share/conf/scenarios/exits.yaml --backend plugin:mine/build/libtoy.so --quiet | tee out.txt
 grep -q ' 0 failed, 0 errors' out.txt
 "$conf" run prefix/share/conf/scenarios/exits.yaml --quiet \
     --backend "remote:toy:prefix/bin/conf-agent --place there --plugin mine/build/libtoy.so" | tee out.txt
 grep -q ' 0 failed, 0 errors' out.txt
+
+# and no instruction differs from the simulator's
+"$conf" diff --a sim-interp --b plugin:mine/build/libtoy.so --guest riscv64 \
+    'prefix/share/conf/scenarios/exits.yaml::accesses come in program order' >diff.txt || { cat diff.txt; exit 1; }
+grep '^equal: ' diff.txt
 
 # every scenario: what the toy has not, by its capabilities and its isa, is skipped with that reason, and nothing fails
 passed_by() {
