@@ -54,6 +54,9 @@ int plan_backends(const char *word, Words *out, Err *err)
     if (plugin_path(word) && strlen(plugin_path(word)) > PLUGIN_PATH_MAX) {
         return err_set(err, ERR_LIMIT, "plugin: a path of more than %d bytes", PLUGIN_PATH_MAX);
     }
+    if (!strncmp(word, "remote:", 7) && backend_find(word + 7)) {
+        return err_set(err, ERR_NOENT, "`%s` names a backend and no command: remote:%s:COMMAND", word, word + 7);
+    }
     if ((!strncmp(word, "remote:", 7) && word[7]) || plugin_path(word)) {
         VEC_PUSH(out, word);
         return 0;

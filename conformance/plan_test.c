@@ -158,6 +158,10 @@ TEST(plan, what_selects_nothing_says_why)
     CHECK_HAS(f.log, "unknown backend `fkae`; did you mean `fake`?");
     CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .backends = WORDS("libmine.so"))), CONF_USAGE);
     CHECK_HAS(f.log, "unknown backend `libmine.so`; did you mean `plugin:libmine.so`?");
+    CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .backends = WORDS("fake,kvm"))), CONF_USAGE);
+    CHECK_HAS(f.log, "unknown backend `fake,kvm`: for several say --backend several times");
+    CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .backends = WORDS("remote:fake"))), CONF_USAGE);
+    CHECK_HAS(f.log, "`remote:fake` names a backend and no command: remote:fake:COMMAND");
     CHECK_INT(select_now(&f, &SELECT(.paths = WORDS("."), .expr = "a and")), CONF_USAGE);
     fixture_end(&f);
 }

@@ -62,7 +62,19 @@ static const Backend *find(void *ctx, const char *name, Err *err)
             return b;
         }
     }
-    return remote_find_built_in(NULL, name, err);
+    const Backend *b = remote_find_built_in(NULL, name, err);
+    Buf text = {0};
+    for (size_t i = 0; !b && i < a->plugins.n; i++) {
+        buf_printf(&text, ", %s", plugin_backend(a->plugins.items[i])->name);
+    }
+    if (text.n && err) {
+        buf_str(&text, " (of --plugin)");
+        char *names = remote_names();
+        err_set(err, ERR_NOENT, "no backend \"%.60s\" here, but %s%s", name, names, buf_text(&text));
+        mem_free(names);
+    }
+    buf_free(&text);
+    return b;
 }
 
 static int serve(Agent *a)
@@ -102,8 +114,11 @@ static int take_options(Agent *a, int argc, char **argv)
 {
     for (int i = 1; i < argc; i += 2) {
         bool is_place = !strcmp(argv[i], "--place"), is_plugin = !strcmp(argv[i], "--plugin");
-        if ((!is_place && !is_plugin) || i + 1 == argc) {
-            usage(stderr);
+        if ((!is_place && !is_plugin) || i + 1 == argc) { /* one line: `conf` shows the last one that came */
+            fprintf(stderr,
+                    is_place || is_plugin ? "conf-agent: %s needs a value; --help says what there is\n"
+                                          : "conf-agent: no option `%s`; --help says what there is\n",
+                    argv[i]);
             return STATUS_USAGE;
         }
         a->place = is_place ? argv[i + 1] : a->place;

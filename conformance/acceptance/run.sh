@@ -201,6 +201,8 @@ expect 4 'probes' "$conf" run -b fake probe.yaml::gap
 # a backend behind a command
 if [ -n "${2:-}" ]; then
     expect 0 '18 passed' "$conf" run -b "remote:fake:$2" good.yaml
+    expect 1 'its last words: conf-agent: no option `--plugn`; --help says' "$conf" run -b "remote:fake:$2 --plugn x" good.yaml
+    expect 1 'its last words: conf-agent: --plugin needs a value' "$conf" run -b "remote:fake:$2 --plugin" good.yaml
     backend="remote:fake:$2" # its memory is not ours to limit
     expect 1 '6 passed, 2 failed, 8 errors' bad -k 'not memory'
     backend=fake

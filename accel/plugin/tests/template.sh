@@ -29,6 +29,11 @@ grep -q ' 0 failed, 0 errors' out.txt
     --backend "remote:toy:prefix/bin/conf-agent --place there --plugin mine/build/libtoy.so" | tee out.txt
 grep -q ' 0 failed, 0 errors' out.txt
 
+# an agent that is asked for another names those of its plugins too
+"$conf" run prefix/share/conf/scenarios/exits.yaml --backend "remote:tyo:prefix/bin/conf-agent --plugin mine/build/libtoy.so" >out.txt 2>&1 &&
+    exit 1
+grep -q 'no backend "tyo" here, but kvm, .*, toy (of --plugin)' out.txt
+
 # and no instruction differs from the simulator's
 "$conf" diff --a sim-interp --b plugin:mine/build/libtoy.so --guest riscv64 \
     'prefix/share/conf/scenarios/exits.yaml::accesses come in program order' >diff.txt || { cat diff.txt; exit 1; }
