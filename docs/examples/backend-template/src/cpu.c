@@ -19,7 +19,7 @@ void cpu_reset(Cpu *c, uint64_t entry, uint64_t hart, uint64_t arg)
     c->priv = PRIV_S;
     c->pc = entry;
     c->scounteren = 7; /* what KVM gives a guest too: U-mode reads cycle, time and instret */
-    c->x[10] = hart; /* a0 and a1, as SBI starts a hart */
+    c->x[10] = hart;   /* a0 and a1, as SBI starts a hart */
     c->x[11] = arg;
 }
 
