@@ -127,31 +127,27 @@ static void case_key(Buf *key, const char *suite, const char *scenario, const ch
     buf_str(key, guest);
 }
 
+static void on_case(void *ctx, const SqlRows *rows)
+{
+    Adding *t = ctx;
+    const SqlOps *ops = rows->sql->ops;
+    CaseRow row = {.id = ops->get_int(rows, 0), .line = ops->get_int(rows, 1)};
+    Buf key = {0};
+    case_key(&key, ops->get_text(rows, 2, NULL), ops->get_text(rows, 3, NULL), ops->get_text(rows, 4, NULL));
+    if (!names_find(&t->cases, key.data, key.n)) {
+        names_add(&t->cases, key.data, key.n, (int64_t)t->rows.n);
+        VEC_PUSH(&t->rows, row);
+    }
+    buf_free(&key);
+}
+
 /* All cases that there are: one query instead of one per result. */
 static int load_cases(Adding *t)
 {
-    SqlRows *rows = NULL;
-    const SqlOps *ops = t->sql->ops;
-    int rc =
-        ops->query(t->sql,
-                   "SELECT c.id, c.line, s.value, n.value, g.value FROM conf_case c JOIN conf_text s ON s.id = c.suite"
-                   " JOIN conf_text n ON n.id = c.scenario JOIN conf_text g ON g.id = c.guest",
-                   SQL_NO_ARGS, &rows, t->err);
-    Buf key = {0};
-    while (!rc && (rc = ops->next(rows, t->err)) > 0) {
-        CaseRow row = {.id = ops->get_int(rows, 0), .line = ops->get_int(rows, 1)};
-        case_key(&key, ops->get_text(rows, 2, NULL), ops->get_text(rows, 3, NULL), ops->get_text(rows, 4, NULL));
-        rc = 0;
-        if (!names_find(&t->cases, key.data, key.n)) {
-            names_add(&t->cases, key.data, key.n, (int64_t)t->rows.n);
-            VEC_PUSH(&t->rows, row);
-        }
-    }
-    buf_free(&key);
-    if (rows) {
-        ops->end(rows);
-    }
-    return rc;
+    return sql_each(t->sql,
+                    "SELECT c.id, c.line, s.value, n.value, g.value FROM conf_case c JOIN conf_text s ON s.id = c.suite"
+                    " JOIN conf_text n ON n.id = c.scenario JOIN conf_text g ON g.id = c.guest",
+                    SQL_NO_ARGS, on_case, t, t->err);
 }
 
 /* Cases that are new come many at once, when a suite is: their names and they themselves go in by the batch, as each statement is
@@ -174,24 +170,15 @@ static void put_statement(Buf *out, const char *head, size_t rows, size_t column
     buf_printf(out, ")%s", tail);
 }
 
-/* Rows of (id, text) become known texts. */
-static int take_texts(Adding *t, const char *statement, const SqlArg *args, size_t n)
+/* A row of (id, text) is a known text from now on. */
+static void on_text(void *ctx, const SqlRows *rows)
 {
-    const SqlOps *ops = t->sql->ops;
-    SqlRows *rows = NULL;
-    int rc = ops->query(t->sql, statement, args, n, &rows, t->err);
-    while (!rc && (rc = ops->next(rows, t->err)) > 0) {
-        size_t length;
-        const char *text = ops->get_text(rows, 1, &length);
-        if (!names_find(&t->texts, text, length)) {
-            names_add(&t->texts, text, length, ops->get_int(rows, 0));
-        }
-        rc = 0;
+    Adding *t = ctx;
+    size_t length;
+    const char *text = rows->sql->ops->get_text(rows, 1, &length);
+    if (!names_find(&t->texts, text, length)) {
+        names_add(&t->texts, text, length, rows->sql->ops->get_int(rows, 0));
     }
-    if (rows) {
-        ops->end(rows);
-    }
-    return rc;
 }
 
 /* BATCH texts that are not known yet: those that the database has are found, the others added. */
@@ -206,7 +193,7 @@ static int know_texts(Adding *t, const char *const *texts)
         args[i] = sql_blob(hashes[i], HASH);
     }
     put_statement(&statement, "SELECT id, value FROM conf_text WHERE hash IN (VALUES ", BATCH, 1, ")");
-    int rc = take_texts(t, buf_text(&statement), args, BATCH);
+    int rc = sql_each(t->sql, buf_text(&statement), args, BATCH, on_text, t, t->err);
     for (size_t i = 0; i < BATCH; i++) {
         if (!names_find(&t->texts, texts[i], strlen(texts[i]))) {
             args[2 * nmissing] = sql_blob(hashes[i], HASH);
@@ -215,34 +202,45 @@ static int know_texts(Adding *t, const char *const *texts)
     }
     if (!rc && nmissing) {
         put_statement(&statement, "INSERT INTO conf_text(hash, value) VALUES ", nmissing, 2, " RETURNING id, value");
-        rc = take_texts(t, buf_text(&statement), args, 2 * nmissing);
+        rc = sql_each(t->sql, buf_text(&statement), args, 2 * nmissing, on_text, t, t->err);
     }
     buf_free(&statement);
     return rc;
 }
 
-/* The last ones, fewer than a batch, come one by one when their numbers are asked for. */
+/* Texts on their way into the database, each once. The last ones, fewer than a batch, come one by one when their numbers are asked
+ * for. */
+typedef struct {
+    Adding *t;
+    Names seen;
+    const char *texts[BATCH];
+    size_t n;
+} TextBatch;
+
+static int batch_text(TextBatch *b, const char *text)
+{
+    size_t length = strlen(text);
+    if (names_find(&b->t->texts, text, length) || names_find(&b->seen, text, length)) {
+        return 0;
+    }
+    names_add(&b->seen, text, length, 0);
+    b->texts[b->n++] = text;
+    if (b->n < BATCH) {
+        return 0;
+    }
+    b->n = 0;
+    return know_texts(b->t, b->texts);
+}
+
 static int know_names(Adding *t, const NewCases *cases)
 {
-    Names seen = {0};
-    const char *texts[BATCH];
-    size_t n = 0;
+    TextBatch b = {.t = t};
     int rc = 0;
     for (size_t i = 0; !rc && i < 3 * cases->n; i++) {
         const NewCase *c = &cases->items[i / 3];
-        const char *text = i % 3 == 0 ? c->suite : i % 3 == 1 ? c->scenario : c->guest;
-        size_t length = strlen(text);
-        if (names_find(&t->texts, text, length) || names_find(&seen, text, length)) {
-            continue;
-        }
-        names_add(&seen, text, length, 0);
-        texts[n++] = text;
-        if (n == BATCH) {
-            rc = know_texts(t, texts);
-            n = 0;
-        }
+        rc = batch_text(&b, i % 3 == 0 ? c->suite : i % 3 == 1 ? c->scenario : c->guest);
     }
-    names_free(&seen);
+    names_free(&b.seen);
     return rc;
 }
 
@@ -258,39 +256,44 @@ static void note_case(Adding *t, const NewCase *c, int64_t id)
 typedef struct {
     int64_t suite, scenario, guest;
 } CaseIds;
+typedef struct {
+    Adding *t;
+    const NewCase *cases;
+    CaseIds ids[BATCH];
+    size_t n;
+} CaseBatch;
+
+static void on_new_case(void *ctx, const SqlRows *rows) /* in any order */
+{
+    const CaseBatch *b = ctx;
+    const SqlOps *ops = rows->sql->ops;
+    CaseIds got = {ops->get_int(rows, 1), ops->get_int(rows, 2), ops->get_int(rows, 3)};
+    for (size_t i = 0; i < b->n; i++) {
+        if (!memcmp(&got, &b->ids[i], sizeof got)) {
+            note_case(b->t, &b->cases[i], ops->get_int(rows, 0));
+        }
+    }
+}
 
 static int add_cases(Adding *t, const NewCase *cases, size_t n)
 {
     SqlArg args[4 * BATCH];
-    CaseIds ids[BATCH];
+    CaseBatch b = {.t = t, .cases = cases, .n = n};
     Buf statement = {0};
-    SqlRows *rows = NULL;
-    const SqlOps *ops = t->sql->ops;
     int rc = 0;
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = text_id(t, cases[i].suite, &ids[i].suite);
-        rc = rc ? rc : text_id(t, cases[i].scenario, &ids[i].scenario);
-        rc = rc ? rc : text_id(t, cases[i].guest, &ids[i].guest);
-        args[4 * i] = sql_int(ids[i].suite);
-        args[4 * i + 1] = sql_int(ids[i].scenario);
-        args[4 * i + 2] = sql_int(ids[i].guest);
+        CaseIds *ids = &b.ids[i];
+        rc = text_id(t, cases[i].suite, &ids->suite);
+        rc = rc ? rc : text_id(t, cases[i].scenario, &ids->scenario);
+        rc = rc ? rc : text_id(t, cases[i].guest, &ids->guest);
+        args[4 * i] = sql_int(ids->suite);
+        args[4 * i + 1] = sql_int(ids->scenario);
+        args[4 * i + 2] = sql_int(ids->guest);
         args[4 * i + 3] = sql_int(cases[i].line);
     }
     put_statement(&statement, "INSERT INTO conf_case(suite, scenario, guest, line) VALUES ", n, 4,
                   " RETURNING id, suite, scenario, guest");
-    rc = rc ? rc : ops->query(t->sql, buf_text(&statement), args, 4 * n, &rows, t->err);
-    while (!rc && (rc = ops->next(rows, t->err)) > 0) { /* in any order */
-        CaseIds got = {ops->get_int(rows, 1), ops->get_int(rows, 2), ops->get_int(rows, 3)};
-        for (size_t i = 0; i < n; i++) {
-            if (!memcmp(&got, &ids[i], sizeof got)) {
-                note_case(t, &cases[i], ops->get_int(rows, 0));
-            }
-        }
-        rc = 0;
-    }
-    if (rows) {
-        ops->end(rows);
-    }
+    rc = rc ? rc : sql_each(t->sql, buf_text(&statement), args, 4 * n, on_new_case, &b, t->err);
     buf_free(&statement);
     return rc;
 }
@@ -507,10 +510,25 @@ static int once(Adding *t, Names *seen, const char *what, const char *a, const c
                : 0;
 }
 
+/* Thousands, when coverage comes for the first time. */
+static int know_items(Adding *t)
+{
+    TextBatch b = {.t = t};
+    int rc = 0;
+    for (size_t i = 0; !rc && i < t->a->ncoverage; i++) {
+        const HistoryCoverage *c = &t->a->coverage[i];
+        for (size_t k = 0; !rc && c->items && k < c->nitems; k++) {
+            rc = batch_text(&b, text_harmless(t->arena, c->items[k]));
+        }
+    }
+    names_free(&b.seen);
+    return rc;
+}
+
 static int add_coverage(Adding *t)
 {
     Names seen = {0};
-    int rc = 0;
+    int rc = know_items(t);
     for (size_t i = 0; !rc && i < t->a->ncoverage; i++) {
         const HistoryCoverage *c = &t->a->coverage[i];
         int64_t kind = 0, backend = 0, items = 0;

@@ -137,12 +137,14 @@ typedef struct {
     size_t n;
     Arena *arena;
 } HistoryRuns;
+/* Else it brought only coverage or measurements. */
+bool history_has_results(const HistoryRun *r);
 MUST_USE int history_runs(History *h, const HistoryFilter *f, HistoryRuns *out, Err *err);
 void history_runs_free(HistoryRuns *r);
 /* Names of a run: its number, "last", "last~2" (two before it), a commit (its newest run), "branch:NAME" (its newest run).
  * -ERR_NOENT. */
 MUST_USE int history_find_run(History *h, const char *name, int64_t *id, Err *err);
-/* The run before this one on the same branch (branch NULL), or the newest one before it on `branch` (e.g. "main"); 0 = none. */
+/* The run with results before this one on the same branch (branch NULL), or the newest one before it on `branch` (e.g. "main"); 0 = none. */
 MUST_USE int history_run_before(History *h, int64_t id, const char *branch, int64_t *before, Err *err);
 /* The backends of a run with their versions. */
 typedef struct {
@@ -216,6 +218,23 @@ typedef struct {
 } HistoryItems;
 MUST_USE int history_items(History *h, int64_t run, const char *kind, const char *backend, HistoryItems *out, Err *err);
 void history_items_free(HistoryItems *i);
+/* Where the coverage of a kind and backend is another than that of the run before it in its series (a host and branch; is_one_series: all
+ * runs are one) that looked at it too. */
+typedef struct {
+    size_t run, before; /* indices into `runs` */
+    const char *kind, *backend;
+    uint64_t covered[2], total[2]; /* before, and in the run */
+    const char **lost, **gained;   /* items by name, each sorted; none where one of the two has only totals */
+    size_t nlost, ngained;
+} HistoryCoverChange;
+typedef struct {
+    HistoryCoverChange *items; /* newest run first, then by kind and backend */
+    size_t n;
+    Arena *arena;
+} HistoryCoverChanges;
+MUST_USE int history_cover_changes(History *h, const HistoryRuns *runs, bool is_one_series, HistoryCoverChanges *out,
+                                   Err *err);
+void history_cover_changes_free(HistoryCoverChanges *c);
 typedef struct {
     int64_t run;
     const char *name, *unit;

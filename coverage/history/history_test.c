@@ -290,6 +290,65 @@ TEST(history, databases_merge_without_double_counting)
     place_free(&p);
 }
 
+static void add_covered(History *h, int hour, const char *branch, const char *const *items, size_t n, uint64_t total)
+{
+    Err err = {0};
+    const HistoryCoverage c[] = {
+        {"exit", "kvm", n, 30, items, n},
+        {"c_line", NULL, total, 500, NULL, 0},
+    };
+    HistoryAdd a = {
+        .run = {.branch = branch, .host = "h", .time_ms = (hour + 1) * HOUR_MS}, .coverage = c, .ncoverage = 2};
+    CHECK_INT(history_add(h, &a, NULL, NULL, &err), 0);
+    CHECK_STR(err.text, "");
+}
+
+TEST(history, coverage_that_changed_is_named_with_its_run)
+{
+    TestPlace p = place_new();
+    History *h = place_open(&p);
+    HistoryRuns runs;
+    HistoryCoverChanges list;
+    Err err = {0};
+    static const char *const all[] = {"halt", "mmio_read", "shutdown"};
+    add_covered(h, 0, "main", all, 2, 400);
+    add_covered(h, 1, "topic", all, 1, 400); /* another series */
+    add_covered(h, 2, "main", all, 2, 400);
+    add_covered(h, 3, "main", all + 1, 2, 410);
+    add_covered(h, 4, "main", all, 0, 410);
+    add_covered(h, 5, "main", all, 1, 410);
+    CHECK_INT(history_runs(h, NULL, &runs, &err), 0);
+    CHECK_INT(history_cover_changes(h, &runs, false, &list, &err), 0);
+    if (CHECK_INT(list.n, 4)) {
+        const HistoryCoverChange *c = list.items;
+        CHECK(c[0].run == 5 && c[0].before == 4 && c[0].nlost == 0 && c[0].ngained == 1);
+        CHECK_STR(c[0].gained[0], "halt");
+        CHECK(c[1].run == 4 && c[1].before == 3 && c[1].nlost == 2 && c[1].ngained == 0);
+        CHECK_STR(c[1].lost[0], "mmio_read");
+        CHECK_STR(c[1].lost[1], "shutdown");
+        CHECK_STR(c[2].kind, "c_line");
+        CHECK(c[2].run == 3 && c[2].covered[0] == 400 && c[2].covered[1] == 410 && !c[2].nlost && !c[2].ngained);
+        CHECK(c[3].run == 3 && c[3].before == 2 && c[3].nlost == 1 && c[3].ngained == 1);
+        CHECK_STR(c[3].lost[0], "halt");
+        CHECK_STR(c[3].gained[0], "shutdown");
+        CHECK_STR(c[3].backend, "kvm");
+    }
+    history_cover_changes_free(&list);
+    runs.n = 2; /* of two branches: only if they are to be one series */
+    CHECK_INT(history_cover_changes(h, &runs, false, &list, &err), 0);
+    CHECK_INT(list.n, 0);
+    history_cover_changes_free(&list);
+    CHECK_INT(history_cover_changes(h, &runs, true, &list, &err), 0);
+    if (CHECK_INT(list.n, 1)) {
+        CHECK_STR(list.items[0].lost[0], "mmio_read");
+    }
+    history_cover_changes_free(&list);
+    CHECK(!history_has_results(&runs.runs[0]));
+    history_runs_free(&runs);
+    history_close(h);
+    place_free(&p);
+}
+
 TEST(history, what_is_wrong_with_a_run_is_said_and_nothing_is_added)
 {
     TestPlace p = place_new();

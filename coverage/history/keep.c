@@ -150,18 +150,15 @@ static int delete_run(Sql *sql, int64_t id, Err *err)
 
 typedef VEC(int64_t) Ids;
 
+static void on_id(void *ctx, const SqlRows *rows)
+{
+    Ids *out = ctx;
+    VEC_PUSH(out, rows->sql->ops->get_int(rows, 0));
+}
+
 static int read_ids(Sql *sql, const char *text, Ids *out, Err *err)
 {
-    SqlRows *rows = NULL;
-    int rc = sql->ops->query(sql, text, SQL_NO_ARGS, &rows, err);
-    while (!rc && (rc = sql->ops->next(rows, err)) > 0) {
-        VEC_PUSH(out, sql->ops->get_int(rows, 0));
-        rc = 0;
-    }
-    if (rows) {
-        sql->ops->end(rows);
-    }
-    return rc;
+    return sql_each(sql, text, SQL_NO_ARGS, on_id, out, err);
 }
 
 /* The texts that a column of reasons, or of covered items, names. */

@@ -41,38 +41,49 @@ static bool is_wanted(const HistoryRun *r, const HistoryFilter *f)
            (!f->first_id || r->id >= f->first_id) && (!f->last_id || r->id <= f->last_id);
 }
 
+typedef struct {
+    const HistoryFilter *f;
+    Arena *arena;
+    VEC(HistoryRun) list;
+} RunRows;
+
 /* Rows are few (one a run) and short: which ones are wanted is decided here, the same for every database. */
+static void on_run(void *ctx, const SqlRows *rows)
+{
+    RunRows *x = ctx;
+    HistoryRun r = read_run(rows->sql->ops, rows, x->arena);
+    if (is_wanted(&r, x->f)) {
+        VEC_PUSH(&x->list, r);
+    }
+}
+
 int history_runs(History *h, const HistoryFilter *f, HistoryRuns *out, Err *err)
 {
     static const HistoryFilter ALL = {0};
-    const SqlOps *ops = h->sql->ops;
-    SqlRows *rows = NULL;
-    VEC(HistoryRun) list = {0};
-    f = f ? f : &ALL;
     *out = (HistoryRuns){.arena = arena_new()};
-    int rc = ops->query(h->sql, COLUMNS, SQL_NO_ARGS, &rows, err);
-    while (!rc && (rc = ops->next(rows, err)) > 0) {
-        HistoryRun r = read_run(ops, rows, out->arena);
-        if (is_wanted(&r, f)) {
-            VEC_PUSH(&list, r);
-        }
-        rc = 0;
-    }
-    if (rows) {
-        ops->end(rows);
-    }
+    RunRows x = {.f = f ? f : &ALL, .arena = out->arena};
+    int rc = sql_each(h->sql, COLUMNS, SQL_NO_ARGS, on_run, &x, err);
     if (rc) {
-        VEC_FREE(&list);
+        VEC_FREE(&x.list);
         history_runs_free(out);
         return rc;
     }
-    size_t skip = f->last && f->last < list.n ? list.n - f->last : 0;
+    size_t skip = x.f->last && x.f->last < x.list.n ? x.list.n - x.f->last : 0;
     if (skip) {
-        memmove(list.items, list.items + skip, (list.n - skip) * sizeof *list.items);
+        memmove(x.list.items, x.list.items + skip, (x.list.n - skip) * sizeof *x.list.items);
     }
-    out->runs = list.items;
-    out->n = list.n - skip;
+    out->runs = x.list.items;
+    out->n = x.list.n - skip;
     return 0;
+}
+
+bool history_has_results(const HistoryRun *r)
+{
+    uint64_t n = 0;
+    for (int s = HISTORY_passed; s < HISTORY_STATUS_COUNT; s++) {
+        n += r->n[s];
+    }
+    return n > 0;
 }
 
 void history_runs_free(HistoryRuns *r)
@@ -163,7 +174,7 @@ int history_run_before(History *h, int64_t id, const char *branch, int64_t *befo
     }
     const char *want = branch ? branch : at < runs.n ? runs.runs[at].branch : "";
     for (size_t i = at; i-- > 0 && at < runs.n;) {
-        if (!strcmp(runs.runs[i].branch, want)) {
+        if (!strcmp(runs.runs[i].branch, want) && history_has_results(&runs.runs[i])) {
             *before = runs.runs[i].id;
             break;
         }
@@ -172,28 +183,30 @@ int history_run_before(History *h, int64_t id, const char *branch, int64_t *befo
     return 0;
 }
 
+typedef struct {
+    Arena *arena;
+    VEC(HistoryBackend) list;
+} BackendRows;
+
+static void on_backend(void *ctx, const SqlRows *rows)
+{
+    BackendRows *x = ctx;
+    const SqlOps *ops = rows->sql->ops;
+    const char *name = arena_strdup(x->arena, ops->get_text(rows, 0, NULL));
+    const char *version = arena_strdup(x->arena, ops->get_text(rows, 1, NULL));
+    VEC_PUSH(&x->list, (HistoryBackend){.name = name, .version = version});
+}
+
 int history_backends(History *h, int64_t run, HistoryBackends *out, Err *err)
 {
-    const SqlOps *ops = h->sql->ops;
-    SqlRows *rows = NULL;
-    VEC(HistoryBackend) list = {0};
     *out = (HistoryBackends){.arena = arena_new()};
-    int rc =
-        ops->query(h->sql,
-                   "SELECT n.value, v.value FROM conf_backend b JOIN conf_text n ON n.id = b.name JOIN conf_text v ON"
-                   " v.id = b.version WHERE b.run = $1 ORDER BY n.value",
-                   SQL_ARGS(sql_int(run)), &rows, err);
-    while (!rc && (rc = ops->next(rows, err)) > 0) {
-        const char *name = arena_strdup(out->arena, ops->get_text(rows, 0, NULL));
-        const char *version = arena_strdup(out->arena, ops->get_text(rows, 1, NULL));
-        VEC_PUSH(&list, (HistoryBackend){.name = name, .version = version});
-        rc = 0;
-    }
-    if (rows) {
-        ops->end(rows);
-    }
-    out->backends = list.items;
-    out->n = list.n;
+    BackendRows x = {.arena = out->arena};
+    int rc = sql_each(h->sql,
+                      "SELECT n.value, v.value FROM conf_backend b JOIN conf_text n ON n.id = b.name JOIN conf_text v"
+                      " ON v.id = b.version WHERE b.run = $1 ORDER BY n.value",
+                      SQL_ARGS(sql_int(run)), on_backend, &x, err);
+    out->backends = x.list.items;
+    out->n = x.list.n;
     if (rc) {
         history_backends_free(out);
     }

@@ -81,6 +81,12 @@ typedef struct {
 } SqlOpen;
 MUST_USE int sql_sqlite_open(const SqlOpen *o, Sql **out, Err *err);
 MUST_USE int sql_postgres_open(const SqlOpen *o, Sql **out, Err *err);
+/* The functions of a client library, which stays loaded: to[at] is the pointer of each. False: one of them is not there. */
+typedef struct {
+    const char *name;
+    size_t at; /* offset in *to */
+} SqlSymbol;
+bool sql_load(const char *library, const SqlSymbol *symbols, size_t n, void *to);
 bool sql_is_url(const char *where); /* postgresql://, postgres:// */
 /* Appends the URL without its password. */
 void sql_show_url(const char *url, Buf *out);
@@ -91,6 +97,9 @@ MUST_USE int sql_run(Sql *s, const char *text, const SqlArg *args, size_t n, Err
 MUST_USE int sql_one(Sql *s, const char *text, const SqlArg *args, size_t n, int64_t *out, bool *found, Err *err);
 #define SQL_ARGS(...) (const SqlArg[]){__VA_ARGS__}, sizeof((const SqlArg[]){__VA_ARGS__}) / sizeof(SqlArg)
 #define SQL_NO_ARGS   NULL, 0
+/* Calls on_row for each row, while the rows are valid; the accessors are rows->sql->ops'. */
+MUST_USE int sql_each(Sql *s, const char *text, const SqlArg *args, size_t n,
+                      void (*on_row)(void *ctx, const SqlRows *rows), void *ctx, Err *err);
 /* Ends a transaction: COMMIT if rc is 0, else ROLLBACK. Returns rc, or what COMMIT came to. */
 MUST_USE int sql_finish(Sql *s, int rc, Err *err);
 #endif

@@ -2,7 +2,6 @@
  * sql_postgres.c - PostgreSQL through libpq: arguments and results in binary, so that bytes need no quoting. */
 #include "coverage/history/sql.h"
 
-#include <dlfcn.h>
 #include <endian.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
@@ -42,23 +41,15 @@ static Library library;
 
 static int library_load(Err *err)
 {
-    static void *loaded;
-    bool is_whole = true;
-    if (!loaded) {
-        loaded = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        is_whole = loaded != NULL;
-    }
-#define X(name)                                                                                                        \
-    {                                                                                                                  \
-        void *at = is_whole ? dlsym(loaded, #name) : NULL;                                                             \
-        memcpy(&library.name##_at, &at, sizeof at);                                                                    \
-        is_whole = at != NULL;                                                                                         \
-    }
-    CALLS(X)
+    static const SqlSymbol SYMBOLS[] = {
+#define X(name) {#name, offsetof(Library, name##_at)},
+        CALLS(X)
 #undef X
-    return is_whole ? 0
-                    : err_set(err, ERR_UNAVAILABLE,
-                              "a history in PostgreSQL needs " LIBRARY "; on Debian: apt-get install libpq5");
+    };
+    return sql_load(LIBRARY, SYMBOLS, ARRAY_LEN(SYMBOLS), &library)
+               ? 0
+               : err_set(err, ERR_UNAVAILABLE,
+                         "a history in PostgreSQL needs " LIBRARY "; on Debian: apt-get install libpq5");
 }
 
 static void quiet(void *ctx, const char *text)

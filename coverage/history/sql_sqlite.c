@@ -3,7 +3,6 @@
 #include "coverage/history/sql.h"
 #include "sim/base/os.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <sqlite3.h>
@@ -50,23 +49,15 @@ static Library library;
 
 static int library_load(Err *err)
 {
-    static void *loaded; /* stays as long as the process */
-    bool is_whole = true;
-    if (!loaded) {
-        loaded = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        is_whole = loaded != NULL;
-    }
-#define X(name)                                                                                                        \
-    {                                                                                                                  \
-        void *at = is_whole ? dlsym(loaded, #name) : NULL;                                                             \
-        memcpy(&library.name##_at, &at, sizeof at);                                                                    \
-        is_whole = at != NULL;                                                                                         \
-    }
-    CALLS(X)
+    static const SqlSymbol SYMBOLS[] = {
+#define X(name) {#name, offsetof(Library, name##_at)},
+        CALLS(X)
 #undef X
-    return is_whole ? 0
-                    : err_set(err, ERR_UNAVAILABLE,
-                              "the history needs " LIBRARY "; on Debian: apt-get install libsqlite3-0");
+    };
+    return sql_load(LIBRARY, SYMBOLS, ARRAY_LEN(SYMBOLS), &library)
+               ? 0
+               : err_set(err, ERR_UNAVAILABLE,
+                         "the history needs " LIBRARY "; on Debian: apt-get install libsqlite3-0");
 }
 
 /* What went wrong last, as one of our codes with what to do about it. */

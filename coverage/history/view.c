@@ -102,20 +102,12 @@ static int each_id(Sql *sql, const char *select, const int64_t *ids, size_t n,
     for (size_t from = 0; !rc && from < n; from += IDS_AT_ONCE) {
         size_t end = from + IDS_AT_ONCE < n ? from + IDS_AT_ONCE : n;
         Buf text = {0};
-        SqlRows *rows = NULL;
         buf_str(&text, select);
         for (size_t i = from; i < end; i++) {
             buf_printf(&text, "%s%" PRId64, i == from ? " IN (" : ",", ids[i]);
         }
         buf_str(&text, ") ORDER BY id");
-        rc = sql->ops->query(sql, buf_text(&text), SQL_NO_ARGS, &rows, err);
-        while (!rc && (rc = sql->ops->next(rows, err)) > 0) {
-            on_row(ctx, rows);
-            rc = 0;
-        }
-        if (rows) {
-            sql->ops->end(rows);
-        }
+        rc = sql_each(sql, buf_text(&text), SQL_NO_ARGS, on_row, ctx, err);
         buf_free(&text);
     }
     return rc;
