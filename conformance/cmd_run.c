@@ -39,8 +39,9 @@ static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE
                            "      --report F=PATH  pretty, junit, tap, json, trace (with traces), sarif,\n"
                            "                       summary (Markdown) or github (annotations); PATH - is\n"
                            "                       stdout (repeatable)\n"
-                           "      --history[=H]    add the run to a history: a file or postgresql://...;\n"
-                           "                       default CONF_HISTORY, else XDG_STATE_HOME/conf/history.db\n"
+                           "      --history[=H]    add the run (and its coverage) to a history: a file or\n"
+                           "                       postgresql://...; default CONF_HISTORY, else\n"
+                           "                       XDG_STATE_HOME/conf/history.db\n"
                            "      --coverage FILE  write what was reached, for `conf coverage`\n"
                            "      --bless          write observed exits into the suites; see what it did\n"
                            "      --color WHEN     auto, always or never\n"
@@ -326,7 +327,8 @@ static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan
     run_begin(&c->run, plan->jobs.n);
     const char *cut_short = runner_run(runner, plan, hooks, &c->run);
     run_close(&c->run, cut_short, os_now_ns() - start);
-    RunHistory *history = c->has_history ? run_history_begin(c->history, &c->run, start_ms) : NULL;
+    RunHistory *history =
+        c->has_history ? run_history_begin(c->history, &c->run, start_ms, c->coverage ? c->cover.c : NULL) : NULL;
     bool is_lost = run_end(&c->run) != 0;
     if (c->has_history && run_history_end(history, &c->run, runner_signal(runner) ? NULL : runner, plan)) {
         is_lost = true;

@@ -38,40 +38,24 @@ static void json_evidence(Json *j, const char *key, const HistoryRun *r)
 
 /* ---- changes ---- */
 
-/* Coverage of one kind and backend in two runs. */
-typedef struct {
-    const char *kind, *backend;
-    uint64_t covered[2], total[2];
-    HistoryItems items[2]; /* by name; both empty where only totals are known */
-} Covered;
-typedef VEC(Covered) CoveredList;
-
-/* Calls note for each item that only items[side] has. */
-static void each_only(const Covered *x, int side, void (*note)(void *ctx, const char *item), void *ctx)
+/* The rows that --kind and --backend leave. */
+static bool is_asked(const HistoryCommand *c, const HistoryCoverChange *x)
 {
-    const HistoryItems *a = &x->items[side], *b = &x->items[!side];
-    for (size_t i = 0, k = 0; i < a->n; i++) {
-        while (k < b->n && strcmp(b->items[k], a->items[i]) < 0) {
-            k++;
-        }
-        if (k == b->n || strcmp(b->items[k], a->items[i]) != 0) {
-            note(ctx, a->items[i]);
-        }
-    }
+    return (!c->kind || !strcmp(c->kind, x->kind)) && (!c->backend || !strcmp(c->backend, x->backend));
 }
 
-static void note_json(void *ctx, const char *item)
-{
-    json_str(ctx, item);
-}
-
-static void json_covered(Json *j, const CoveredList *list)
+static void json_covered(Json *j, const HistoryCommand *c, const HistoryRuns *runs, const HistoryCoverChanges *list)
 {
     json_key(j, "coverage");
     json_open(j, '[');
     for (size_t i = 0; i < list->n; i++) {
-        const Covered *x = &list->items[i];
+        const HistoryCoverChange *x = &list->items[i];
+        if (!is_asked(c, x)) {
+            continue;
+        }
         json_open(j, '{');
+        json_evidence(j, "at", &runs->runs[x->run]);
+        json_evidence(j, "before", &runs->runs[x->before]);
         json_kstr(j, "kind", x->kind);
         json_kstr(j, "backend", x->backend);
         json_ku64(j, "covered_before", x->covered[0]);
@@ -81,7 +65,9 @@ static void json_covered(Json *j, const CoveredList *list)
         for (int side = 0; side < 2; side++) {
             json_key(j, side ? "gained" : "lost");
             json_open(j, '[');
-            each_only(x, side, note_json, j);
+            for (size_t k = 0; k < (side ? x->ngained : x->nlost); k++) {
+                json_str(j, side ? x->gained[k] : x->lost[k]);
+            }
             json_close(j, ']');
         }
         json_close(j, '}');
@@ -89,77 +75,44 @@ static void json_covered(Json *j, const CoveredList *list)
     json_close(j, ']');
 }
 
-enum { ITEMS_SHOWN = 5 };
-typedef struct {
-    Buf text;
-    size_t n, max;
-} Listed;
-
-static void note_text(void *ctx, const char *item)
+static void cell_items(Table *t, const HistoryCommand *c, const char **items, size_t n)
 {
-    Listed *l = ctx;
-    if (l->n++ < l->max) {
-        buf_printf(&l->text, "%s%s", l->text.n ? ", " : "", item);
+    enum { SHOWN = 5 };
+    size_t max = c->is_verbose ? n : SHOWN;
+    Buf text = {0};
+    for (size_t i = 0; i < n && i < max; i++) {
+        buf_printf(&text, "%s%s", i ? ", " : "", items[i]);
     }
+    if (n > max) {
+        buf_printf(&text, " and %zu more", n - max);
+    }
+    table_cell(t, "%s", buf_text(&text));
+    buf_free(&text);
 }
 
-static void text_covered(const HistoryCommand *c, const CoveredList *list, Buf *out)
+static void text_covered(const HistoryCommand *c, const HistoryRuns *runs, const HistoryCoverChanges *list, Buf *out)
 {
-    Table t = table_new("llrrll", "COVERAGE BACKEND BEFORE AFTER LOST GAINED");
+    Table t = table_new("rlrllrrll", "RUN COMMIT BEFORE COVERAGE BACKEND WAS IS LOST GAINED");
     for (size_t i = 0; i < list->n; i++) {
-        const Covered *x = &list->items[i];
+        const HistoryCoverChange *x = &list->items[i];
+        if (!is_asked(c, x)) {
+            continue;
+        }
+        cell_run(&t, &runs->runs[x->run]);
+        table_cell(&t, "%" PRId64, runs->runs[x->before].id);
         table_cell(&t, "%s", x->kind);
-        table_cell(&t, "%s", x->backend);
+        table_cell(&t, "%s", *x->backend ? x->backend : "(all)");
         for (int side = 0; side < 2; side++) {
             table_cell(&t, "%" PRIu64 "/%" PRIu64, x->covered[side], x->total[side]);
         }
-        for (int side = 0; side < 2; side++) {
-            Listed l = {.max = c->is_verbose ? SIZE_MAX : ITEMS_SHOWN};
-            each_only(x, side, note_text, &l);
-            if (l.n > l.max) {
-                buf_printf(&l.text, " and %zu more", l.n - l.max);
-            }
-            table_cell(&t, "%s", buf_text(&l.text));
-            buf_free(&l.text);
-        }
+        cell_items(&t, c, x->lost, x->nlost);
+        cell_items(&t, c, x->gained, x->ngained);
     }
     table_end(&t, out);
 }
 
-/* What differs in the coverage that both runs looked at; texts are those of rows. */
-static int compare_coverage(History *h, const HistoryRuns *both, const HistoryCoverageRows *rows, CoveredList *out,
-                            Err *err)
-{
-    int rc = 0;
-    for (size_t i = 0; !rc && i < rows->n; i++) {
-        const HistoryCoverageRow *a = &rows->rows[i], *b = NULL;
-        for (size_t k = i + 1; k < rows->n && !b; k++) {
-            const HistoryCoverageRow *r = &rows->rows[k];
-            b = r->run != a->run && !strcmp(r->kind, a->kind) && !strcmp(r->backend, a->backend) ? r : NULL;
-        }
-        if (!b) {
-            continue;
-        }
-        Covered x = {
-            .kind = a->kind, .backend = a->backend, .covered = {a->covered, b->covered}, .total = {a->total, b->total}};
-        rc = history_items(h, both->runs[0].id, a->kind, a->backend, &x.items[0], err);
-        rc = rc ? rc : history_items(h, both->runs[1].id, a->kind, a->backend, &x.items[1], err);
-        Listed lost = {0}, gained = {0};
-        each_only(&x, 0, note_text, &lost);
-        each_only(&x, 1, note_text, &gained);
-        if (!rc && (lost.n || gained.n || a->covered != b->covered || a->total != b->total)) {
-            VEC_PUSH(out, x);
-        } else {
-            history_items_free(&x.items[0]);
-            history_items_free(&x.items[1]);
-        }
-    }
-    return rc;
-}
-
-/* cover NULL: coverage was not asked for. */
 static void put_changes(const HistoryCommand *c, const HistoryView *v, const HistoryChanges *list,
-                        const CoveredList *cover, Buf *out)
+                        const HistoryRuns *runs, const HistoryCoverChanges *cover, Buf *out)
 {
     if (c->is_json) {
         Json j;
@@ -176,9 +129,7 @@ static void put_changes(const HistoryCommand *c, const HistoryView *v, const His
             json_close(&j, '}');
         }
         json_close(&j, ']');
-        if (cover) {
-            json_covered(&j, cover);
-        }
+        json_covered(&j, c, runs, cover);
         json_close(&j, '}');
         buf_char(out, '\n');
         return;
@@ -193,27 +144,30 @@ static void put_changes(const HistoryCommand *c, const HistoryView *v, const His
         table_cell(&t, "%s", history_reason(v, x->run, x->backend, x->c));
     }
     table_end(&t, out);
-    if (cover) {
-        text_covered(c, cover, out);
-    }
+    text_covered(c, runs, cover, out);
 }
 
 int history_cmd_changes(History *h, const HistoryCommand *c, Buf *out, Err *err)
 {
     HistoryView *v = NULL;
+    HistoryRuns runs = {0};
+    HistoryCoverChanges cover = {0};
     HistoryChanges list;
     int rc = history_cmd_view(h, c, HISTORY_REASONS, NULL, &v, err);
-    if (rc) {
-        return rc;
+    rc = rc ? rc : history_runs(h, &c->filter, &runs, err);
+    rc = rc ? rc : history_cover_changes(h, &runs, false, &cover, err);
+    if (!rc) {
+        history_changes(v, c->is_verbose, &list);
+        put_changes(c, v, &list, &runs, &cover, out);
+        if (!list.n && !cover.n && !c->is_json) {
+            buf_printf(out, "nothing changed for good in %zu runs\n", history_nruns(v));
+        }
+        history_changes_free(&list);
     }
-    history_changes(v, c->is_verbose, &list);
-    put_changes(c, v, &list, NULL, out);
-    if (!list.n && !c->is_json) {
-        buf_printf(out, "nothing changed for good in %zu runs\n", history_nruns(v));
-    }
-    history_changes_free(&list);
+    history_cover_changes_free(&cover);
+    history_runs_free(&runs);
     history_view_free(v);
-    return CONF_OK;
+    return rc;
 }
 
 /* ---- compare ---- */
@@ -383,24 +337,20 @@ static int compare_two(History *h, const HistoryCommand *c, const HistoryView *v
     HistoryChanges list;
     HistoryRun runs[2] = {*history_run(v, 0), *history_run(v, 1)};
     HistoryRuns both = {.runs = runs, .n = 2};
-    HistoryCoverageRows rows = {0};
-    CoveredList cover = {0};
-    int rc = history_coverage(h, &both, &rows, err);
-    rc = rc ? rc : compare_coverage(h, &both, &rows, &cover, err);
+    HistoryCoverChanges cover;
+    int rc = history_cover_changes(h, &both, true, &cover, err);
+    if (rc) {
+        return rc;
+    }
     history_compare(v, 0, 1, &list);
     bool is_bad = became_bad(&list);
-    put_changes(c, v, &list, &cover, out);
+    put_changes(c, v, &list, &both, &cover, out);
     if (!list.n && !c->is_json) {
         buf_str(out, "no result differs\n");
     }
-    for (size_t i = 0; i < cover.n; i++) {
-        history_items_free(&cover.items[i].items[0]);
-        history_items_free(&cover.items[i].items[1]);
-    }
-    VEC_FREE(&cover);
-    history_coverage_free(&rows);
+    history_cover_changes_free(&cover);
     history_changes_free(&list);
-    return rc ? rc : is_bad ? CONF_FAILURES : CONF_OK;
+    return is_bad ? CONF_FAILURES : CONF_OK;
 }
 
 static int compare_ranges(const HistoryCommand *c, const HistoryView *v, size_t na, Buf *out)
@@ -850,20 +800,11 @@ int history_cmd_trends(History *h, const HistoryCommand *c, Buf *out, Err *err)
 
 enum { STEPS_MAX = 16 };
 typedef struct {
-    const HistoryBenchRow *rows; /* of one name, oldest first */
+    const HistoryBenchRow *rows; /* of one name, host and branch, oldest first */
     size_t n, nsteps;
     double *values;
     HistoryStep steps[STEPS_MAX];
 } Measured;
-
-static const HistoryRun *run_of(const HistoryRuns *runs, int64_t id)
-{
-    size_t i = 0;
-    while (i + 1 < runs->n && runs->runs[i].id != id) {
-        i++;
-    }
-    return &runs->runs[i];
-}
 
 static void bench_text(const HistoryRuns *runs, const Measured *m, Table *t)
 {
@@ -872,6 +813,8 @@ static void bench_text(const HistoryRuns *runs, const Measured *m, Table *t)
     double *sorted = x_calloc(m->n, sizeof *sorted);
     memcpy(sorted, m->values, m->n * sizeof *sorted);
     table_cell(t, "%s", last->name);
+    table_cell(t, "%s", last->host);
+    table_cell(t, "%s", *last->branch ? last->branch : "-");
     table_cell(t, "%.5g", last->value);
     table_cell(t, "%.5g", median(sorted, m->n));
     table_cell(t, "%s", last->unit);
@@ -880,7 +823,7 @@ static void bench_text(const HistoryRuns *runs, const Measured *m, Table *t)
     if (step) {
         bool is_more = step->after > step->before;
         table_cell(t, "%+.1f %% in run %" PRId64 ", %s", 100 * (step->after / step->before - 1),
-                   run_of(runs, m->rows[step->at].run)->id,
+                   runs->runs[m->rows[step->at].place].id,
                    is_more == (last->direction == HISTORY_MORE_IS_BETTER) ? "better" : "worse");
     } else {
         table_cell(t, "%s", "");
@@ -892,6 +835,8 @@ static void bench_json(const HistoryRuns *runs, const Measured *m, Json *j)
     const HistoryBenchRow *last = &m->rows[m->n - 1];
     json_open(j, '{');
     json_kstr(j, "name", last->name);
+    json_kstr(j, "host", last->host);
+    json_kstr(j, "branch", last->branch);
     json_kstr(j, "unit", last->unit);
     json_kstr(j, "better", last->direction == HISTORY_MORE_IS_BETTER ? "more" : "less");
     json_key(j, "values");
@@ -907,7 +852,7 @@ static void bench_json(const HistoryRuns *runs, const Measured *m, Json *j)
     json_open(j, '[');
     for (size_t i = 0; i < m->nsteps; i++) {
         json_open(j, '{');
-        json_evidence(j, "at", run_of(runs, m->rows[m->steps[i].at].run));
+        json_evidence(j, "at", &runs->runs[m->rows[m->steps[i].at].place]);
         history_json_real(j, "before", m->steps[i].before);
         history_json_real(j, "after", m->steps[i].after);
         history_json_real(j, "p", m->steps[i].p);
@@ -915,6 +860,11 @@ static void bench_json(const HistoryRuns *runs, const Measured *m, Json *j)
     }
     json_close(j, ']');
     json_close(j, '}');
+}
+
+static bool is_one_series(const HistoryBenchRow *a, const HistoryBenchRow *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->host, b->host) && !strcmp(a->branch, b->branch);
 }
 
 int history_cmd_bench(History *h, const HistoryCommand *c, Buf *out, Err *err)
@@ -927,25 +877,25 @@ int history_cmd_bench(History *h, const HistoryCommand *c, Buf *out, Err *err)
         return rc;
     }
     rc = history_bench(h, &runs, &rows, err);
-    size_t nnames = 0;
+    size_t nseries = 0;
     for (size_t i = 0; i < rows.n; i++) {
-        nnames += !i || strcmp(rows.rows[i].name, rows.rows[i - 1].name) != 0;
+        nseries += !i || !is_one_series(&rows.rows[i], &rows.rows[i - 1]);
     }
     double *values = x_calloc(rows.n + 1, sizeof *values);
-    Table t = table_new("lrrlrl", "NAME LAST MEDIAN UNIT RUNS STEP");
+    Table t = table_new("lllrrlrl", "NAME HOST BRANCH LAST MEDIAN UNIT RUNS STEP");
     Json j;
     if (c->is_json) {
         history_json_begin(&j, out, "bench");
     }
     for (size_t i = 0, end; !rc && i < rows.n; i = end) {
         Measured m = {.rows = rows.rows + i, .values = values};
-        for (end = i; end < rows.n && !strcmp(rows.rows[end].name, rows.rows[i].name); end++) {
+        for (end = i; end < rows.n && is_one_series(&rows.rows[end], &rows.rows[i]); end++) {
             values[m.n++] = rows.rows[end].value;
         }
         if (name && !strstr(m.rows->name, name)) {
             continue;
         }
-        m.nsteps = history_steps(values, m.n, &(HistoryStepOptions){.nseries = nnames}, m.steps, STEPS_MAX);
+        m.nsteps = history_steps(values, m.n, &(HistoryStepOptions){.nseries = nseries}, m.steps, STEPS_MAX);
         m.nsteps = m.nsteps > STEPS_MAX ? STEPS_MAX : m.nsteps;
         if (c->is_json) {
             bench_json(&runs, &m, &j);

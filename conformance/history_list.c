@@ -2,6 +2,7 @@
  * history_list.c - conf history add, merge, list, show, prune, check. */
 #include "conformance/cmd.h"
 #include "conformance/history_cmd.h"
+#include "conformance/history_cover.h"
 #include "conformance/report.h"
 #include "sim/base/os.h"
 
@@ -36,19 +37,62 @@ static void complete(const HistoryCommand *c, const HistoryOrigin *o, const char
     }
 }
 
+typedef struct {
+    HistoryFile *file;
+    Coverage *coverage; /* of all files of `conf run --coverage` */
+    HistoryCover cover;
+    VEC(HistoryCoverage) all;
+} Read;
+
+static int read_coverage(Read *r, const char *name, const Buf *text, Err *err)
+{
+    Coverage *one = NULL;
+    int rc = coverage_read(name, buf_text(text), text->n, &one, err);
+    rc = rc ? rc : coverage_merge(r->coverage, one, err);
+    coverage_free(one);
+    history_file_also(r->file, buf_text(text), text->n);
+    return rc;
+}
+
+static int read_file(Read *r, const char *name, Err *err)
+{
+    Buf text = {0};
+    int rc = os_read_file(name, FILE_MAX, &text, err);
+    if (!rc && history_cover_is(buf_text(&text), text.n)) {
+        rc = read_coverage(r, name, &text, err);
+    } else if (!rc) {
+        rc = history_file_read(r->file, name, buf_text(&text), text.n, err);
+    }
+    buf_free(&text);
+    return rc;
+}
+
+/* What the documents say of coverage, and what the files of coverage come to. */
+static HistoryAdd *whole(Read *r)
+{
+    HistoryAdd *a = history_file_add(r->file);
+    history_cover_add(&r->cover, r->coverage);
+    for (size_t i = 0; i < a->ncoverage; i++) {
+        VEC_PUSH(&r->all, a->coverage[i]);
+    }
+    for (size_t i = 0; i < r->cover.rows.n; i++) {
+        VEC_PUSH(&r->all, r->cover.rows.items[i]);
+    }
+    a->coverage = r->all.items;
+    a->ncoverage = r->all.n;
+    return a;
+}
+
 int history_cmd_add(History *h, const HistoryCommand *c, Buf *out, Err *err)
 {
-    HistoryFile *f = history_file_new();
+    Read r = {.file = history_file_new(), .coverage = coverage_new()};
     HistoryOrigin origin;
     int rc = 0;
     for (size_t i = 1; !rc && i < c->words.n; i++) {
-        Buf text = {0};
-        rc = os_read_file(c->words.items[i], FILE_MAX, &text, err);
-        rc = rc ? rc : history_file_read(f, c->words.items[i], buf_text(&text), text.n, err);
-        buf_free(&text);
+        rc = read_file(&r, c->words.items[i], err);
     }
     if (!rc) {
-        HistoryAdd *a = history_file_add(f);
+        HistoryAdd *a = whole(&r);
         int64_t id = 0;
         bool is_new = false;
         history_origin(NULL, &origin);
@@ -62,7 +106,10 @@ int history_cmd_add(History *h, const HistoryCommand *c, Buf *out, Err *err)
                        a->nresults);
         }
     }
-    history_file_free(f);
+    VEC_FREE(&r.all);
+    history_cover_free(&r.cover);
+    coverage_free(r.coverage);
+    history_file_free(r.file);
     return rc;
 }
 
@@ -239,9 +286,26 @@ static void json_result(Json *j, const HistoryResult *r)
     json_close(j, '}');
 }
 
-/* The same keys as a report has: what is shown can be added again. */
-static void show_json(const Shown *s, Buf *out)
+static void json_covered(Json *j, const HistoryCoverageRow *row, const HistoryItems *items)
 {
+    json_open(j, '{');
+    json_kstr(j, "kind", row->kind);
+    json_kstr(j, "backend", row->backend);
+    json_ku64(j, "covered", row->covered);
+    json_ku64(j, "total", row->total);
+    json_key(j, "items");
+    json_open(j, '[');
+    for (size_t i = 0; i < items->n; i++) {
+        json_str(j, items->items[i]);
+    }
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
+/* The same keys as a report has: what is shown can be added again. */
+static int show_json(History *h, const Shown *s, Buf *out, Err *err)
+{
+    int rc = 0;
     Json j = json_to(out, 2);
     HistoryIter it = {0};
     HistoryResult r;
@@ -265,14 +329,14 @@ static void show_json(const Shown *s, Buf *out)
     json_close(&j, ']');
     json_key(&j, "coverage");
     json_open(&j, '[');
-    for (size_t i = 0; i < s->coverage.n; i++) {
+    for (size_t i = 0; !rc && i < s->coverage.n; i++) {
         const HistoryCoverageRow *row = &s->coverage.rows[i];
-        json_open(&j, '{');
-        json_kstr(&j, "kind", row->kind);
-        json_kstr(&j, "backend", row->backend);
-        json_ku64(&j, "covered", row->covered);
-        json_ku64(&j, "total", row->total);
-        json_close(&j, '}');
+        HistoryItems items;
+        rc = history_items(h, row->run, row->kind, row->backend, &items, err);
+        if (!rc) {
+            json_covered(&j, row, &items);
+            history_items_free(&items);
+        }
     }
     json_close(&j, ']');
     json_key(&j, "bench");
@@ -289,6 +353,7 @@ static void show_json(const Shown *s, Buf *out)
     json_close(&j, ']');
     json_close(&j, '}');
     buf_char(out, '\n');
+    return rc;
 }
 
 int history_cmd_show(History *h, const HistoryCommand *c, Buf *out, Err *err)
@@ -296,7 +361,7 @@ int history_cmd_show(History *h, const HistoryCommand *c, Buf *out, Err *err)
     Shown s = {0};
     int rc = load(h, c, &s, err);
     if (!rc && c->is_json) {
-        show_json(&s, out);
+        rc = show_json(h, &s, out, err);
     } else if (!rc) {
         show_text(c, &s, out);
     }

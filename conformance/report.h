@@ -38,10 +38,17 @@ typedef struct {
     const Reporter *reporter;
     const char *path; /* "-" = stdout */
 } Report;
+typedef struct { /* what differs in the coverage of a kind, all backends together: before, and now */
+    const char *kind;
+    uint64_t covered[2], total[2];
+    VEC(const char *) only[2]; /* items that were reached before only (lost), now only (gained) */
+} SinceCovered;
 typedef struct {         /* what an earlier run came to, for formats that say what has changed */
     const char *against; /* "run 12 of main, 0123456789, 2026-11-26 04:27" */
     const int8_t *was;   /* by line: its status there, -1: it was not part of it */
     size_t ngone;        /* results that it had and this one has not */
+    bool has_coverage;   /* both runs looked */
+    VEC(SinceCovered) covered;
 } RunSince;
 typedef struct {
     bool is_verbose; /* also passing results, with their traces */

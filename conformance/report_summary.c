@@ -171,6 +171,41 @@ static void put_change_list(Buf *out, const Run *run, Change change, const char 
     }
 }
 
+static void put_items(Buf *out, const SinceCovered *x, int side)
+{
+    enum { NAMED = 5 };
+    size_t n = x->only[side].n;
+    for (size_t i = 0; i < n && i < NAMED; i++) {
+        buf_str(out, i ? ", " : "");
+        put_text(out, x->only[side].items[i]);
+    }
+    if (n > NAMED) {
+        buf_printf(out, " and %zu more", n - NAMED);
+    }
+}
+
+static void put_coverage(Buf *out, const RunSince *since)
+{
+    if (!since->covered.n) {
+        buf_str(out, "\nThe coverage is as it was.\n");
+        return;
+    }
+    buf_str(out, "\n| coverage | was | is | lost | gained |\n|---|--:|--:|---|---|\n");
+    for (size_t i = 0; i < since->covered.n; i++) {
+        const SinceCovered *x = &since->covered.items[i];
+        buf_str(out, "| ");
+        put_text(out, x->kind);
+        for (int side = 0; side < 2; side++) {
+            buf_printf(out, " | %" PRIu64 " / %" PRIu64, x->covered[side], x->total[side]);
+        }
+        for (int side = 0; side < 2; side++) {
+            buf_str(out, " | ");
+            put_items(out, x, side);
+        }
+        buf_str(out, " |\n");
+    }
+}
+
 static void put_changes(Buf *out, const Run *run)
 {
     size_t n[CHANGE_none + 1] = {0};
@@ -188,6 +223,9 @@ static void put_changes(Buf *out, const Run *run)
     put_change_list(out, run, CHANGE_other, "Changed otherwise");
     if (n[CHANGE_new] < run->lines.n) { /* else it is another set altogether */
         put_change_list(out, run, CHANGE_new, "New");
+    }
+    if (run->since->has_coverage) {
+        put_coverage(out, run->since);
     }
 }
 

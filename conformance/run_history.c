@@ -22,6 +22,8 @@ struct RunHistory {
     RunSince since;
     Buf against;
     int8_t *was;
+    HistoryCover cover;
+    HistoryItems *before; /* of the run before, one for each of cover.rows; NULL = none */
 };
 
 static int tell(const Err *err)
@@ -41,7 +43,8 @@ static const HistoryRun *last_run(const HistoryRuns *runs, const HistoryOrigin *
                      : !strcmp(r->branch, "main")  ? 2
                                                    : 0) +
                     !strcmp(r->host, o->host);
-        if (score >= best_score && !*r->cut_short) { /* of a run that was cut short most would seem new */
+        if (score >= best_score && !*r->cut_short &&
+            history_has_results(r)) { /* of a run that was cut short most would seem new */
             best = r;
             best_score = score;
         }
@@ -70,16 +73,88 @@ static void compare(RunHistory *h, const HistoryView *v, Run *run)
     history_put_commit(old, commit);
     buf_printf(&h->against, "run %" PRId64 " of %s, %s, %s", old->id, *old->branch ? old->branch : "no branch", commit,
                time);
-    h->since = (RunSince){.against = buf_text(&h->against), .was = h->was, .ngone = nold > nfound ? nold - nfound : 0};
+    h->since.against = buf_text(&h->against);
+    h->since.was = h->was;
+    h->since.ngone = nold > nfound ? nold - nfound : 0;
     run->since = &h->since;
 }
 
-RunHistory *run_history_begin(const char *where, Run *run, int64_t start_ms)
+/* Both are sorted. */
+static void only(const char *const *a, size_t na, const char *const *b, size_t nb, SinceCovered *out, int side)
+{
+    for (size_t i = 0, k = 0; i < na; i++) {
+        while (k < nb && strcmp(b[k], a[i]) < 0) {
+            k++;
+        }
+        if (k == nb || strcmp(b[k], a[i]) != 0) {
+            VEC_PUSH(&out->only[side], a[i]);
+        }
+    }
+}
+
+static void compare_kind(RunHistory *h, const HistoryCoverageRow *old, const HistoryCoverage *now,
+                         const HistoryItems *items)
+{
+    SinceCovered x = {.kind = now->kind, .covered = {old->covered, now->covered}, .total = {old->total, now->total}};
+    if (items->n || !old->covered) { /* else it brought only totals */
+        only(items->items, items->n, now->items, now->nitems, &x, 0);
+        only(now->items, now->nitems, items->items, items->n, &x, 1);
+    }
+    h->since.has_coverage = true;
+    if (x.only[0].n || x.only[1].n || old->covered != now->covered || old->total != now->total) {
+        VEC_PUSH(&h->since.covered, x);
+    }
+}
+
+/* Kind by kind, all backends together, where the run before looked too. */
+static int compare_coverage(RunHistory *h, const HistoryRuns *last, Err *err)
+{
+    HistoryCoverageRows rows = {0};
+    int rc = h->cover.rows.n ? history_coverage(h->db, last, &rows, err) : 0;
+    h->before = x_calloc(h->cover.rows.n + 1, sizeof *h->before);
+    for (size_t i = 0; !rc && i < h->cover.rows.n; i++) {
+        const HistoryCoverage *now = &h->cover.rows.items[i];
+        for (size_t k = 0; !rc && k < rows.n; k++) {
+            const HistoryCoverageRow *old = &rows.rows[k];
+            if (!*now->backend && !*old->backend && !strcmp(now->kind, old->kind)) {
+                rc = history_items(h->db, old->run, old->kind, "", &h->before[i], err);
+                if (!rc) {
+                    compare_kind(h, old, now, &h->before[i]);
+                }
+            }
+        }
+    }
+    history_coverage_free(&rows);
+    return rc;
+}
+
+static void run_history_free(RunHistory *h)
+{
+    for (size_t i = 0; i < h->since.covered.n; i++) {
+        VEC_FREE(&h->since.covered.items[i].only[0]);
+        VEC_FREE(&h->since.covered.items[i].only[1]);
+    }
+    VEC_FREE(&h->since.covered);
+    for (size_t i = 0; h->before && i < h->cover.rows.n; i++) {
+        history_items_free(&h->before[i]);
+    }
+    mem_free(h->before);
+    history_cover_free(&h->cover);
+    history_close(h->db);
+    buf_free(&h->against);
+    mem_free(h->was);
+    mem_free(h);
+}
+
+RunHistory *run_history_begin(const char *where, Run *run, int64_t start_ms, const Coverage *coverage)
 {
     RunHistory *h = x_alloc(sizeof *h);
     HistoryRuns runs = {0};
     Err err = {0};
     h->start_ms = start_ms;
+    if (coverage) {
+        history_cover_add(&h->cover, coverage);
+    }
     history_origin(NULL, &h->origin);
     int rc = history_open(&(HistoryOpen){.where = where}, &h->db, &err);
     rc = rc ? rc : history_runs(h->db, NULL, &runs, &err);
@@ -89,6 +164,7 @@ RunHistory *run_history_begin(const char *where, Run *run, int64_t start_ms)
         HistoryRun copy = *last;
         HistoryRuns one = {.runs = &copy, .n = 1};
         rc = history_view(h->db, &(HistoryViewOptions){.runs = &one}, &v, &err);
+        rc = rc ? rc : compare_coverage(h, &one, &err);
         if (!rc) {
             compare(h, v, run);
         }
@@ -97,8 +173,7 @@ RunHistory *run_history_begin(const char *where, Run *run, int64_t start_ms)
     history_runs_free(&runs);
     if (rc) {
         tell(&err);
-        history_close(h->db);
-        mem_free(h);
+        run_history_free(h);
         return NULL;
     }
     return h;
@@ -171,7 +246,9 @@ static int add(RunHistory *h, const Run *run, Runner *runner, const Plan *plan, 
         .backends = backends.items,
         .nbackends = backends.n,
         .results = results,
-        .nresults = run->lines.n};
+        .nresults = run->lines.n,
+        .coverage = h->cover.rows.items,
+        .ncoverage = h->cover.rows.n};
     int rc = history_add(h->db, &a, id, NULL, err);
     VEC_FREE(&backends);
     mem_free(results);
@@ -193,9 +270,6 @@ int run_history_end(RunHistory *h, Run *run, Runner *runner, const Plan *plan)
         fprintf(run->out, "history: run %" PRId64 " in %s\n", id, history_where(h->db));
     }
     run->since = NULL;
-    history_close(h->db);
-    buf_free(&h->against);
-    mem_free(h->was);
-    mem_free(h);
+    run_history_free(h);
     return rc;
 }

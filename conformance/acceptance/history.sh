@@ -121,10 +121,51 @@ expect 0 'covered' "$conf" history when halt --kind exit
 printf '{"coverage": [{"kind": "exit", "items": ["done", "mmio_read"], "total": 4}]}' >later.json
 expect 0 'added' "$conf" history add later.json --branch topic --commit cafecaff --time 2026-01-02T03:05 --history cover.db
 expect 0 'added' "$conf" history add more.json --branch topic --commit cafecafe --time 2026-01-02T03:04 --history cover.db
-expect 0 '1/4    2/4  halt  done, mmio_read' "$conf" history compare cafecafe cafecaff --history cover.db
+expect 0 '1/4  2/4  halt  done, mmio_read' "$conf" history compare cafecafe cafecaff --history cover.db
 expect 0 'no longer covered' "$conf" history when halt --kind exit --history cover.db
 "$conf" history compare cafecafe cafecaff --history cover.db --json >q.json
 as_json q.json 'assert d["coverage"][0]["lost"] == ["halt"] and d["coverage"][0]["gained"] == ["done", "mmio_read"]'
+# what was covered goes in with the run, and what came and went is named with its run
+cp good.yaml bad.yaml
+cp "$here"/good.yaml good.yaml
+commit c
+expect 0 'history: run 1 in' "$conf" run -b fake good.yaml --coverage one.cov --history=cov.db --report summary=one.md
+commit d
+expect 0 'history: run 2 in' "$conf" run -b fake good.yaml --coverage two.cov --history=cov.db --report summary=two.md
+has two.md 'The coverage is as it was.'
+commit e
+expect 0 'history: run 3 in' "$conf" run -b fake -k 'not halt' good.yaml --history=cov.db --report summary=three.md
+! grep -q overage three.md || fail 'coverage that was not collected is compared'
+expect 0 'exit            fake' "$conf" history show 2 --history cov.db
+cat >more.yaml <<'YAML'
+version: 1
+scenarios:
+- {name: shuts down, code: {riscv64: nop}, guests: [riscv64], backends: [fake], fake: [shutdown], run: shutdown}
+YAML
+commit f
+expect 0 'history: run 4 in' "$conf" run -b fake good.yaml more.yaml --coverage four.cov --history=cov.db
+expect 0 'exit' "$conf" history changes --kind exit --history cov.db
+grep -q '^ *4  f123456789+ *2  exit  *fake .* shutdown$' out || { fail 'the gained exit is not in run 4'; cat out; }
+commit 0
+expect 0 'history: run 5 in' "$conf" run -b fake good.yaml --coverage five.cov --history=cov.db --report summary=five.md
+has five.md '| exit | 3 / 28 | 2 / 28 | shutdown |  |'
+"$conf" history changes --kind exit --backend fake --history cov.db --json >q.json
+as_json q.json 'assert [(c["at"]["run"], c["before"]["run"], c["lost"], c["gained"]) for c in d["coverage"]] == [(5, 4, ["shutdown"], []), (4, 2, [], ["shutdown"])]'
+expect 0 'no longer covered' "$conf" history when shutdown --kind exit --history cov.db
+# files of coverage make the same run, and come back as they went in
+expect 0 'run 1 added: 0 results' "$conf" history add four.cov --history again.db
+expect 0 'run 1 was there already' "$conf" history add four.cov --history again.db
+expect 0 'run 2 added: 18 results' "$conf" history add r.json five.cov --history again.db
+"$conf" history show 1 --history again.db --json >shown.json
+expect 0 'run 3 added: 0 results' "$conf" history add shown.json --history again.db
+expect 0 'no result differs' "$conf" history compare 1 3 --history again.db
+! grep -q COVERAGE out || { fail 'what is shown is not what went in'; cat out; }
+expect 0 'covered' "$conf" history when shutdown --kind exit --history again.db
+expect 3 'coverage exit is given twice' "$conf" history add four.cov shown.json --history again.db
+printf '{"conf_coverage": 1, "runs": 7}' >wrong.cov
+expect 3 'wrong.cov:1:' "$conf" history add wrong.cov --history again.db
+expect 0 'nothing damaged' "$conf" history check --history again.db
+cp bad.yaml good.yaml
 expect 4 'no run has coverage of the kind' "$conf" history when halt --kind nonesuch
 printf '{"results": [\n  {"status": "fine"}]}' >wrong.json
 expect 3 'wrong.json:2:' "$conf" history add wrong.json

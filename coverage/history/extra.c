@@ -377,47 +377,45 @@ void history_cover_changes_free(HistoryCoverChanges *c)
 
 /* ---- measurements ---- */
 
-typedef struct {
-    size_t place;
-    HistoryBenchRow row;
-} BenchAt;
-
 static int compare_bench(const void *a, const void *b)
 {
-    const BenchAt *x = a, *y = b;
-    int order = strcmp(x->row.name, y->row.name);
+    const HistoryBenchRow *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    order = order ? order : strcmp(x->host, y->host);
+    order = order ? order : strcmp(x->branch, y->branch);
     return order ? order : x->place < y->place ? -1 : x->place > y->place;
 }
 
 typedef struct {
     Arena *arena;
+    const HistoryRuns *runs;
     RunOrder *order;
-    size_t nruns;
-    VEC(BenchAt) list;
+    VEC(HistoryBenchRow) list;
 } BenchRows;
 
 static void on_bench(void *ctx, const SqlRows *rows)
 {
     BenchRows *x = ctx;
     const SqlOps *ops = rows->sql->ops;
-    size_t place = place_of(x->order, x->nruns, ops->get_int(rows, 0));
+    size_t place = place_of(x->order, x->runs->n, ops->get_int(rows, 0));
     if (place == SIZE_MAX) {
         return;
     }
-    const char *name = arena_strdup(x->arena, ops->get_text(rows, 3, NULL));
-    const char *unit = arena_strdup(x->arena, ops->get_text(rows, 4, NULL));
-    VEC_PUSH(&x->list, (BenchAt){place,
-                                 {.run = ops->get_int(rows, 0),
-                                  .value = ops->get_real(rows, 1),
-                                  .direction = ops->get_int(rows, 2) ? HISTORY_MORE_IS_BETTER : HISTORY_LESS_IS_BETTER,
-                                  .name = name,
-                                  .unit = unit}});
+    HistoryBenchRow row = {.run = ops->get_int(rows, 0),
+                           .place = place,
+                           .value = ops->get_real(rows, 1),
+                           .direction = ops->get_int(rows, 2) ? HISTORY_MORE_IS_BETTER : HISTORY_LESS_IS_BETTER,
+                           .name = arena_strdup(x->arena, ops->get_text(rows, 3, NULL)),
+                           .unit = arena_strdup(x->arena, ops->get_text(rows, 4, NULL)),
+                           .host = arena_strdup(x->arena, x->runs->runs[place].host),
+                           .branch = arena_strdup(x->arena, x->runs->runs[place].branch)};
+    VEC_PUSH(&x->list, row);
 }
 
 int history_bench(History *h, const HistoryRuns *runs, HistoryBenchRows *out, Err *err)
 {
     *out = (HistoryBenchRows){.arena = arena_new()};
-    BenchRows x = {.arena = out->arena, .order = order_of(runs), .nruns = runs->n};
+    BenchRows x = {.arena = out->arena, .runs = runs, .order = order_of(runs)};
     int rc = sql_each(
         h->sql,
         "SELECT b.run, b.value, b.direction, n.value, u.value FROM conf_bench b JOIN conf_text n ON n.id = b.name"
@@ -427,12 +425,8 @@ int history_bench(History *h, const HistoryRuns *runs, HistoryBenchRows *out, Er
     if (x.list.n) {
         qsort(x.list.items, x.list.n, sizeof *x.list.items, compare_bench);
     }
-    out->rows = x_calloc(x.list.n + 1, sizeof *out->rows);
+    out->rows = x.list.items;
     out->n = x.list.n;
-    for (size_t i = 0; i < x.list.n; i++) {
-        out->rows[i] = x.list.items[i].row;
-    }
-    VEC_FREE(&x.list);
     if (rc) {
         history_bench_free(out);
     }

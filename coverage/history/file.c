@@ -344,6 +344,11 @@ int history_file_read(HistoryFile *f, const char *name, const void *bytes, size_
     return json_in_end(&j);
 }
 
+void history_file_also(HistoryFile *f, const void *bytes, size_t n)
+{
+    sha256_add(&f->digest, bytes, n);
+}
+
 HistoryAdd *history_file_add(HistoryFile *f)
 {
     uint8_t digest[32];

@@ -237,12 +237,14 @@ MUST_USE int history_cover_changes(History *h, const HistoryRuns *runs, bool is_
 void history_cover_changes_free(HistoryCoverChanges *c);
 typedef struct {
     int64_t run;
+    size_t place; /* of the run in `runs` */
     const char *name, *unit;
+    const char *host, *branch; /* the run's: of each pair the values of a name are a series of its own */
     double value;
     HistoryDirection direction;
 } HistoryBenchRow;
 typedef struct {
-    HistoryBenchRow *rows; /* by name, then in the order of `runs` */
+    HistoryBenchRow *rows; /* by name, host and branch, then in the order of `runs` */
     size_t n;
     Arena *arena;
 } HistoryBenchRows;
@@ -347,6 +349,8 @@ HistoryFile *history_file_new(void);
 void history_file_free(HistoryFile *f); /* NULL is fine */
 /* name is for messages: "FILE:LINE:COLUMN: expected ...". -ERR_INVAL, -ERR_LIMIT, -ERR_VERSION (a schema_version that is not 1). */
 MUST_USE int history_file_read(HistoryFile *f, const char *name, const void *bytes, size_t n, Err *err);
+/* Something else that belongs to the run, read by the caller: counts in the uid. */
+void history_file_also(HistoryFile *f, const void *bytes, size_t n);
 /* All of it, to be added; what is not in the files is for the caller to fill. run.uid is made of the bytes that were read: the same
  * files are the same run. Valid until the next call on f. */
 HistoryAdd *history_file_add(HistoryFile *f);
