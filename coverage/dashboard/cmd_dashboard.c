@@ -196,6 +196,7 @@ static void join_trend(Dash *d)
         DashKind *k = &d->kinds.items[i];
         if (k->over && k->over[d->now] < 0) {
             k->over[d->now] = (int64_t)k->covered;
+            k->of[d->now] = (int64_t)k->total;
         }
     }
 }
@@ -232,7 +233,7 @@ static int dashboard(Command *x)
         fprintf(stderr, "conf dashboard: %s\n", err.text);
         return CONF_INVALID;
     }
-    if (!x->d->cases.n && !x->d->kinds.n && !x->d->code.n) {
+    if (!x->d->cases.n && !x->d->kinds.n && !x->d->code.n && !x->d->bench.n) {
         fprintf(stderr, "conf dashboard: nothing to show: neither a report nor a history has a result\n");
         return CONF_NOTHING;
     }

@@ -31,6 +31,8 @@ enum {
     DASH_RUNS_MAX = 5000,
     DASH_TRACE_MAX = 1024, /* entries of one result; the rest is left out */
     DASH_BY_MAX = 8,       /* scenarios named per covered item */
+    DASH_NAMES_MAX = 20,   /* items named per change of coverage */
+    DASH_COVER_CHANGES_MAX = 2000,
 };
 
 /* One letter per status: how the pages and this model write it. '.': the case was not part of the run on that backend. */
@@ -68,6 +70,7 @@ typedef struct { /* one kind of things to be covered */
     const char *name, *title;
     uint64_t covered, total; /* now, all backends together */
     int64_t *over;           /* covered, one for each run; -1 = not known; NULL = no history */
+    int64_t *of;             /* the total then, likewise */
 } DashKind;
 typedef struct {
     size_t kind;
@@ -92,9 +95,22 @@ typedef struct {
     size_t run, before;
     double before_ns, after_ns, p;
 } DashTrend;
+typedef struct { /* the coverage of a kind and backend ("" = all together) that is not what it was a run before */
+    size_t run, before;
+    const char *kind, *backend;
+    uint64_t covered[2], total[2]; /* before, in the run */
+    const char **names[2];         /* lost, gained: the first DASH_NAMES_MAX */
+    size_t nnames[2], n[2];        /* how many are named; how many there are */
+} DashCoverChange;
 typedef struct {
-    const char *name, *unit;
+    size_t run; /* the first after the step */
+    double before, after, p;
+} DashStep;
+typedef struct { /* a measurement on one host and branch */
+    const char *name, *unit, *host, *branch;
+    bool is_more_better;
     double *values; /* one for each run; NAN = none */
+    VEC(DashStep) steps;
 } DashBench;
 typedef struct {
     const char *path, *href;                      /* href: below the output folder; NULL = no page */
@@ -120,6 +136,7 @@ typedef struct Dash {
     VEC(DashFlaky) flaky;
     VEC(DashChange) changes;
     VEC(DashTrend) trends;
+    VEC(DashCoverChange) cover_changes; /* newest run first, at most DASH_COVER_CHANGES_MAX */
     VEC(DashBench) bench;
     VEC(DashCode) code;
     struct DashIndex *index;

@@ -7,6 +7,7 @@
 #include "sim/base/os.h"
 #include "sim/base/test.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,6 +329,21 @@ static void add_run(History *h, const char *branch, int64_t time_ms, HistoryStat
     CHECK_STR(err.text, "");
 }
 
+static void add_extra(History *h, int64_t time_ms, size_t ncovered)
+{
+    static const char *const items[] = {"halt", "debug"};
+    Err err = {0};
+    HistoryCoverage covers = {
+        .kind = "exit", .backend = "fake", .covered = ncovered, .total = 30, .items = items, .nitems = ncovered};
+    HistoryBench bench = {.name = "interp/alu", .value = 1, .unit = "Mips"};
+    HistoryAdd add = {.run = {.branch = "bench", .host = "h", .time_ms = time_ms},
+                      .coverage = &covers,
+                      .ncoverage = 1,
+                      .bench = &bench,
+                      .nbench = 1};
+    CHECK_INT(history_add(h, &add, NULL, NULL, &err), 0);
+}
+
 TEST(history, gives_runs_results_and_what_to_compare_with)
 {
     char path[] = "/tmp/conf-dash-XXXXXX";
@@ -358,7 +374,10 @@ TEST(history, gives_runs_results_and_what_to_compare_with)
     CHECK(!memcmp(&d->status[dash_case(d, "a.yaml", "one", "riscv64") * 4], "PPPF", 4));
     CHECK_INT(d->kinds.n, 1);
     CHECK_INT(d->kinds.items[0].over[3], 20);
-    CHECK_INT(d->bench.n, 1);
+    CHECK_INT(d->kinds.items[0].of[3], 30);
+    CHECK_INT(d->bench.n, 2); /* of two branches */
+    CHECK_STR(d->bench.items[1].branch, "topic");
+    CHECK(d->bench.items[1].is_more_better && d->bench.items[1].values[3] == 400 && isnan(d->bench.items[1].values[2]));
     dash_free(d);
 
     /* The report of the newest run brings its details; one that says otherwise is a run of its own. */
@@ -377,6 +396,37 @@ TEST(history, gives_runs_results_and_what_to_compare_with)
     CHECK_INT(d->last, 3);
     CHECK_INT(d->main, 2);
     CHECK_INT(cell(d, "two", "kvm")->status, 0);
+    dash_free(d);
+
+    /* Measurements and coverage alone are runs too, and no news. */
+    CHECK_INT(history_open(&(HistoryOpen){.where = buf_text(&db)}, &h, &err), 0);
+    add_extra(h, 5000, 1);
+    add_extra(h, 6000, 2);
+    history_close(h);
+    d = dash_new();
+    CHECK_INT(import_history(d, buf_text(&db), 500, &err), 0);
+    CHECK_INT(d->runs.n, 6);
+    CHECK_INT(d->now, 3);
+    CHECK_INT(d->last, 1);
+    CHECK_INT(d->kinds.items[0].over[5], 2);
+    if (CHECK_INT(d->cover_changes.n, 1)) {
+        const DashCoverChange *c = &d->cover_changes.items[0];
+        CHECK(c->run == 5 && c->before == 4 && c->n[0] == 0 && c->n[1] == 1 && c->nnames[1] == 1);
+        CHECK_STR(c->names[1][0], "debug");
+    }
+    Buf json = {0};
+    dash_json(d, false, &json);
+    CHECK_HAS(buf_text(&json), "\"cover_changes\": [[5, 4, \"exit\", \"fake\", 1, 2, 30, 30, 0, [], 1, [\"debug\"]]]");
+    CHECK_HAS(buf_text(&json), "\"covered\": 20, \"total\": 30, \"last\": 20, \"main\": 20, \"over\": [20, 20, 20, 20, "
+                               "1, 2], \"of\": [30, 30, 30, 30, 30, 30]");
+    buf_free(&json);
+    dash_free(d);
+    d = dash_new(); /* nothing else at all */
+    CHECK_INT(import_history(d, buf_text(&db), 1, &err), 0);
+    CHECK_INT(d->runs.n, 1);
+    CHECK_INT(d->now, 0);
+    CHECK_INT(d->cases.n, 0);
+    CHECK_INT(d->bench.n, 1);
     dash_free(d);
     d = dash_new();
     CHECK_INT(import_history(d, "/nowhere/h.db", 500, &err), -ERR_NOENT);

@@ -11,8 +11,10 @@ typedef struct {
     Dash *d;
     History *h;
     HistoryRuns runs;
-    HistoryView *view, *newest; /* all runs with durations; the newest with its reasons */
-    size_t *cases, *backends;   /* of the view: their index in d */
+    HistoryView *view,
+        *newest;      /* all runs with durations; the newest that has results, with its reasons (NULL: none has) */
+    size_t newest_at; /* that one in runs; the last one if none has results */
+    size_t *cases, *backends; /* of the view: their index in d */
 } Import;
 
 static char letter_of(HistoryStatus s)
@@ -32,7 +34,12 @@ static int load(Import *x, const char *where, uint64_t last, Err *err)
     if (rc || !x->runs.n) {
         return rc;
     }
-    HistoryRuns newest = {.runs = &x->runs.runs[x->runs.n - 1], .n = 1};
+    x->newest_at = x->runs.n - 1;
+    for (size_t i = x->runs.n;
+         i-- > 0 && !history_has_results(&x->runs.runs[x->newest_at]);) { /* measurements alone are no news */
+        x->newest_at = history_has_results(&x->runs.runs[i]) ? i : x->newest_at;
+    }
+    HistoryRuns newest = {.runs = &x->runs.runs[x->newest_at], .n = 1};
     HistoryViewOptions all = {.runs = &x->runs, .what = HISTORY_DURATIONS | HISTORY_COUNTS};
     HistoryViewOptions one = {.runs = &newest, .what = HISTORY_DURATIONS | HISTORY_COUNTS | HISTORY_REASONS};
     rc = history_view(x->h, &all, &x->view, err);
@@ -93,11 +100,11 @@ static void add_runs(Import *x, bool has_reports)
         }
         VEC_PUSH(&d->runs, run);
     }
-    d->now = d->runs.n - 1;
+    d->now = x->newest_at;
     if (has_reports && !is_same_run(x)) {
-        reported.id = d->runs.items[d->now].id + 1;
+        reported.id = d->runs.items[d->runs.n - 1].id + 1;
+        d->now = d->runs.n;
         VEC_PUSH(&d->runs, reported);
-        d->now++;
     }
 }
 
@@ -114,7 +121,7 @@ static size_t run_index(const Dash *d, int64_t id)
 static int find_compared(Import *x, Err *err)
 {
     Dash *d = x->d;
-    const HistoryRun *newest = &x->runs.runs[x->runs.n - 1];
+    const HistoryRun *newest = &x->runs.runs[x->newest_at];
     bool is_reported = d->now == x->runs.n; /* a run of its own after the newest */
     int64_t last = newest->id, main_id = newest->id;
     int rc = is_reported ? 0 : history_run_before(x->h, newest->id, NULL, &last, err);
@@ -139,7 +146,7 @@ static void add_results(Import *x)
                                .duration_ns = r.duration_ns,
                                .exits = r.exits,
                                .transitions = r.transitions,
-                               .seed = x->runs.runs[x->runs.n - 1].seed,
+                               .seed = x->runs.runs[x->newest_at].seed,
                                .reason = keep(x->d, r.reason)};
         }
     }
@@ -240,6 +247,7 @@ static int add_coverage(Import *x, Err *err)
 {
     Dash *d = x->d;
     HistoryCoverageRows rows = {0};
+    size_t nknown = d->kinds.n;
     int rc = history_coverage(x->h, &x->runs, &rows, err);
     for (size_t i = 0; i < rows.n && !rc; i++) {
         const HistoryCoverageRow *row = &rows.rows[i];
@@ -247,44 +255,106 @@ static int add_coverage(Import *x, Err *err)
         size_t run = run_index(d, row->run);
         if (!k->over) {
             k->over = arena_alloc(d->arena, d->runs.n * sizeof *k->over);
+            k->of = arena_alloc(d->arena, d->runs.n * sizeof *k->of);
             for (size_t r = 0; r < d->runs.n; r++) {
-                k->over[r] = -1;
+                k->over[r] = k->of[r] = -1;
             }
         }
         if (run != DASH_NONE && k->over[run] < (int64_t)row->covered) {
             k->over[run] = (int64_t)row->covered;
-            if (run == d->now && !d->items.n) {
-                k->covered = row->covered;
-                k->total = row->total;
-            }
+            k->of[run] = (int64_t)row->total;
         }
     }
     history_coverage_free(&rows);
+    /* As it is now, else as the newest run that looked has it; what files of coverage say is newer. */
+    for (size_t i = nknown; !rc && i < d->kinds.n; i++) {
+        DashKind *k = &d->kinds.items[i];
+        size_t at = d->now;
+        for (size_t r = d->runs.n; r-- > 0 && k->over[at] < 0;) {
+            at = k->over[r] >= 0 ? r : at;
+        }
+        k->covered = (uint64_t)k->over[at];
+        k->total = (uint64_t)k->of[at];
+    }
     return rc;
+}
+
+static void add_names_of(Dash *d, DashCoverChange *to, int side, const char *const *names, size_t n)
+{
+    to->n[side] = n;
+    to->nnames[side] = n > DASH_NAMES_MAX ? DASH_NAMES_MAX : n;
+    to->names[side] = arena_alloc(d->arena, (to->nnames[side] + 1) * sizeof *to->names[side]);
+    for (size_t i = 0; i < to->nnames[side]; i++) {
+        to->names[side][i] = arena_strdup(d->arena, names[i]);
+    }
+}
+
+static int add_cover_changes(Import *x, Err *err)
+{
+    Dash *d = x->d;
+    HistoryCoverChanges list;
+    int rc = history_cover_changes(x->h, &x->runs, false, &list, err);
+    for (size_t i = 0; !rc && i < list.n && i < DASH_COVER_CHANGES_MAX; i++) {
+        const HistoryCoverChange *c = &list.items[i];
+        DashCoverChange to = {.run = c->run,
+                              .before = c->before,
+                              .kind = arena_strdup(d->arena, c->kind),
+                              .backend = arena_strdup(d->arena, c->backend),
+                              .covered = {c->covered[0], c->covered[1]},
+                              .total = {c->total[0], c->total[1]}};
+        add_names_of(d, &to, 0, c->lost, c->nlost);
+        add_names_of(d, &to, 1, c->gained, c->ngained);
+        VEC_PUSH(&d->cover_changes, to);
+    }
+    if (!rc) {
+        history_cover_changes_free(&list);
+    }
+    return rc;
+}
+
+/* The rows of one series, n of them. */
+static void add_series(Dash *d, const HistoryBenchRow *rows, size_t n, size_t nseries)
+{
+    DashBench bench = {.name = arena_strdup(d->arena, rows->name),
+                       .unit = arena_strdup(d->arena, rows->unit),
+                       .host = arena_strdup(d->arena, rows->host),
+                       .branch = arena_strdup(d->arena, rows->branch),
+                       .is_more_better = rows->direction == HISTORY_MORE_IS_BETTER,
+                       .values = arena_alloc(d->arena, d->runs.n * sizeof *bench.values)};
+    double *values = x_calloc(n, sizeof *values);
+    HistoryStep steps[8];
+    for (size_t r = 0; r < d->runs.n; r++) {
+        bench.values[r] = NAN;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bench.values[rows[i].place] = values[i] = rows[i].value;
+    }
+    size_t nsteps = history_steps(values, n, &(HistoryStepOptions){.nseries = nseries}, steps, ARRAY_LEN(steps));
+    for (size_t i = 0; i < nsteps && i < ARRAY_LEN(steps); i++) {
+        VEC_PUSH(&bench.steps, (DashStep){rows[steps[i].at].place, steps[i].before, steps[i].after, steps[i].p});
+    }
+    VEC_PUSH(&d->bench, bench);
+    mem_free(values);
+}
+
+static bool is_one_series(const HistoryBenchRow *a, const HistoryBenchRow *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->host, b->host) && !strcmp(a->branch, b->branch);
 }
 
 static int add_bench(Import *x, Err *err)
 {
-    Dash *d = x->d;
     HistoryBenchRows rows = {0};
+    size_t nseries = 0;
     int rc = history_bench(x->h, &x->runs, &rows, err);
-    for (size_t i = 0; i < rows.n && !rc; i++) {
-        const HistoryBenchRow *row = &rows.rows[i];
-        DashBench *last = d->bench.n ? &d->bench.items[d->bench.n - 1] : NULL;
-        size_t run = run_index(d, row->run);
-        if (!last || strcmp(last->name, row->name) != 0) {
-            DashBench bench = {.name = arena_strdup(d->arena, row->name),
-                               .unit = arena_strdup(d->arena, row->unit ? row->unit : ""),
-                               .values = arena_alloc(d->arena, d->runs.n * sizeof *bench.values)};
-            for (size_t r = 0; r < d->runs.n; r++) {
-                bench.values[r] = NAN;
-            }
-            VEC_PUSH(&d->bench, bench);
-            last = &d->bench.items[d->bench.n - 1];
+    for (size_t i = 0; i < rows.n; i++) {
+        nseries += !i || !is_one_series(&rows.rows[i - 1], &rows.rows[i]);
+    }
+    for (size_t from = 0, end; !rc && from < rows.n; from = end) {
+        for (end = from + 1; end < rows.n && is_one_series(&rows.rows[from], &rows.rows[end]);) {
+            end++;
         }
-        if (run != DASH_NONE) {
-            last->values[run] = row->value;
-        }
+        add_series(x->d, &rows.rows[from], end - from, nseries);
     }
     history_bench_free(&rows);
     return rc;
@@ -312,6 +382,7 @@ static int add_all(Import *x, Err *err)
     add_flaky(x);
     add_trends(x);
     rc = add_coverage(x, err);
+    rc = rc ? rc : add_cover_changes(x, err);
     return rc ? rc : add_bench(x, err);
 }
 

@@ -58,6 +58,10 @@ void dash_free(Dash *d)
     VEC_FREE(&d->flaky);
     VEC_FREE(&d->changes);
     VEC_FREE(&d->trends);
+    VEC_FREE(&d->cover_changes);
+    for (size_t i = 0; i < d->bench.n; i++) {
+        VEC_FREE(&d->bench.items[i].steps);
+    }
     VEC_FREE(&d->bench);
     VEC_FREE(&d->code);
     mem_free(d->status);

@@ -44,6 +44,37 @@ static void put_number(Json *j, double v)
     }
 }
 
+/* Columns: one field of each of n rows, `stride` bytes apart. */
+static void put_texts(Json *j, const char *key, const void *first, size_t n, size_t stride)
+{
+    list_open(j, key);
+    for (size_t i = 0; i < n; i++) {
+        const char *text;
+        memcpy(&text, (const char *)first + i * stride, sizeof text);
+        json_str(j, text_or_empty(text));
+    }
+    json_close(j, ']');
+}
+
+static void put_numbers(Json *j, const char *key, const void *first, size_t n, size_t stride)
+{
+    list_open(j, key);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t v;
+        memcpy(&v, (const char *)first + i * stride, sizeof v);
+        json_u64(j, v);
+    }
+    json_close(j, ']');
+}
+#define TEXT_COLUMN(j, key, list, field)   put_texts(j, key, &(list).items->field, (list).n, sizeof *(list).items)
+#define NUMBER_COLUMN(j, key, list, field) put_numbers(j, key, &(list).items->field, (list).n, sizeof *(list).items)
+
+static void put_pair(Json *j, const uint64_t v[2])
+{
+    json_u64(j, v[0]);
+    json_u64(j, v[1]);
+}
+
 static void put_index(Json *j, size_t i)
 {
     json_i64(j, i == DASH_NONE ? -1 : (int64_t)i);
@@ -65,15 +96,6 @@ static size_t word_of(Words *w, const char *text)
     return w->texts.n - 1;
 }
 
-static void put_words(Json *j, const char *key, const Words *w)
-{
-    list_open(j, key);
-    for (size_t i = 0; i < w->texts.n; i++) {
-        json_str(j, w->texts.items[i]);
-    }
-    json_close(j, ']');
-}
-
 /* ---- cases and results ---- */
 static void put_cases(Json *j, const Dash *d)
 {
@@ -85,11 +107,7 @@ static void put_cases(Json *j, const Dash *d)
         json_u64(j, word_of(&suites, d->cases.items[i].suite));
     }
     json_close(j, ']');
-    list_open(j, "scenario");
-    for (size_t i = 0; i < d->cases.n; i++) {
-        json_str(j, d->cases.items[i].scenario);
-    }
-    json_close(j, ']');
+    TEXT_COLUMN(j, "scenario", d->cases, scenario);
     list_open(j, "guest");
     for (size_t i = 0; i < d->cases.n; i++) {
         json_u64(j, word_of(&guests, d->cases.items[i].guest));
@@ -101,8 +119,8 @@ static void put_cases(Json *j, const Dash *d)
     }
     json_close(j, ']');
     json_close(j, '}');
-    put_words(j, "suites", &suites);
-    put_words(j, "guests", &guests);
+    put_texts(j, "suites", suites.texts.items, suites.texts.n, sizeof *suites.texts.items);
+    put_texts(j, "guests", guests.texts.items, guests.texts.n, sizeof *guests.texts.items);
     VEC_FREE(&suites.texts);
     VEC_FREE(&guests.texts);
 }
@@ -153,54 +171,31 @@ static void put_results(Json *j, const Dash *d)
         }
     }
     json_close(j, ']');
-    put_words(j, "reasons", &reasons);
+    put_texts(j, "reasons", reasons.texts.items, reasons.texts.n, sizeof *reasons.texts.items);
     VEC_FREE(&reasons.texts);
 }
 
 /* ---- runs ---- */
-static void put_run_texts(Json *j, const Dash *d, const char *key, size_t offset)
-{
-    list_open(j, key);
-    for (size_t i = 0; i < d->runs.n; i++) {
-        const char *text;
-        memcpy(&text, (const char *)&d->runs.items[i] + offset, sizeof text);
-        json_str(j, text_or_empty(text));
-    }
-    json_close(j, ']');
-}
-
 static void put_runs(Json *j, const Dash *d)
 {
     static const char LETTERS[] = "PFESxX";
     json_key(j, "runs");
     json_open(j, '{');
-    list_open(j, "id");
-    for (size_t i = 0; i < d->runs.n; i++) {
-        json_u64(j, d->runs.items[i].id);
-    }
-    json_close(j, ']');
+    NUMBER_COLUMN(j, "id", d->runs, id);
     list_open(j, "time");
     for (size_t i = 0; i < d->runs.n; i++) {
         json_i64(j, d->runs.items[i].time_ms);
     }
     json_close(j, ']');
-    list_open(j, "ns");
-    for (size_t i = 0; i < d->runs.n; i++) {
-        json_u64(j, d->runs.items[i].duration_ns);
-    }
-    json_close(j, ']');
-    put_run_texts(j, d, "commit", offsetof(DashRun, commit));
-    put_run_texts(j, d, "branch", offsetof(DashRun, branch));
-    put_run_texts(j, d, "host", offsetof(DashRun, host));
-    put_run_texts(j, d, "cut_short", offsetof(DashRun, cut_short));
+    NUMBER_COLUMN(j, "ns", d->runs, duration_ns);
+    TEXT_COLUMN(j, "commit", d->runs, commit);
+    TEXT_COLUMN(j, "branch", d->runs, branch);
+    TEXT_COLUMN(j, "host", d->runs, host);
+    TEXT_COLUMN(j, "cut_short", d->runs, cut_short);
     json_key(j, "n");
     json_open(j, '{');
     for (const char *p = LETTERS; *p; p++) {
-        list_open(j, (char[]){*p, 0});
-        for (size_t i = 0; i < d->runs.n; i++) {
-            json_u64(j, d->runs.items[i].n[(unsigned char)*p]);
-        }
-        json_close(j, ']');
+        NUMBER_COLUMN(j, ((char[]){*p, 0}), d->runs, n[(unsigned char)*p]);
     }
     json_close(j, '}');
     json_close(j, '}');
@@ -260,17 +255,61 @@ static void put_findings(Json *j, const Dash *d)
         json_close(j, ']');
     }
     json_close(j, ']');
+}
+
+static void put_bench(Json *j, const Dash *d)
+{
     list_open(j, "bench");
     for (size_t i = 0; i < d->bench.n; i++) {
+        const DashBench *b = &d->bench.items[i];
         json_open(j, '{');
-        json_kstr(j, "name", d->bench.items[i].name);
-        json_kstr(j, "unit", text_or_empty(d->bench.items[i].unit));
+        json_kstr(j, "name", b->name);
+        json_kstr(j, "unit", text_or_empty(b->unit));
+        json_kstr(j, "host", text_or_empty(b->host));
+        json_kstr(j, "branch", text_or_empty(b->branch));
+        json_kbool(j, "more", b->is_more_better);
         list_open(j, "values");
         for (size_t r = 0; r < d->runs.n; r++) {
-            put_number(j, d->bench.items[i].values[r]);
+            put_number(j, b->values[r]);
+        }
+        json_close(j, ']');
+        list_open(j, "steps");
+        for (size_t k = 0; k < b->steps.n; k++) {
+            const DashStep *step = &b->steps.items[k];
+            json_open(j, '[');
+            json_u64(j, step->run);
+            put_number(j, step->before);
+            put_number(j, step->after);
+            put_number(j, step->p);
+            json_close(j, ']');
         }
         json_close(j, ']');
         json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void put_cover_changes(Json *j, const Dash *d)
+{
+    list_open(j, "cover_changes");
+    for (size_t i = 0; i < d->cover_changes.n; i++) {
+        const DashCoverChange *c = &d->cover_changes.items[i];
+        json_open(j, '[');
+        json_u64(j, c->run);
+        json_u64(j, c->before);
+        json_str(j, c->kind);
+        json_str(j, c->backend);
+        put_pair(j, c->covered);
+        put_pair(j, c->total);
+        for (int side = 0; side < 2; side++) {
+            json_u64(j, c->n[side]);
+            json_open(j, '[');
+            for (size_t k = 0; k < c->nnames[side]; k++) {
+                json_str(j, c->names[side][k]);
+            }
+            json_close(j, ']');
+        }
+        json_close(j, ']');
     }
     json_close(j, ']');
 }
@@ -286,6 +325,25 @@ static void put_kind_at(Json *j, const char *key, const DashKind *k, size_t run)
     }
 }
 
+/* One for each run, null where it is not known; null itself without a history. */
+static void put_over(Json *j, const char *key, const int64_t *over, size_t n)
+{
+    json_key(j, key);
+    if (!over) {
+        json_raw(j, "null");
+        return;
+    }
+    json_open(j, '[');
+    for (size_t r = 0; r < n; r++) {
+        if (over[r] < 0) {
+            json_raw(j, "null");
+        } else {
+            json_i64(j, over[r]);
+        }
+    }
+    json_close(j, ']');
+}
+
 static void put_kinds(Json *j, const Dash *d)
 {
     list_open(j, "kinds");
@@ -298,20 +356,8 @@ static void put_kinds(Json *j, const Dash *d)
         json_ku64(j, "total", k->total);
         put_kind_at(j, "last", k, d->last);
         put_kind_at(j, "main", k, d->main);
-        json_key(j, "over");
-        if (k->over) {
-            json_open(j, '[');
-            for (size_t r = 0; r < d->runs.n; r++) {
-                if (k->over[r] < 0) {
-                    json_raw(j, "null");
-                } else {
-                    json_i64(j, k->over[r]);
-                }
-            }
-            json_close(j, ']');
-        } else {
-            json_raw(j, "null");
-        }
+        put_over(j, "over", k->over, d->runs.n);
+        put_over(j, "of", k->of, d->runs.n);
         json_close(j, '}');
     }
     json_close(j, ']');
@@ -324,15 +370,9 @@ static void put_code(Json *j, const Dash *d)
         const DashCode *c = &d->code.items[i];
         json_open(j, '[');
         json_str(j, c->path);
-        for (int k = 0; k < 2; k++) {
-            json_u64(j, c->lines[k]);
-        }
-        for (int k = 0; k < 2; k++) {
-            json_u64(j, c->branches[k]);
-        }
-        for (int k = 0; k < 2; k++) {
-            json_u64(j, c->functions[k]);
-        }
+        put_pair(j, c->lines);
+        put_pair(j, c->branches);
+        put_pair(j, c->functions);
         json_str(j, c->href);
         json_close(j, ']');
     }
@@ -451,15 +491,13 @@ void dash_json(const Dash *d, bool is_single, Buf *out)
     json_kbool(&j, "single", is_single);
     json_kbool(&j, "has_charts", dash_has_charts());
     json_kbool(&j, "has_coverage", d->items.n != 0);
-    list_open(&j, "backends");
-    for (size_t i = 0; i < d->backends.n; i++) {
-        json_str(&j, d->backends.items[i]);
-    }
-    json_close(&j, ']');
+    put_texts(&j, "backends", d->backends.items, d->backends.n, sizeof *d->backends.items);
     put_cases(&j, d);
     put_results(&j, d);
     put_runs(&j, d);
     put_findings(&j, d);
+    put_bench(&j, d);
+    put_cover_changes(&j, d);
     put_kinds(&j, d);
     put_code(&j, d);
     put_tables(&j);
@@ -473,16 +511,8 @@ void dash_json_coverage(const Dash *d, Buf *out)
     Buf text = {0};
     Json j = json_to(&text, 0);
     json_open(&j, '{');
-    list_open(&j, "backends");
-    for (size_t i = 0; i < d->cover_backends.n; i++) {
-        json_str(&j, d->cover_backends.items[i]);
-    }
-    json_close(&j, ']');
-    list_open(&j, "scenarios");
-    for (size_t i = 0; i < d->cover_scenarios.n; i++) {
-        json_str(&j, d->cover_scenarios.items[i]);
-    }
-    json_close(&j, ']');
+    put_texts(&j, "backends", d->cover_backends.items, d->cover_backends.n, sizeof *d->cover_backends.items);
+    put_texts(&j, "scenarios", d->cover_scenarios.items, d->cover_scenarios.n, sizeof *d->cover_scenarios.items);
     list_open(&j, "kinds");
     for (size_t k = 0; k < d->kinds.n; k++) {
         json_open(&j, '{');

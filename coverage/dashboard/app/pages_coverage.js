@@ -265,7 +265,8 @@ page({path: 'coverage', key: 'c', title: 'Coverage', nav: 'Coverage', render: (a
                         return total ? h('span', {class: 'num nowrap'}, percent(n, total)) : h('span', {class: 'dim'}, '–');
                     })];
             });
-            return table(['kind', share_head(), 'reached', 'items', {text: 'last', title: 'since the last run'}, {text: 'main', title: 'since main'}, ...d.backends.map((b) => b || 'program')], rows, {caption: 'coverage by kind and backend'});
+            return [table(['kind', share_head(), 'reached', 'items', {text: 'last', title: 'since the last run'}, {text: 'main', title: 'since main'}, ...d.backends.map((b) => b || 'program')], rows, {caption: 'coverage by kind and backend'}),
+                M.d.cover_changes.length ? card('Came and went', cover_change_table(M.d.cover_changes)) : null];
         });
     }
     const k = M.d.kinds.find((x) => x.name === args[0]);

@@ -129,6 +129,8 @@ page({path: '', key: 'o', title: 'Overview', nav: 'Overview', render: (args, que
             n > 8 && h('p', {}, h('a', {href: '#/failures'}, 'All ' + number(n) + ' failures'))));
     }
     out.push(changes_card());
+    const covered = d.cover_changes.filter((x) => x[0] === d.now && (x[8] || x[10]));
+    if (covered.length) out.push(card('Coverage that came and went', cover_change_table(covered)));
     const two = [];
     if (d.kinds.length) two.push(card('Coverage', h('div', {class: 'kind-list'}, kind_rows())));
     if (M.nruns > 1) {
@@ -516,18 +518,37 @@ page({path: 'run', of: 'runs', title: 'Run', render: (args, query, head) => {
     head.textContent = 'Run ' + run_name(r);
     const d = M.d;
     const changes = d.changes.filter((x) => x[0] === r);
-    const covers = d.kinds.filter((k) => k.over).map((k) => {
-        const now = k.over[r], before = r > 0 ? k.over[r - 1] : null;
-        return now === null || now === undefined ? null : [h('a', {href: kind_href(k.name)}, k.title), number(now), before === null || before === undefined ? '' : delta(now - before, true)];
-    }).filter(Boolean);
+    const covers = d.kinds.filter((k) => k.over && k.over[r] !== null)
+        .map((k) => [h('a', {href: kind_href(k.name)}, k.title), number(k.over[r]) + ' / ' + number(k.of[r]), percent(k.over[r], k.of[r])]);
+    const covered = d.cover_changes.filter((x) => x[0] === r), measured = d.bench.filter((b) => b.values[r] !== null);
     const slow = d.trends.filter((t) => t[2] === r);
     return [run_facts(r), h('p', {class: 'facts'}, [...ORDER].filter((st) => d.runs.n[st][r]).map((st) => h('span', {}, pill(st), ' ', number(d.runs.n[st][r])))),
         card('Changed for good here', table(['scenario', 'suite', 'guest', 'backend', 'status', 'before'], changes.map((x) => () => [h('a', {href: case_path(x[3], x[2])}, M.name(x[3])), M.suite(x[3]), M.guest(x[3]), d.backends[x[2]],
             h('span', {class: 'nowrap'}, pill(x[4]), ' → ', pill(x[5])), run_link(x[1])]), {caption: 'changes', none: 'No result changed for good between good and bad in this run.'})),
         slow.length ? card('Slower or faster since here', table(['what', 'suite', 'backend', 'change', 'median', 'since'], slow.map((t) => trend_rows()[d.trends.indexOf(t)]), {caption: 'durations'})) : null,
-        covers.length ? card('Covered items', table(['kind', 'covered', 'change'], covers, {caption: 'coverage'})) : null,
+        covers.length ? card('Coverage', table(['kind', 'covered', 'share'], covers, {caption: 'coverage'}), h('h3', {}, 'Came and went here'), cover_change_table(covered, 'No covered item came or went in this run.')) : null,
+        measured.length ? card('Measured', table(['benchmark', 'value', 'step here'], measured.map((b) => () => [h('a', {href: '#/trends?bench=' + encodeURIComponent(bench_name(b))}, bench_name(b)), bench_value(b, b.values[r]), b.steps.filter((x) => x[0] === r).map((x) => step_text(b, x))]), {caption: 'measurements'})) : null,
         h('p', {class: 'facts'}, r > 0 && h('a', {href: '#/run/' + d.runs.id[r - 1], rel: 'prev'}, '← ' + run_name(r - 1)), r + 1 < M.nruns && h('a', {href: '#/run/' + d.runs.id[r + 1], rel: 'next'}, run_name(r + 1) + ' →'))];
 }});
+
+/* ---- coverage and measurements over the runs ---- */
+function cover_change_table(list, none) {
+    const names = (n, some) => n ? some.join(', ') + (n > some.length ? ' and ' + number(n - some.length) + ' more' : '') : '';
+    const title = (name) => (M.d.kinds.find((k) => k.name === name) || {title: name}).title;
+    return table(['run', 'kind', 'backend', 'was', 'is', 'lost', 'gained'], list.map((x) => () => [run_link(x[0]), h('a', {href: kind_href(x[2])}, title(x[2])), x[3] || 'all together', number(x[4]) + ' / ' + number(x[6]), number(x[5]) + ' / ' + number(x[7]),
+        h('span', {class: x[8] ? 'bad' : ''}, names(x[8], x[9])), h('span', {class: x[10] ? 'good' : ''}, names(x[10], x[11]))]), {first: 20, caption: 'coverage that came and went', none: none || 'No covered item came or went.'});
+}
+function bench_name(b) {
+    const others = M.d.bench.filter((x) => x.name === b.name);
+    return others.length < 2 ? b.name : b.name + ' (' + [b.host, b.branch].filter(Boolean).join(', ') + ')';
+}
+function bench_value(b, v) {
+    return h('span', {class: 'num nowrap'}, Number(v.toPrecision(4)) + ' ' + b.unit);
+}
+function step_text(b, x) {
+    const better = x[2] > x[1] === b.more;
+    return h('span', {class: better ? 'good' : 'bad'}, (x[2] > x[1] ? '+' : '−') + Math.abs(100 * (x[2] / x[1] - 1)).toFixed(1) + ' %, ' + (better ? 'better' : 'worse'));
+}
 
 /* ---- trends ---- */
 page({path: 'trends', key: 't', title: 'Trends', nav: 'Trends', render: (args, query) => {
@@ -541,24 +562,32 @@ page({path: 'trends', key: 't', title: 'Trends', nav: 'Trends', render: (args, q
         charts = [];
         const from = last ? Math.max(0, M.nruns - last) : 0;
         const results = chart_holder('Results of each run'), durations = chart_holder('Duration of each run'), cover = chart_holder('Covered share of each kind', 'tall');
-        const kinds = d.kinds.filter((k) => k.over && k.total);
+        const kinds = d.kinds.filter((k) => k.over && k.of.some((x) => x));
         holder.replaceChildren(h('div', {class: 'columns'}, card('Results', results), card('Duration of a run', durations)),
             kinds.length ? card('Coverage', cover) : '');
         stacked_runs(results, from);
         chart(durations, {type: 'line', data: {labels: run_labels(from), datasets: [{label: 'duration of the run (s)', data: d.runs.ns.slice(from).map((x) => x / 1e9), borderColor: css('--accent'), backgroundColor: css('--accent')}]}, options: {scales: {x: {}, y: {beginAtZero: true, ticks: {maxTicksLimit: 6}}}}});
         if (kinds.length) {
-            chart(cover, {type: 'line', data: {labels: run_labels(from), datasets: kinds.map((k, i) => ({label: k.title, data: k.over.slice(from).map((x) => x === null ? null : 100 * x / k.total), spanGaps: true, borderColor: series_colour(i), backgroundColor: series_colour(i)}))},
+            chart(cover, {type: 'line', data: {labels: run_labels(from), datasets: kinds.map((k, i) => ({label: k.title, data: k.over.slice(from).map((x, r) => x === null || !k.of[from + r] ? null : 100 * x / k.of[from + r]), spanGaps: true, borderColor: series_colour(i), backgroundColor: series_colour(i)}))},
                 options: {scales: {x: {}, y: {ticks: {maxTicksLimit: 6, callback: (v) => v + ' %'}}}}});
         }
     }
     out.push(h('div', {class: 'tools'}, select('runs', [['0', 'all ' + M.nruns], ['50', 'last 50'], ['200', 'last 200']].filter((x) => Number(x[0]) < M.nruns), String(last), (v) => { last = Number(v); draw(); })), holder);
     out.push(card('Slower and faster', h('p', {class: 'dim small'}, 'Steps in the durations that noise does not explain.'), table(['what', 'suite', 'backend', 'change', 'median', 'since'], trend_rows(), {first: 30, caption: 'durations', none: 'No duration changed beyond noise.'})));
+    if (d.cover_changes.length) out.push(card('Coverage that came and went', cover_change_table(d.cover_changes)));
     if (d.bench.length) {
-        const names = d.bench.map((x) => x.name);
+        const names = d.bench.map(bench_name);
+        const rows = d.bench.map((b, i) => () => {
+            const values = b.values.filter((x) => x !== null);
+            return [h('button', {type: 'button', class: 'link', 'data-row': true, onclick: () => { at = i; field.querySelector('select').value = String(i); bench(); }}, names[i]),
+                bench_value(b, values[values.length - 1]), bench_value(b, median(values)), number(values.length), b.steps.map((x) => h('div', {}, step_text(b, x), ' in ', run_link(x[0])))];
+        });
         let at = Math.max(0, names.indexOf(query.get('bench')));
         const chart_of = chart_holder('Benchmark over the runs');
-        const bench = () => { query_set({bench: names[at]}); chart(chart_of, {type: 'line', data: {labels: run_labels(), datasets: [{label: d.bench[at].name + ' (' + d.bench[at].unit + ')', data: d.bench[at].values, spanGaps: true, borderColor: css('--accent'), backgroundColor: css('--accent')}]}, options: {scales: {x: {}, y: {}}}}); };
-        out.push(card('Benchmarks', select('benchmark', names.map((x, i) => [String(i), x]), String(at), (v) => { at = Number(v); bench(); }), chart_of));
+        const bench = () => { query_set({bench: names[at]}); chart(chart_of, {type: 'line', data: {labels: run_labels(), datasets: [{label: names[at] + ' (' + d.bench[at].unit + ')', data: d.bench[at].values, spanGaps: true, borderColor: css('--accent'), backgroundColor: css('--accent')}]}, options: {scales: {x: {}, y: {}}}}); };
+        const field = select('benchmark', names.map((x, i) => [String(i), x]), String(at), (v) => { at = Number(v); bench(); });
+        out.push(card('Benchmarks', field, chart_of, table(['benchmark', 'newest', 'median', 'runs', 'steps'], rows, {first: 30, caption: 'benchmarks'}),
+            h('p', {class: 'dim small'}, 'Steps that noise does not explain, of each host and branch by itself.')));
         requestAnimationFrame(bench);
     }
     const slow = [];

@@ -179,6 +179,14 @@ def test_lists(s):
     s.open("#/trends")
     s.b.wait("return document.querySelectorAll('main canvas').length >= 3 || document.querySelector('main').textContent.includes('Built without charts')")
     s.has("all scenarios")
+    s.has("halt")
+    s.has("debug and 21 more")
+    s.check(s.b.js("return [...document.querySelectorAll('main tbody tr')].some((r) => r.textContent.includes('interp/alu') && r.textContent.includes('+14.6 %, better'))"), "a benchmark has its step")
+    s.b.js("[...document.querySelectorAll('main button.link')].find((b) => b.textContent === 'interp/alu').click()")
+    s.check("bench=interp" in s.b.js("return location.hash"), "the benchmark is part of the address")
+    s.open("#/run/20")
+    s.has("Came and went here")
+    s.has("42 / 51")
     s.clean("lists")
 
 

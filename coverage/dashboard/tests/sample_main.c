@@ -282,7 +282,9 @@ static void add_coverage(Dash *d)
     for (size_t k = 0; k < d->kinds.n; k++) {
         DashKind *kind = &d->kinds.items[k];
         kind->over = arena_alloc(d->arena, (d->runs.n + 1) * sizeof *kind->over);
+        kind->of = arena_alloc(d->arena, (d->runs.n + 1) * sizeof *kind->of);
         for (size_t r = 0; r < d->runs.n; r++) {
+            kind->of[r] = (int64_t)kind->total;
             kind->over[r] = (int64_t)((double)kind->covered * (0.6 + 0.4 * (double)(r + 1) / (double)d->runs.n));
         }
     }
@@ -315,11 +317,30 @@ static void add_findings(Dash *d)
         &d->trends,
         (DashTrend){
             .backend = 3, .c = 3, .run = n / 2, .before = n / 2 - 1, .before_ns = 9e5, .after_ns = 3e5, .p = 1e-6});
-    DashBench bench = {.name = "interp/alu", .unit = "Mips", .values = arena_alloc(d->arena, n * sizeof(double))};
+    DashBench bench = {.name = "interp/alu",
+                       .unit = "Mips",
+                       .host = "lab",
+                       .branch = "main",
+                       .is_more_better = true,
+                       .values = arena_alloc(d->arena, n * sizeof(double))};
     for (size_t r = 0; r < n; r++) {
         bench.values[r] = r % 11 ? 400 + (double)random_of(20) + (r > n / 2 ? 60 : 0) : NAN;
     }
+    VEC_PUSH(&bench.steps, (DashStep){n / 2 + 1, 410, 470, 1e-9});
     VEC_PUSH(&d->bench, bench);
+    static const char *lost[] = {"halt"}, *gained[] = {"debug"};
+    lost[0] = is_hostile ? HOSTILE[0] : lost[0];
+    for (size_t r = n - 1; r > 0; r -= r < n / 2 ? r : n / 2) {
+        VEC_PUSH(&d->cover_changes, (DashCoverChange){.run = r,
+                                                      .before = r - 1,
+                                                      .kind = "exit",
+                                                      .backend = d->backends.items[0],
+                                                      .covered = {21, 42},
+                                                      .total = {50, 51},
+                                                      .names = {lost, gained},
+                                                      .nnames = {1, 1},
+                                                      .n = {1, 22}});
+    }
     for (size_t i = 0; i < 6; i++) {
         VEC_PUSH(&d->code, (DashCode){.path = arena_printf(d->arena, "accel/file%zu.c", i),
                                       .lines = {90 + i, 100 + i},
