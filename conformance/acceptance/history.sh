@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Acceptance of `conf run --history`, of `conf history` and of the reports that look back. usage: history.sh CONF
+# With CONF_EMPTY_POSTGRES, the URL of an empty database, also that it answers there as in a file.
 set -u
 conf=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -215,6 +216,32 @@ if mount -t tmpfs -o size=200k none small 2>/dev/null; then
     umount small
 else
     echo 'history.sh: a full disk is not tried: mounting needs root'
+fi
+
+# PostgreSQL answers as SQLite does, and the pages are the same bytes
+if [ -n "${CONF_EMPTY_POSTGRES:-}" ]; then
+    pg=$CONF_EMPTY_POSTGRES
+    export SOURCE_DATE_EPOCH=1764100000
+    "$conf" run -q -b fake good.yaml more.yaml --coverage pg.cov --history="$pg" >/dev/null 2>&1 # the first run makes the tables
+    expect 0 '1 runs added' "$conf" history merge "$pg" --history both.db
+    n=$(($("$conf" history list --history cov.db | wc -l) - 1))
+    for to in both.db "$pg"; do
+        expect 0 "$n runs added" "$conf" history merge cov.db --history "$to"
+        expect 0 '0 runs added' "$conf" history merge cov.db --history "$to"
+        expect 0 'run 7 added' "$conf" history add more.json --time 2026-01-03 --host h --branch main --history "$to"
+        expect 0 'nothing damaged' "$conf" history check --history "$to"
+        expect 0 'written: ' "$conf" dashboard --history "$to" -o "pages-${to%%:*}"
+    done
+    diff -r pages-both.db pages-postgresql >out || { fail 'other pages from PostgreSQL'; head out; }
+    for question in list 'list --json' 'show 2' 'show 5 --json' changes 'changes -v --json' flaky 'slowest 5' trends bench 'when ends' \
+        'when shutdown --kind exit' 'compare 2 5' 'prune --keep 1 --dry-run'; do
+        # shellcheck disable=SC2086 # words
+        "$conf" history $question --history both.db >sqlite.out 2>&1
+        # shellcheck disable=SC2086
+        "$conf" history $question --history "$pg" >postgres.out 2>&1
+        cmp -s sqlite.out postgres.out || { fail "PostgreSQL: $question"; diff sqlite.out postgres.out; }
+        [ -s sqlite.out ] || fail "$question says nothing"
+    done
 fi
 
 [ $nbad = 0 ] || exit 1

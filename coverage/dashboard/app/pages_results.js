@@ -107,10 +107,14 @@ function trend_rows() {
     return M.d.trends.map((t) => () => [t[1] < 0 ? h('span', {}, 'all scenarios') : h('a', {href: case_path(t[1], t[0])}, M.name(t[1])),
         t[1] < 0 ? '' : M.suite(t[1]), M.d.backends[t[0]], trend_text(t), time_text(t[4]) + ' → ' + time_text(t[5]), run_link(t[2])]);
 }
+/* A run may have brought measurements or coverage alone. */
+function has_results(r) {
+    return [...ORDER].some((st) => M.d.runs.n[st][r]);
+}
 function stacked_runs(holder, from) {
-    const r = M.d.runs, cut = (a) => a.slice(from);
+    const r = M.d.runs, cut = (a) => a.slice(from).map((x, i) => has_results(from + i) ? x : null);
     const bad = (st) => ({type: 'bar', label: STATUS[st].name, data: cut(r.n[st]), backgroundColor: css('--' + STATUS[st].name), stack: 'bad', yAxisID: 'bad', barPercentage: 1, categoryPercentage: 0.8, order: 0});
-    const area = (st, order) => ({type: 'line', label: STATUS[st].name, data: cut(r.n[st]), borderColor: css('--' + STATUS[st].name), backgroundColor: css('--' + STATUS[st].name + '-area'), fill: order === 1 ? 'origin' : '-1', stack: 'good', order});
+    const area = (st, order) => ({type: 'line', label: STATUS[st].name, data: cut(r.n[st]), borderColor: css('--' + STATUS[st].name), backgroundColor: css('--' + STATUS[st].name + '-area'), fill: order === 1 ? 'origin' : '-1', stack: 'good', order, spanGaps: true});
     chart(holder, {type: 'bar', data: {labels: run_labels(from), datasets: [area('P', 1), area('S', 2), bad('F'), bad('E'), bad('X')]},
         options: {scales: {x: {stacked: true}, y: {stacked: true, beginAtZero: true, ticks: {maxTicksLimit: 5}, title: {display: true, text: 'passed, skipped'}},
             bad: {stacked: true, position: 'right', beginAtZero: true, suggestedMax: 4, ticks: {maxTicksLimit: 5, precision: 0}, title: {display: true, text: 'bad'}, grid: {display: false}}}}});
@@ -566,7 +570,7 @@ page({path: 'trends', key: 't', title: 'Trends', nav: 'Trends', render: (args, q
         holder.replaceChildren(h('div', {class: 'columns'}, card('Results', results), card('Duration of a run', durations)),
             kinds.length ? card('Coverage', cover) : '');
         stacked_runs(results, from);
-        chart(durations, {type: 'line', data: {labels: run_labels(from), datasets: [{label: 'duration of the run (s)', data: d.runs.ns.slice(from).map((x) => x / 1e9), borderColor: css('--accent'), backgroundColor: css('--accent')}]}, options: {scales: {x: {}, y: {beginAtZero: true, ticks: {maxTicksLimit: 6}}}}});
+        chart(durations, {type: 'line', data: {labels: run_labels(from), datasets: [{label: 'duration of the run (s)', data: d.runs.ns.slice(from).map((x) => x / 1e9 || null), spanGaps: true, borderColor: css('--accent'), backgroundColor: css('--accent')}]}, options: {scales: {x: {}, y: {beginAtZero: true, ticks: {maxTicksLimit: 6}}}}});
         if (kinds.length) {
             chart(cover, {type: 'line', data: {labels: run_labels(from), datasets: kinds.map((k, i) => ({label: k.title, data: k.over.slice(from).map((x, r) => x === null || !k.of[from + r] ? null : 100 * x / k.of[from + r]), spanGaps: true, borderColor: series_colour(i), backgroundColor: series_colour(i)}))},
                 options: {scales: {x: {}, y: {ticks: {maxTicksLimit: 6, callback: (v) => v + ' %'}}}}});
