@@ -51,11 +51,12 @@ function item_panel() {
     const panel = h('div', {class: 'panel', 'aria-live': 'polite'}, h('p', {class: 'dim small'}, 'Choose an item to see which scenarios reach it.'));
     panel.show = (kind, item) => {
         const d = DATA.coverage;
-        panel.replaceChildren(h('h3', {}, item[1]), h('p', {class: 'dim small'}, kind + (item[0] ? ' · ' + item[0] : '')),
+        panel.replaceChildren();
+        fill(panel, {}, [h('h3', {}, item[1]), h('p', {class: 'dim small'}, kind + (item[0] ? ' · ' + item[0] : '')),
             h('p', {class: 'backs'}, d.backends.map((b, i) => h('span', {class: 'back c' + (item[2][i] === '-' ? 'n' : item[2][i])}, b || 'program', h('span', {class: 'sr'}, ' ' + reached_word(item[2][i]))))),
             item[5] && h('p', {}, item[5]),
             item[4] ? [h('p', {class: 'small'}, 'Reached by ' + plural(item[4], 'scenario') + (item[4] > item[3].length ? ', some of them:' : ':')), h('ul', {class: 'list'}, item[3].map((i) => h('li', {}, scenario_link(d.scenarios[i]))))]
-                : h('p', {class: 'small'}, 'No scenario reaches it.'));
+                : h('p', {class: 'small'}, 'No scenario reaches it.')]);
     };
     return panel;
 }

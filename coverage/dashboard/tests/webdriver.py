@@ -37,7 +37,7 @@ class Browser:
             if dark:
                 args.append("--force-dark-mode")
             options = {"binary": chromium, "args": args}
-            made = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options,
+            made = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {"browserName": "chrome", "timeouts": {"script": 240000, "pageLoad": 240000}, "goog:chromeOptions": options,
                                                                                     "goog:loggingPrefs": {"browser": "ALL"}}}})
             self.session = "/session/" + made["sessionId"]
         except BaseException:
@@ -52,7 +52,7 @@ class Browser:
         raise Missing("chromedriver did not start")
 
     def _call(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())["value"]
         connection.close()
@@ -92,7 +92,8 @@ class Browser:
         """The script calls its last argument with what it comes to."""
         return self.call("POST", "/execute/async", {"script": script, "args": list(args)})
 
-    def wait(self, script, seconds=10, *args):
+    def wait(self, script, *args, seconds=90):
+        """Long, as the machine may have other work."""
         end = time.monotonic() + seconds
         while True:
             value = self.js(script, *args)
