@@ -2,26 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Acceptance of coverage: what runs write, and what `conf coverage` says of it. usage: coverage.sh CONF
 set -u
-conf=$1
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export XDG_CACHE_HOME="$work/cache" NO_COLOR=1
-nbad=0
-fail() {
-    nbad=$((nbad + 1))
-    echo "FAIL: $*"
-}
-# expect STATUS TEXT COMMAND..: the exit status, and a line of the output (stdout and stderr) that holds TEXT
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$@" >out 2>&1
-    got=$?
-    [ $got = "$want" ] || { fail "$*: exit status $got, want $want"; cat out; }
-    grep -qF -e "$text" out || { fail "$*: no \`$text\` in:"; cat out; }
-}
+# shellcheck source=conformance/acceptance/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 cat >a.yaml <<'YAML'
 version: 1
@@ -107,5 +89,4 @@ head -c 200 one.json >cut.json
 expect 3 'cut.json:' "$conf" coverage cut.json
 expect 70 '/nowhere/x' "$conf" coverage -o /nowhere/x one.json
 expect 70 '--coverage: ' "$conf" run -b fake --coverage /nowhere/x a.yaml::adds
-[ $nbad = 0 ] && echo "all passed"
-[ $nbad = 0 ]
+finish 'all passed'

@@ -3,31 +3,12 @@
 # Acceptance of `conf run --history`, of `conf history` and of the reports that look back. usage: history.sh CONF
 # With CONF_EMPTY_POSTGRES, the URL of an empty database, also that it answers there as in a file.
 set -u
-conf=$1
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
+# shellcheck source=conformance/acceptance/lib.sh
+. "$(dirname "$0")/lib.sh"
 trap 'umount "$work/small" 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work" || exit 1
 cp "$here"/good.yaml .
-export XDG_CACHE_HOME="$work/cache" NO_COLOR=1 XDG_STATE_HOME="$work/state"
+export XDG_STATE_HOME="$work/state"
 unset CONF_HISTORY GITHUB_ACTIONS GITLAB_CI CONF_HISTORY_HOST
-nbad=0
-
-fail() {
-    nbad=$((nbad + 1))
-    echo "FAIL: $*"
-}
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$@" >out 2>&1
-    got=$?
-    [ $got = "$want" ] || { fail "$*: exit status $got, want $want"; cat out; }
-    grep -qF -e "$text" out || { fail "$*: no \`$text\` in:"; cat out; }
-}
-has() {
-    grep -qF -e "$2" "$1" || { fail "$1: no \`$2\` in:"; cat "$1"; }
-}
 as_json() { # FILE SCRIPT
     command -v python3 >/dev/null || return 0
     python3 -c "import json, sys; d = json.load(open('$1')); $2" || { fail "$1: $2"; head -c 2000 "$1"; }
@@ -244,5 +225,4 @@ if [ -n "${CONF_EMPTY_POSTGRES:-}" ]; then
     done
 fi
 
-[ $nbad = 0 ] || exit 1
-echo 'conf history: all as expected'
+finish 'conf history: all as expected'

@@ -2,28 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Acceptance of `conf run` on the backend fake: isolation, order, exit statuses, reports. usage: run.sh CONF [CONF-AGENT]
 set -u
-conf=$1
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# shellcheck source=conformance/acceptance/lib.sh
+. "$(dirname "$0")/lib.sh"
 cp "$here"/*.yaml .
-export XDG_CACHE_HOME="$work/cache" NO_COLOR=1
-nbad=0
-
-fail() {
-    nbad=$((nbad + 1))
-    echo "FAIL: $*"
-}
-# expect STATUS TEXT COMMAND..: the exit status, and a line of the output (stdout and stderr) that holds TEXT
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$@" >out 2>&1
-    got=$?
-    [ $got = "$want" ] || { fail "$*: exit status $got, want $want"; cat out; }
-    grep -qF -e "$text" out || { fail "$*: no \`$text\` in:"; cat out; }
-}
 # the report without durations
 plain() {
     sed -E 's/"duration_ns": [0-9]+/"duration_ns": 0/' "$1"
@@ -208,5 +189,4 @@ if [ -n "${2:-}" ]; then
     backend=fake
 fi
 expect 1 'exit status 3' "$conf" run -b 'remote:exit 3' my-first.yaml
-[ $nbad = 0 ] && echo "all passed"
-[ $nbad = 0 ]
+finish 'all passed'

@@ -584,7 +584,7 @@ page({path: 'trends', key: 't', title: 'Trends', nav: 'Trends', render: (args, q
         const rows = d.bench.map((b, i) => () => {
             const values = b.values.filter((x) => x !== null);
             return [h('button', {type: 'button', class: 'link', 'data-row': true, onclick: () => { at = i; field.querySelector('select').value = String(i); bench(); }}, names[i]),
-                bench_value(b, values[values.length - 1]), bench_value(b, median(values)), number(values.length), b.steps.map((x) => h('div', {}, step_text(b, x), ' in ', run_link(x[0])))];
+                bench_value(b, values[values.length - 1]), bench_value(b, median(values)), number(values.length), b.steps.map((x) => h('div', {class: 'step'}, step_text(b, x), ' in ', run_link(x[0])))];
         });
         let at = Math.max(0, names.indexOf(query.get('bench')));
         const chart_of = chart_holder('Benchmark over the runs');
