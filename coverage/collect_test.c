@@ -23,6 +23,24 @@ static Coverage *end_of(CovJob *j)
     return c;
 }
 
+/* The job ends, and has hit these items so often. */
+typedef struct {
+    const char *kind, *name;
+    uint64_t hits;
+} Want;
+static void check_hits(CovJob *j, const Want *wants, size_t n)
+{
+    Coverage *c = end_of(j);
+    for (size_t i = 0; i < n; i++) {
+        if (!CHECK_INT(hits_of(c, wants[i].kind, wants[i].name), wants[i].hits)) {
+            CHECK_STR(wants[i].name, "");
+        }
+    }
+    coverage_free(c);
+}
+#define CHECK_HITS(j, ...)                                                                                             \
+    check_hits(j, (const Want[]){__VA_ARGS__}, sizeof((const Want[]){__VA_ARGS__}) / sizeof(Want))
+
 static uint8_t state(const LifeModel *m, const char *name)
 {
     return (uint8_t)life_state_find(m, name);
@@ -79,16 +97,10 @@ TEST(collect, a_run_asks_its_cell_once)
     covjob_on_op(j, 0, LIFE_run, ready, running, 0);
     covjob_on_op(j, 0, LIFE_run, running, ready, 0);
     covjob_on_op(j, 0, LIFE_pause, ready, ready, -ERR_STATE);
-    Coverage *c = end_of(j);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu execute in Ready"), 1);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu execute in Running"), 0);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu pause in Ready"), 1);
-    CHECK_INT(hits_of(c, "lifecycle_edge", "virtualcpu Ready to Running"), 1);
-    CHECK_INT(hits_of(c, "lifecycle_edge", "virtualcpu Running to Ready"), 1);
-    CHECK_INT(hits_of(c, "operation", "vcpu_pause STATE"), 1);
-    CHECK_INT(hits_of(c, "operation", "vcpu_setup ok"), 1);
-    CHECK_INT(hits_of(c, "error", "STATE"), 1);
-    coverage_free(c);
+    CHECK_HITS(j, {"lifecycle", "virtualcpu execute in Ready", 1}, {"lifecycle", "virtualcpu execute in Running", 0},
+               {"lifecycle", "virtualcpu pause in Ready", 1}, {"lifecycle_edge", "virtualcpu Ready to Running", 1},
+               {"lifecycle_edge", "virtualcpu Running to Ready", 1}, {"operation", "vcpu_pause STATE", 1},
+               {"operation", "vcpu_setup ok", 1}, {"error", "STATE", 1});
 }
 
 TEST(collect, a_pause_ends_the_run_that_it_stops)
@@ -102,13 +114,9 @@ TEST(collect, a_pause_ends_the_run_that_it_stops)
     covjob_on_op(j, 3, LIFE_resume, paused, running, 0);
     covjob_on_op(j, 3, LIFE_run, running, running, 0); /* entered again .. */
     covjob_on_op(j, 3, LIFE_run, running, ready, 0);   /* .. and out */
-    Coverage *c = end_of(j);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu pause in Running"), 1);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu get_regs in Running"), 1);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu execute in Running"), 1);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu execute in Ready"), 1);
-    CHECK_INT(hits_of(c, "lifecycle_edge", "virtualcpu Running to Paused"), 1);
-    coverage_free(c);
+    CHECK_HITS(j, {"lifecycle", "virtualcpu pause in Running", 1}, {"lifecycle", "virtualcpu get_regs in Running", 1},
+               {"lifecycle", "virtualcpu execute in Running", 1}, {"lifecycle", "virtualcpu execute in Ready", 1},
+               {"lifecycle_edge", "virtualcpu Running to Paused", 1});
 }
 
 TEST(collect, an_allowed_operation_that_was_hindered_reaches_no_cell)
@@ -118,13 +126,9 @@ TEST(collect, an_allowed_operation_that_was_hindered_reaches_no_cell)
     covjob_on_op(j, 0, LIFE_set_regs, state(m, "Ready"), state(m, "Ready"), -ERR_BUSY); /* a reply is due */
     covjob_on_op(j, 0, LIFE_setup, state(m, "Created"), state(m, "Faulted"), -ERR_HOST);
     covjob_on_op(j, 0, LIFE_pause, state(m, "Ready"), state(m, "Ready"), -ERR_IO); /* not the table's word */
-    Coverage *c = end_of(j);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu set_regs in Ready"), 0);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu init in Created"), 1);
-    CHECK_INT(hits_of(c, "lifecycle", "virtualcpu pause in Ready"), 0);
-    CHECK_INT(hits_of(c, "lifecycle_edge", "virtualcpu Created to Faulted"), 1);
-    CHECK_INT(hits_of(c, "operation", "vcpu_set_regs BUSY"), 1);
-    coverage_free(c);
+    CHECK_HITS(j, {"lifecycle", "virtualcpu set_regs in Ready", 0}, {"lifecycle", "virtualcpu init in Created", 1},
+               {"lifecycle", "virtualcpu pause in Ready", 0}, {"lifecycle_edge", "virtualcpu Created to Faulted", 1},
+               {"operation", "vcpu_set_regs BUSY", 1});
 }
 
 TEST(collect, calls_and_exits)

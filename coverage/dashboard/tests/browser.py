@@ -331,7 +331,8 @@ def test_own(s, conf, folder):
 def shots(b, small, own, folder):
     """The pictures of docs/dashboard.md."""
     for name, pages, page, scheme, size in [("overview", small, "#/", "light", (1160, 1010)), ("map", small, "#/map", "dark", (1160, 760)), ("failure", small, CASE + "/sim-interp", "light", (1160, 940)),
-                                            ("lifecycle", own, "#/lifecycle", "light", (1160, 800)), ("isa", own, "#/isa", "dark", (1160, 760)), ("phone", small, "#/", "dark", (390, 844))]:
+                                            ("lifecycle", own, "#/lifecycle", "light", (1160, 800)), ("isa", own, "#/isa", "dark", (1160, 760)), ("exits", own, "#/exits", "light", (1160, 760)),
+                                            ("trends", small, "#/trends", "light", (1160, 860)), ("phone", small, "#/", "dark", (390, 844))]:
         b.size(*size)
         b.scheme(scheme)
         s = Site(b, pages, name)
