@@ -195,7 +195,8 @@ static int do_expect(lua_State *L)
     Story *story = sandbox_story(L);
     lua_settop(L, 3);
     lua_Integer v;
-    if (lua_type(L, 1) == LUA_TNUMBER && lua_numbertointeger(lua_tonumber(L, 1), &v) && !lua_isinteger(L, 1)) {
+    if (lua_type(L, 1) == LUA_TNUMBER && !lua_isinteger(L, 1) && lua_numbertointeger(lua_tonumber(L, 1), &v) &&
+        (lua_Number)v == lua_tonumber(L, 1)) {
         lua_pushinteger(L, v); /* 2.0 is 2 */
         lua_replace(L, 1);
     }

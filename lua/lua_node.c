@@ -142,7 +142,7 @@ static Node *make_map(Maker *m, int index, size_t n, int depth)
         entries[i++].item = make_node(m, value, depth + 1);
         lua_pop(L, 1);
     }
-    lua_pop(L, n > 0); /* the last key */
+    lua_pop(L, 1); /* the last key, or nil where there is none */
     qsort(entries, n, sizeof *entries, entry_compare);
     map->keys = arena_alloc(m->arena, n * sizeof(Node *));
     map->items = arena_alloc(m->arena, n * sizeof(Node *));

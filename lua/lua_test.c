@@ -268,6 +268,40 @@ TEST(pattern, agrees_with_the_manual)
     end();
 }
 
+TEST(pattern, replacements)
+{
+    holds("expect((('abc'):gsub('(b)', '[%1]')), 'a[b]c') expect((('abc'):gsub('b', '[%0]')), 'a[b]c')");
+    holds("expect((('abc'):gsub('b', '%%')), 'a%c') expect((('abc'):gsub('()b', '%1')), 'a2c')");
+    holds("expect((('abc'):gsub('b', 7)), 'a7c') expect((('abc'):gsub('', 'x', 0)), 'abc')");
+    holds("expect((('abc'):gsub('b', function() end)), 'abc') expect((('abc'):gsub('b', {b = false})), 'abc')");
+    holds("expect((('aaa'):gsub('^a', 'x')), 'xaa') expect((('abc'):gsub('^b', 'x')), 'abc')");
+    holds("local s = ('a'):rep(1000):gsub('a', ('y'):rep(1000)) expect(#s, 1000000)");
+    refused("return ('a'):gsub('a', '%x')", "invalid use of '%' in replacement string");
+    refused("return ('a'):gsub('a', 'x%')", "invalid use of '%' in replacement string");
+    refused("return ('a'):gsub('a', true)", "string/function/table expected");
+    refused("return ('a'):gsub('a', function() return {} end)", "invalid replacement value (a table)");
+    holds("expect(('abc'):find('c', 0), 3) expect(('abc'):find('a', -9), 1) expect(('abc'):find('', 2, true), 2)");
+    end();
+}
+
+TEST(base, tables_and_strings_are_lua_s)
+{
+    holds("local t = {3, 1} table.insert(t, 1, 2) table.insert(t, 9) table.sort(t) expect(table.concat(t, ' '), '1 2 3 "
+          "9')\n"
+          "expect(table.remove(t, 1), 1) expect(table.remove(t), 9) expect(select('#', table.unpack(t)), 2)\n"
+          "expect(table.concat(t, '', 2, 1), '') expect(table.concat(table.move(t, 1, 2, 2)), '223')");
+    holds("expect(string.len(12), 2) expect(('ab'):rep(0), '') expect((''):rep(9), '') expect(('ab'):rep(2, '-'), "
+          "'ab-ab')");
+    holds("expect(setmetatable({}, nil) ~= nil, true) expect(collectgarbage('count') > 1, true) "
+          "expect(collectgarbage(), 0)");
+    holds("expect(math.type(math.random(0)), 'integer') expect(math.random(1), 1) expect(math.random(3, 3), 3)\n"
+          "expect(math.type(random(math.mininteger, math.maxinteger)), 'integer')");
+    refused("return table.concat(1)", "table expected");
+    refused("return table.unpack({}, 1, 1e9)", "range of more");
+    refused("return math.random(0.5)", "number has no integer representation");
+    end();
+}
+
 TEST(script, errors_carry_the_line_of_the_file)
 {
     refused("local x = \nnil + 1", "suite.yaml:41: attempt");
@@ -384,6 +418,85 @@ TEST(scripts, a_step_of_a_capability_that_is_not_claimed_skips_with_the_reason)
     end();
 }
 
+TEST(script, exits_are_tables_with_their_fields)
+{
+    static const struct {
+        const char *fake, *run, *then;
+    } rows[] = {
+        {"nested_page_fault addr=0x5000 access=w gva=0x7000", "'nested_page_fault'",
+         "expect(e.addr, 0x5000) expect(e.access, 'w') expect(e.gva, 0x7000)"},
+        {"nested_page_fault addr=0x5000 access=x", "'nested_page_fault'",
+         "expect(e.access, 'x') expect(e.gva == nil, true)"},
+        {"nested_page_fault addr=0x5000 access=r", "'nested_page_fault'", "expect(e.access, 'r')"},
+        {"sysreg_read index=0x123", "{sysreg_read = {reg = 0x123}, reply = 5}",
+         "expect(e.reg, 0x123) expect(e.value == nil, true)"},
+        {"sysreg_write index=0x123 value=7", "'sysreg_write'", "expect(e.reg, 0x123) expect(e.value, 7)"},
+        {"io_read port=0x60 size=2", "{io_read = {size = 2}, reply = 1}", "expect(e.port, 0x60) expect(e.size, 2)"},
+        {"io_write port=0x60 size=1 value=9", "'io_write'", "expect(e.data, 9) expect(e.size, 1)"},
+        {"mmio_write addr={$dev} size=4 value=3", "'mmio_write'", "expect(e.addr, dev) expect(e.data, 3)"},
+        {"debug kind=watch addr={$dev} pc={$code}", "'debug'", "expect(e.kind, 'watchpoint') expect(e.addr, dev)"},
+        {"debug kind=break addr={$code} pc={$code}", "'debug'", "expect(e.kind, 'breakpoint')"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char fake[120], text[240];
+        snprintf(fake, sizeof fake, "  fake: [\"%s\", done]\n", rows[i].fake);
+        snprintf(text, sizeof text, "local e = run{%s}[1] %s", rows[i].run, rows[i].then);
+        script_with(fake, text, &small);
+        ended(rows[i].fake, CHECK_INT(ran.r.status, STATUS_passed));
+    }
+    end();
+}
+
+TEST(script, a_row_s_values_are_lua_s)
+{
+    script_with("  let: {list: [1, 2], by: {x86_64: 7, riscv64: 8}, yes: true, no: false, text: two words}\n",
+                "expect(row.list[2], 2) expect(row.by, 7) expect(row.yes, true) expect(row.no, false)\n"
+                "expect(row.text, 'two words')",
+                &small);
+    ended("row", CHECK_INT(ran.r.status, STATUS_passed));
+    script_with("  let: {map: {x: 1, y: [two]}}\n", "expect(row.map.x, 1) expect(row.map.y[1], 'two')", &small);
+    ended("map", CHECK_INT(ran.r.status, STATUS_passed));
+    end();
+}
+
+TEST(script, values_that_have_no_meaning_in_a_step)
+{
+    refused("set{[5] = 1, ['0x5'] = 2}", "the same key twice");
+    refused("set{[true] = 1}", "keys of a table are names or integers");
+    refused("set{1, x = 2}", "list with holes, or list and map in one table");
+    refused("set{rdi = 1e300}", "only integers of 64 bits");
+    refused("set{rdi = 0.0 / 0}", "only integers of 64 bits");
+    refused("set{rdi = true}", "true");
+    refused("write{[buf] = {}, [buf + 8] = {u8 = {1}}}", "suite.yaml:40");
+    refused("set{rdi = 'null'}", "suite.yaml:40");
+    refused("set{rdi = 1} set({rdi = 1}, 2)", "table expected");
+    LuaLimits large = {.max_insns = 100 * 1000 * 1000, .max_ns = 60000000000ull};
+    script_with("", "local t = {} for i = 1, 300000 do t[i] = 1 end set(t)", &large);
+    CHECK_HAS(buf_text(&ran.r.reason), "table has too many values to be a step");
+    script_with("", "set{rdi = ('x'):rep(5 << 20)}", &large);
+    CHECK_HAS(buf_text(&ran.r.reason), "table has too much text to be a step");
+    script_with("", "set{rdi = 1}", &(LuaLimits){.max_bytes = 4096});
+    CHECK_INT(ran.r.status, STATUS_error);
+    CHECK_HAS(buf_text(&ran.r.reason), "not enough memory to run a script");
+    end();
+}
+
+TEST(script, what_was_got_is_shown)
+{
+    fails("expect(true, false)", "expected false, got true");
+    fails("expect(nil, 1)", "expected 0x1, got nothing");
+    fails("expect({}, 1)", "got a table");
+    fails("expect(1.5, 1)", "expected 0x1, got 1.5");
+    fails("expect(('x'):rep(70), 'y')", "x\"..");
+    fails("expect('a\\n\"\\\\\\127', 'b')", "got \"a\\x0a\\x22\\x5c\\x7f\"");
+    fails("expect('\\1', 0x101)", "got \"\\x01\"");
+    holds("expect(2.0, 2) expect('\\1', 1) expect(false, false)");
+    refused("expect(1)", "the matcher is missing");
+    refused("expect({}, {ge = 1})", "a matcher compares integers and texts, not a table");
+    refused("expect(1, print)", "a function is no matcher");
+    end();
+}
+
 TEST(forall, shrinks_to_the_smallest_case)
 {
     fails("forall(200, {a = u64, b = u64}, function(x) expect(x.a < 0 or x.a >= 1000, false, 'a') end)",
@@ -471,6 +584,8 @@ TEST(suite, mistakes_have_places)
                                            {"scenario{name = random()}", "random works in"},
                                            {"run 'done'", "only a scenario's script can do this"},
                                            {"while true do end", "suite.lua:1: script ran "},
+                                           {"scenario{name = 'x', script = '@1'}", "a script cannot start with @"},
+                                           {"return math.random()", "random works in"},
                                            {"scenario{name = print}", "a function has no meaning"}};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         Diags diags = {0};
@@ -482,5 +597,34 @@ TEST(suite, mistakes_have_places)
         arena_free(a);
     }
     refused("scenario{name = 'x'}", "not in a script");
+    end();
+}
+
+TEST(suite, what_is_no_text_is_refused)
+{
+    static const char with_0[] = "scenario{name = 'x\0'}";
+    char file[100];
+    size_t nlarge = (size_t)NODE_MAX_BYTES + 1;
+    char *large = x_calloc(nlarge, 1);
+    memset(large, '-', nlarge);
+    memset(file, 'f', sizeof file);
+    snprintf(file + 90, sizeof file - 90, ".lua");
+    const struct {
+        const char *file, *text;
+        size_t n;
+        const char *want;
+    } rows[] = {{"suite.lua", with_0, sizeof with_0 - 1, "suite.lua: file has a 0 byte"},
+                {"suite.lua", large, nlarge, "suite.lua: file is larger than 4 MiB"},
+                {file, "\nx = = 1", 8, "ffff.lua:2: unexpected symbol"}}; /* whole, though Lua cuts the name */
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        Diags diags = {0};
+        Arena *a = arena_new();
+        CHECK(lua_suite_load(a, rows[i].file, rows[i].text, rows[i].n, &diags) == NULL);
+        CHECK_HAS(diags.n ? diags.items[0].text : "", rows[i].want);
+        CHECK(diags.n && strncmp(diags.items[0].text, rows[i].file, strlen(rows[i].file)) == 0);
+        VEC_FREE(&diags);
+        arena_free(a);
+    }
+    mem_free(large);
     end();
 }

@@ -6,6 +6,9 @@
 #include "sim/base/os.h"
 #include "sim/base/test.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +188,194 @@ TEST(repl, help_lists_whole_sentences)
     CHECK_INT(session(here, "help 'u16'\nhelp(edge64)\n"), 0);
     CHECK_HAS(buf_text(&output), "u8, u16, u32, u64\n    Generators: an integer");
     CHECK_HAS(buf_text(&output), "edge64\n    Generator: a 64-bit integer, mostly at an edge.\n");
+    end();
+}
+
+static const char *const sim[] = {"--backend", "sim-interp", "--guest", "riscv64", "--batch", NULL};
+
+TEST(repl, assembles_disassembles_and_steps)
+{
+    CHECK_INT(
+        session(sim,
+                "asm 'addi a0, a0, 3; addi a0, a0, 4'\ndis(nil, 2)\nstep(2)\nvcpu:get 'a0'\nback()\nvcpu:get 'a0'\n"
+                "regs(true)\ngo()\n"),
+        0);
+    CHECK_HAS(buf_text(&output), "bytes at 0x");
+    CHECK_HAS(buf_text(&output), "> 0x");
+    CHECK_HAS(buf_text(&output), "addi");
+    CHECK_HAS(buf_text(&output), "= 0x7\n");
+    CHECK_HAS(buf_text(&output), "= 0x0\n");
+    CHECK_HAS(buf_text(&output), "\ndone\n");
+    CHECK_INT(session(sim, "asm 'nonsense a0'\n"), 1);
+    CHECK_HAS(buf_text(&output), "line 1, column 1: ");
+    CHECK_INT(session(sim, "asm('nop', 0xffffffff0000)\n"), 1);
+    CHECK_HAS(buf_text(&output), "error: (repl)");
+    CHECK_INT(session(sim, "dis(0xffffffff0000)\n"), 1);
+    CHECK_HAS(buf_text(&output), "no memory at 0xffffffff0000");
+    CHECK_INT(session(sim, "step(0)\n"), 1);
+    CHECK_HAS(buf_text(&output), "n is 1 or more");
+    end();
+}
+
+TEST(repl, stops_at_a_breakpoint)
+{
+    CHECK_INT(session(sim, "break_at(sym.code + 8)\ngo()\nvcpu:get 'pc' == sym.code + 8\nbreak_at()\ngo()\n"), 0);
+    CHECK_HAS(buf_text(&output), "debug break addr 0x");
+    CHECK_HAS(buf_text(&output), "= true\ndone\n");
+    CHECK_INT(session(sim, "for i = 0, 64 do break_at(sym.code + 4 * i) end\n"), 1);
+    CHECK_HAS(buf_text(&output), "at most 64 breakpoints");
+    end();
+}
+
+TEST(repl, answers_and_names_what_there_is)
+{
+    static const char *const args[] = {"--backend", "fake", "--batch", "lua/tests/repl.yaml::a read to answer", NULL};
+    CHECK_INT(session(args, "go()\nreply 'fault'\n"), 0);
+    CHECK_INT(session(args, "go()\nreply 'nonsense'\n"), 1);
+    CHECK_HAS(buf_text(&output), "a number, \"fault\" or four registers");
+    CHECK_INT(session(args, "reply{1, 2, 3, 4}\n"), 1);
+    CHECK_HAS(buf_text(&output), "error: (repl)");
+    CHECK_INT(session(here, "backends()\nquit()\nprint 'not reached'\n"), 0);
+    CHECK_HAS(buf_text(&output), "sim-interp   ready\n");
+    CHECK(strstr(buf_text(&output), "not reached") == NULL);
+    CHECK_INT(session(here, "use 'v0'\nvcpu:state()\nskip()\n"), 1);
+    CHECK_HAS(buf_text(&output), "there is nothing to skip here");
+    end();
+}
+
+TEST(repl, chooses_the_best_backend)
+{
+    static const char *const best[] = {"--guest", "riscv64", "--batch", "--seed", "7", NULL};
+    static const char *const none[] = {"--guest", "aarch64", "--batch", "--backend", "best", NULL};
+    CHECK_INT(session(best, "backend\nseed\n"), 0);
+    CHECK_HAS(buf_text(&output), "= \"sim-jit\"\n= 0x7\n");
+#if !defined(__aarch64__)
+    CHECK_INT(session(none, ""), CONF_NO_BACKEND);
+    CHECK_HAS(buf_text(&output), "no backend here runs aarch64");
+#endif
+    static const char *const wrong[] = {"--guest", "aarch64", "--batch", "--backend", "sim-interp", NULL};
+    CHECK_INT(session(wrong, ""), CONF_NO_BACKEND);
+    static const char *const plugin[] = {"--backend", "plugin:/nowhere.so", NULL};
+    CHECK_INT(session(plugin, ""), CONF_NO_BACKEND);
+    static const char *const plugin_here[] = {"--backend", "plugin:/nowhere.so", "--in-process", NULL};
+    CHECK_INT(session(plugin_here, ""), CONF_NO_BACKEND);
+    end();
+}
+
+TEST(repl, says_what_is_wrong_with_a_file)
+{
+    static const struct {
+        const char *name, *text, *target, *want;
+        int status;
+    } rows[] = {
+        {"bad.yaml", "version: 1\nscenarios:\n- nmae: x\n", "bad.yaml", "bad.yaml:3:3", CONF_INVALID},
+        {"bad.lua", "x = = 1", "bad.lua", "bad.lua:1: unexpected symbol", CONF_INVALID},
+        {"good.lua", "scenario{name = 'x', code = {x86_64 = {hex = '90'}}, fake = {'done'}, run = 'done'}", "good.lua",
+         "done\n", 0},
+        {"good.lua", "scenario{name = 'x', code = {x86_64 = {hex = '90'}}, fake = {'done'}, run = 'done'}",
+         "good.lua::y", "no scenario `y`", CONF_NOTHING},
+    };
+    char folder[] = "/tmp/conf-repl-test-XXXXXX", path[80], target[80];
+    CHECK(mkdtemp(folder) != NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, rows[i].name);
+        snprintf(target, sizeof target, "%s/%s", folder, rows[i].target);
+        CHECK_INT(os_write_file(path, rows[i].text, strlen(rows[i].text), NULL), 0);
+        CHECK_INT(session((const char *const[]){"--backend", "fake", "--batch", target, NULL}, "go()\n"),
+                  rows[i].status);
+        CHECK_HAS(buf_text(&output), rows[i].want);
+        unlink(path);
+    }
+    rmdir(folder);
+    static const char *const other[] = {"--backend", "fake", "--guest", "x86_64", "lua/tests/repl.yaml", NULL};
+    CHECK_INT(session(other, ""), CONF_NOTHING);
+    CHECK_HAS(buf_text(&output), "no scenario `` for x86_64");
+    end();
+}
+
+/* ---- a terminal ---- */
+enum { TERMINAL_S = 60 };
+
+/* What the terminal shows is added to `output` until it has `want` after `from`. false: it did not in time, or the session ended. */
+static bool shows(int terminal, size_t from, const char *want)
+{
+    uint64_t until = os_now_ns() + TERMINAL_S * UINT64_C(1000000000);
+    while (!strstr(buf_text(&output) + from, want)) {
+        char bytes[512];
+        struct pollfd p = {.fd = terminal, .events = POLLIN};
+        ssize_t n = poll(&p, 1, 1000) > 0 ? read(terminal, bytes, sizeof bytes) : 0;
+        if (n < 0 || os_now_ns() > until) {
+            return false;
+        }
+        buf_bytes(&output, bytes, (size_t)n);
+        buf_str(&output, "");
+    }
+    return true;
+}
+
+static bool types(int terminal, const char *text, const char *want)
+{
+    size_t from = output.n;
+    bool ok = write(terminal, text, strlen(text)) == (ssize_t)strlen(text) && shows(terminal, from, want);
+    if (!ok) {
+        printf("    typed `%s`, want `%s`, got `%s`\n", text, want, buf_text(&output) + from);
+    }
+    return ok;
+}
+
+static pid_t session_on(int terminal, const char *home)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        int fd = open(ptsname(terminal), O_RDWR); /* the first one of a session is its terminal */
+        dup2(fd, STDIN_FILENO);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        setenv("XDG_STATE_HOME", home, 1);
+        setenv("TERM", "dumb", 1);
+        char name[] = "repl", backend[] = "--backend=fake", guest[] = "--guest=x86_64";
+        int status = cmd_repl(3, (char *[]){name, backend, guest, NULL});
+        fflush(NULL);
+        _exit(status);
+    }
+    return pid;
+}
+
+TEST(repl, edits_completes_and_remembers_lines_on_a_terminal)
+{
+    char home[] = "/tmp/conf-repl-test-XXXXXX", path[80];
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY), status = -1;
+    if (!CHECK(mkdtemp(home) != NULL) || terminal < 0 || grantpt(terminal) || unlockpt(terminal)) {
+        test_skip("no terminal can be made here");
+        return;
+    }
+    buf_clear(&output);
+    pid_t pid = session_on(terminal, home);
+    bool ok = CHECK(shows(terminal, 0, "conf> "));
+    ok = ok && CHECK(types(terminal, "1 + 0x10\n", "= 0x11")) && CHECK(types(terminal, "for i = 7, 7 do\n", "... ")) &&
+         CHECK(types(terminal, "print(i * 11) end\n", "77"));
+    ok = ok && CHECK(types(terminal, "vm.vcp\t", "vm.vcpus")) && CHECK(types(terminal, ".v0:state()\n", "= \"Ready\""));
+    ok = ok && CHECK(types(terminal, "half a line", "half a line")) && CHECK(types(terminal, "\003", "conf> "));
+    ok = ok && CHECK(types(terminal, "2 + 3\n", "= 0x5")) && CHECK(types(terminal, "quit\n", "quit"));
+    if (!ok) {
+        kill(pid, SIGKILL);
+    }
+    char rest[256];
+    while (read(terminal, rest, sizeof rest) > 0) { /* until the other end is closed */
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(terminal);
+    Buf history = {0};
+    snprintf(path, sizeof path, "%s/conf/repl_history", home);
+    CHECK_INT(os_read_file(path, 1 << 16, &history, NULL), 0);
+    CHECK(strstr(buf_text(&history), "1\\040+\\0400x10") || strstr(buf_text(&history), "1 + 0x10"));
+    buf_free(&history);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/conf", home);
+    rmdir(path);
+    rmdir(home);
     end();
 }
 
