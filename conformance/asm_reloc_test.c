@@ -119,3 +119,66 @@ TEST(asm_reloc_x86, agrees_with_the_gnu_linker)
                 "1005e81d130110e9181301100f8512130110ebcc5210000000000000bc9a7856"
                 "341200005210000044230110f812011052009048bb4423011000000000");
 }
+
+/* What does not fit is refused, by the assembler itself where it knows the number, else here. */
+static void check_refused(GuestId guest, uint64_t org, const char *text, const char *part)
+{
+    setenv("CONF_NO_CACHE", "1", 1);
+    AsmInput in = {.guest = guest, .text = text, .n = strlen(text), .org = org, .defs = defs, .ndefs = 3};
+    AsmOutput out = {0};
+    AsmDiag diag = {0};
+    Err err = {0};
+    CHECK(asm_assemble(&in, &out, &diag, &err) != 0);
+    if (!CHECK_HAS(diag.message, part)) {
+        printf("    %s\n", text);
+    }
+    asm_output_free(&out);
+}
+
+TEST(asm_reloc, what_does_not_fit_is_refused)
+{
+    static const char reach[] = "is out of reach of the place that uses it", range[] = "out of range";
+    static const struct {
+        GuestId guest;
+        const char *text, *part;
+    } rows[] = {
+        {GUEST_x86_64, ".word tgt", range},
+        {GUEST_x86_64, "l: .word l", reach},
+        {GUEST_x86_64, "l: .byte l", reach},
+        {GUEST_x86_64, ".byte tgt-.", reach},
+        {GUEST_x86_64, ".word tgt-.", reach},
+        {GUEST_x86_64, ".long tgt+0x7fffffff0000-.", reach},
+        {GUEST_x86_64, "mov eax, [far2]", reach},
+        {GUEST_x86_64, "jmp far2", reach},
+        {GUEST_aarch64, ".hword tgt - .", reach},
+        {GUEST_aarch64, "l: .hword l", reach},
+        {GUEST_aarch64, "l: movz x3, #:abs_g0:l", reach},
+        {GUEST_aarch64, "movz x3, #:abs_g0:tgt", range},
+        {GUEST_aarch64, "b.eq far2", reach},
+        {GUEST_aarch64, "tbz x0, #1, far2", reach},
+        {GUEST_aarch64, "b far2", reach},
+        {GUEST_aarch64, "adr x0, far2", reach},
+        {GUEST_aarch64, "adrp x0, far2", reach},
+        {GUEST_aarch64, "nop; l: ldr x1, [x0, :lo12:l]", "is not aligned to the size of the access"},
+        {GUEST_riscv64, "jal far2", reach},
+        {GUEST_riscv64, "x: auipc a2, %pcrel_hi(far2)", reach},
+        {GUEST_riscv64, "call far2", reach},
+        {GUEST_riscv64, ".half tgt", range},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_refused(rows[i].guest, 0x10000000, rows[i].text, rows[i].part);
+    }
+}
+
+TEST(asm_reloc, distances_and_groups_of_all_widths)
+{
+    check_bytes(GUEST_x86_64, 0x1000, ".quad tgt-.\nl: .word l\n", "44130110000000000810");
+    check_bytes(GUEST_x86_64, 0x10, "nop\nl: .byte l\n", "9011");
+    check_bytes(GUEST_x86_64, 0x10004f80, ".word near-.\n.byte near-.\n.byte 0\n", "70006e00");
+    check_bytes(GUEST_aarch64, 0x10000000, ".quad tgt - .\nl: movz x3, #:abs_g1:l\nmovz x3, #:abs_g2:l\n",
+                "44230100000000000300a2d20300c0d2");
+    check_bytes(GUEST_aarch64, 0x1000, "l: movz x3, #:abs_g0:l\nmovz x3, #:abs_g3:l\n.hword l\n.hword 0\n",
+                "030082d20300e0d200100000");
+    check_bytes(GUEST_aarch64, 0x10004f80, ".hword near - .\n.hword 0\n", "70000000");
+    check_bytes(GUEST_riscv64, 0x10000000, ".word tgt-.\n", "44230100");
+}
