@@ -8,9 +8,9 @@
 #include <string.h>
 
 #define KIT(file, area)
-#define AREA(name, is_core, doc) {#name, doc, is_core},
+#define AREA(name, is_core, doc) {#name, is_core},
 static const struct {
-    const char *name, *doc;
+    const char *name;
     bool is_core;
 } AREAS[] = {
 #include "conformance/certify_areas.def"
@@ -33,11 +33,6 @@ static const CertifyArea KIT_AREAS[] = {
 const char *certify_area_name(CertifyArea a)
 {
     return AREAS[a].name;
-}
-
-const char *certify_area_doc(CertifyArea a)
-{
-    return AREAS[a].doc;
 }
 
 bool certify_area_is_core(CertifyArea a)

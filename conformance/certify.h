@@ -18,7 +18,6 @@ typedef enum {
 #undef AREA
 #undef KIT
 const char *certify_area_name(CertifyArea a);
-const char *certify_area_doc(CertifyArea a);
 bool certify_area_is_core(CertifyArea a);
 /* The area of a case by its suite's file name and needs; AREA_COUNT: not of the kit. */
 CertifyArea certify_area_of(const Case *c);

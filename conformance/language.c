@@ -35,11 +35,6 @@ static const char *const devices[] = {
 #include "conformance/devices.def"
 };
 #undef DEVICE
-#define DEVICE(word, doc) doc,
-static const char *const device_docs[] = {
-#include "conformance/devices.def"
-};
-#undef DEVICE
 
 const KeyInfo *key_table(size_t *n)
 {
@@ -156,11 +151,6 @@ const char *const *device_words(size_t *n)
 {
     *n = ARRAY_LEN(devices);
     return devices;
-}
-
-const char *device_doc(size_t i)
-{
-    return device_docs[i];
 }
 
 /* Optimal string alignment: insert, delete, replace and swap of neighbours cost one each; SIZE_MAX for long words. */

@@ -82,7 +82,6 @@ const ErrorWord *error_word_find(const char *word);
 bool backend_word_ok(const char *word);
 const char *const *backend_words(size_t *n);
 const char *const *device_words(size_t *n);
-const char *device_doc(size_t i);
 
 /* The word of the list that `word` is most likely a misspelling of; NULL if none is near. */
 typedef struct {

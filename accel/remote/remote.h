@@ -19,12 +19,6 @@
 typedef const Backend *(*RemoteFind)(void *ctx, const char *name, Err *err);
 const Backend *remote_find_built_in(void *ctx, const char *name, Err *err); /* ctx is not looked at */
 
-/* ---- server ---- */
-/* Serves one connection until it ends: reads frames on the calling thread, runs each vcpu on a thread of its own (its owner,
- * W2), kicks on request. backends: which built-in backends the peer may open (by name in HELLO). Returns 0 on an orderly
- * end, -ERR_x otherwise. Closes neither descriptor. */
-MUST_USE int remote_serve(int fd_in, int fd_out, Err *err);
-
 /* ---- client ---- */
 typedef struct RemoteLink RemoteLink;
 /* Says hello over the descriptors (owned from now on, also on failure) and asks for the backend `name`. -ERR_VERSION, -ERR_PROTO,

@@ -26,8 +26,3 @@ const Backend *remote_find_built_in(void *ctx, const char *name, Err *err)
     }
     return b;
 }
-
-int remote_serve(int fd_in, int fd_out, Err *err)
-{
-    return server_run(&(ServeArgs){.find = remote_find_built_in, .fd_in = fd_in, .fd_out = fd_out}, err);
-}

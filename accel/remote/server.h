@@ -2,7 +2,7 @@
  * server.h - inside the server: server.c has the threads, server_ops.c does what a message asks
  * for.
  *
- * Threads. A thread owns at most one vcpu (W2): the one that called remote_serve() the first,
+ * Threads. A thread owns at most one vcpu (W2): the one that called server_run() the first,
  * further ones a thread each. At any time at most one thread has the role of the reader: it takes
  * the next message and does it itself if that is for the VM or for its own vcpu, else it puts it
  * into the owner's mail. With one vcpu there is thus no switch between threads. Before a RUN the
@@ -19,7 +19,9 @@
 #include <pthread.h>
 #include <sched.h>
 
-/* remote_serve() for the backends that find() knows. */
+/* Serves one connection until it ends: reads frames on the calling thread, runs each vcpu on a thread of its own (its owner,
+ * W2), kicks on request. find: which backends the peer may open (by name in HELLO). Returns 0 on an orderly end, -ERR_x
+ * otherwise. Closes neither descriptor. */
 typedef struct {
     RemoteFind find;
     void *find_ctx;
