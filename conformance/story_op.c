@@ -292,6 +292,21 @@ static int await_state(StoryVcpu *sv, const char *state, Err *err)
     return 0;
 }
 
+/* Where the vcpu's run has failed meanwhile, an operation is refused for the state that this left; what to tell is why the run failed. */
+static int cause_of(StoryVcpu *sv, int rc, Err *err)
+{
+    enum { LEAVING_NS = 1000000000 }; /* from the new state to the end of the run's thread */
+    if (!rc || !sv->is_async || !is_in(sv, "Ready") || !actor_wait(sv->actor, os_now_ns() + LEAVING_NS)) {
+        return rc;
+    }
+    sv->is_async = false;
+    if (sv->async_rc) {
+        *err = sv->async_err;
+        return sv->async_rc;
+    }
+    return rc;
+}
+
 /* ---- operations that are no model's ---- */
 static int break_x86(StoryVcpu *sv, void *ctx, Err *err)
 {
@@ -360,7 +375,7 @@ int step_op(Story *s, const Step *step, Err *err)
         return rc;
     }
     bool is_any_thread = op == LIFE_pause || op == LIFE_halt || op == LIFE_interrupt;
-    int rc = is_any_thread ? do_op(sv, &d, err) : story_on_owner(sv, do_op, &d, err);
+    int rc = is_any_thread ? cause_of(sv, do_op(sv, &d, err), err) : story_on_owner(sv, do_op, &d, err);
     if (rc == 0 && (op == LIFE_pause || op == LIFE_halt)) {
         rc = story_async_end(sv, false, err);
     }

@@ -367,7 +367,10 @@ int x86_sync_regs(BeVcpu *v, uint64_t valid, uint64_t dirty, uint64_t rax, Err *
     rc = kvm_ioctl_once(v->fd, KVM_RUN, NULL);
     run->immediate_exit = 0;
     run->kvm_valid_regs = run->kvm_dirty_regs = 0;
-    return rc < 0 ? -rc : 0;
+    if (rc < 0 && rc != -EINVAL && rc != -EINTR) { /* those are answers: refused, or taken and nothing was run */
+        return kvm_err(err, rc, "KVM_RUN");
+    }
+    return -rc;
 }
 
 /* ---- debug ---- */

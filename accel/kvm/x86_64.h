@@ -50,7 +50,7 @@ int x86_msrs_learn(BeVcpu *v, X86Msrs *out, Err *err); /* the MSRs that can be r
  * none. */
 int x86_cpuid_put(BeVcpu *v, uint32_t leaf, uint32_t subleaf, const uint32_t *regs, Err *err);
 int x86_cpuid_get(BeVcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t *regs, Err *err);
-/* KVM_CAP_SYNC_REGS by hand: the errno of the entry, which runs nothing; EINTR is how it goes well. */
+/* KVM_CAP_SYNC_REGS by hand: the errno of the entry, which runs nothing: EINTR is how it goes well, EINVAL a refusal. */
 int x86_sync_regs(BeVcpu *v, uint64_t valid, uint64_t dirty, uint64_t rax, Err *err);
 /* What this host's KVM really does, found by a small guest; once per process. */
 typedef struct {
