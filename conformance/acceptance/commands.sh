@@ -2,31 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Acceptance of the smaller commands and of the rarer options: every format, every refusal. usage: commands.sh CONF CONF-AGENT
 set -u
-conf=$1 agent=$2
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+agent=$2
+# shellcheck source=conformance/acceptance/lib.sh
+. "$(dirname "$0")/lib.sh"
 cp "$here"/good.yaml "$here"/bad.yaml .
-export XDG_CACHE_HOME="$work/cache" NO_COLOR=1 XDG_STATE_HOME="$work/state" CONF_HISTORY="$work/h.db"
+export XDG_STATE_HOME="$work/state" CONF_HISTORY="$work/h.db"
 unset GITHUB_ACTIONS GITLAB_CI
-nbad=0
-fail() {
-    nbad=$((nbad + 1))
-    echo "FAIL: $*"
-}
-# expect STATUS TEXT COMMAND..: the exit status, and a line of the output (stdout and stderr) that holds TEXT
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$@" >out 2>&1
-    got=$?
-    [ $got = "$want" ] || { fail "$*: exit status $got, want $want"; cat out; }
-    grep -qF -e "$text" out || { fail "$*: no \`$text\` in:"; cat out; }
-}
-has() {
-    grep -qF -e "$1" out || { fail "no \`$1\` in:"; cat out; }
-}
 
 # list
 cat >needs.yaml <<'YAML'
@@ -44,11 +25,11 @@ scenarios:
 - {name: other, guests: [riscv64, x86_64], code: {riscv64: nop, x86_64: nop}, fake: [done], run: done}
 YAML
 expect 0 'needs.yaml:3  asks  riscv64 @slow  needs save' "$conf" list needs.yaml
-has 'isa:d'
-has 'other  riscv64 x86_64'
+has out 'isa:d'
+has out 'other  riscv64 x86_64'
 expect 0 '"why": "it needs much"' "$conf" list --format json needs.yaml
-has '"capability": "save"'
-has '"d"'
+has out '"capability": "save"'
+has out '"d"'
 expect 0 'other' "$conf" list --guest x86_64 needs.yaml
 ! grep -q asks out || fail 'list: --guest does nothing'
 expect 0 'asks' "$conf" list -k asks needs.yaml
@@ -59,11 +40,11 @@ expect 2 'z80' "$conf" list --guest z80 needs.yaml
 # backends
 expect 0 'best' "$conf" backends
 expect 0 '"backend": "fake"' "$conf" backends -b fake --guest riscv64 --format json --verify
-has '"probe": "held"'
+has out '"probe": "held"'
 expect 0 '"available": true' "$conf" backends -b sim-interp --guest riscv64 --format json
 expect 0 '"backend": "kvm"' "$conf" backends --format json
 expect 0 '| capability |' "$conf" backends -b sim-interp --format markdown
-has 'not available'
+has out 'not available'
 expect 2 'takes no operand' "$conf" backends fake
 expect 2 'z80' "$conf" backends --guest z80
 expect 2 'table' "$conf" backends --format xml
@@ -153,7 +134,7 @@ expect 0 '18 passed' "$conf" run -b fake --color auto good.yaml
 printf '{"files": [{"file": "a/b.c", "functions": [{"name": "f", "lineno": 1, "execution_count": 2}],\n "lines": [{"branches": [{"count": 0}, {"count": 1}], "count": 2, "line_number": 1}]}]}' >gcovr.json
 "$conf" run -q -b fake --coverage one.json good.yaml >/dev/null
 expect 0 '1/1' "$conf" coverage --gcovr tests=gcovr.json --kind c_line --groups one.json
-has '  a '
+has out '  a '
 expect 0 '"kind": "c_branch"' "$conf" coverage --gcovr tests=gcovr.json --kind c_branch --json -b fake
 expect 1 'c_branch/a: 50.00 %' "$conf" coverage --gcovr tests=gcovr.json --fail-under c_branch/a=60
 expect 2 'is not NAME=FILE' "$conf" coverage --gcovr gcovr.json
@@ -183,27 +164,27 @@ while [ $i -lt 40 ]; do
     i=$((i + 1))
 done
 expect 0 'flaky' "$conf" history flaky
-has 'in run'
+has out 'in run'
 expect 0 'in run' "$conf" history flaky -v
 expect 0 '"flickers"' "$conf" history flaky --json
-has '"evidence"'
+has out '"evidence"'
 expect 0 'slow' "$conf" history trends
 expect 0 '"before_ns"' "$conf" history trends --json
 expect 0 'better' "$conf" history bench
 expect 0 '"steps"' "$conf" history bench speed --json
-has '"before"'
+has out '"before"'
 expect 0 'NAME' "$conf" history bench speed --last 40
 expect 0 'not covered' "$conf" history when 'done' --kind exit
 expect 0 '"is_covered": true' "$conf" history when 'done' --kind exit --backend fake --json
 expect 0 'MIPS' "$conf" history show last -v
-has 'exit'
+has out 'exit'
 expect 0 '"better": "more"' "$conf" history show branch:main --json
 expect 4 'branch:none' "$conf" history show branch:none
 expect 4 'last~99' "$conf" history show last~99
 expect 0 '"median_ns": 3' "$conf" history slowest 1 --json
 expect 0 '"is_time": true' "$conf" history compare 1..20 21..40 --json
 expect 0 'done' "$conf" history compare 1 40
-has '2/4'
+has out '2/4'
 for when in 30d 12h 2w 2026-01-01 '2026-01-01 00:00' 2026-01-01T00:00:00Z; do
     expect 0 '' "$conf" history list --since "$when"
 done
@@ -216,5 +197,4 @@ expect 0 '40 runs would be deleted' "$conf" history prune --before 2026-02-01 --
 expect 0 'c1000019' "$conf" history list --branch main --host h --last 2
 expect 0 '' "$conf" history list --commit c1000001 --suite 'a*' --guest x86_64 --backend fake
 
-[ $nbad = 0 ] && echo "all passed"
-[ $nbad = 0 ]
+finish "all passed"
