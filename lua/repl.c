@@ -10,10 +10,12 @@
 #include <editline/readline.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_LINE = 64 << 10, HISTORY_LINES = 1000 };
@@ -139,14 +141,69 @@ static bool read_plain(Buf *out)
     return c != EOF || out->n > 0;
 }
 
+/* editline takes Ctrl-C for the end of a line only when its signal meets the read() itself; one that comes just before it
+ * would be lost, with what was typed. So while a line is read, the signal is followed by others until the read has ended. */
+static struct {
+    timer_t timer;
+    bool has_timer;
+    atomic_bool is_reading;
+} follow;
+static const struct itimerspec FOLLOW = {.it_value.tv_nsec = 20000000, .it_interval.tv_nsec = 20000000};
+
+static void do_nothing(int signal_number)
+{
+    (void)signal_number; /* that read() ends with EINTR is all that is wanted */
+}
+
+static void follow_open(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+    struct sigaction act = {.sa_handler = do_nothing};
+    follow.has_timer = sigaction(SIGALRM, &act, NULL) == 0 && timer_create(CLOCK_MONOTONIC, &event, &follow.timer) == 0;
+}
+
+static void follow_close(void)
+{
+    if (follow.has_timer) {
+        timer_delete(follow.timer);
+        signal(SIGALRM, SIG_DFL);
+    }
+    follow.has_timer = false;
+}
+
+static void on_sigint(int signal_number)
+{
+    (void)signal_number;
+    repl_interrupt();
+    if (follow.has_timer && atomic_load(&follow.is_reading)) {
+        timer_settime(follow.timer, 0, &FOLLOW, NULL);
+    }
+}
+
+static char *edited_line(const char *prompt)
+{
+    sigset_t sigint, old;
+    sigemptyset(&sigint);
+    sigaddset(&sigint, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &sigint, &old);
+    (void)repl_was_interrupted(); /* what it was to stop is over */
+    atomic_store(&follow.is_reading, true);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    char *line = edit.readline_at(prompt);
+    atomic_store(&follow.is_reading, false);
+    if (follow.has_timer) {
+        timer_settime(follow.timer, 0, &(struct itimerspec){0}, NULL);
+    }
+    return line;
+}
+
 static bool read_line(bool is_tty, const char *prompt, Buf *out)
 {
     if (!is_tty) {
         return read_plain(out);
     }
     buf_clear(out);
-    (void)repl_was_interrupted();
-    char *line = edit.readline_at(prompt);
+    char *line = edited_line(prompt);
     if (!line) {
         putchar('\n');
         buf_str(out, DROP);
@@ -167,12 +224,6 @@ static void print_out(void *ctx, const char *text, size_t n)
     (void)ctx;
     fwrite(text, 1, n, stdout);
     fflush(stdout);
-}
-
-static void on_sigint(int signal_number)
-{
-    (void)signal_number;
-    repl_interrupt();
 }
 
 static bool is_word(const char *text, const char *word)
@@ -225,6 +276,7 @@ static int loop(Repl *r)
         *edit.rl_attempted_completion_function_at = complete_word;
         *edit.rl_basic_word_break_characters_at = " \t\n\"\\'`@$><=;|&{}()[]+-*/,#~^%";
         edit.stifle_history_at(HISTORY_LINES);
+        follow_open();
     }
     if (path) {
         make_folders(path);
@@ -236,6 +288,7 @@ static int loop(Repl *r)
     while (!r->is_quit && status == CONF_OK && take_chunk(r, is_tty, &line, &status)) {
     }
     sigaction(SIGINT, &old, NULL);
+    follow_close();
     if (path) {
         edit.write_history_at(path);
         (void)!chmod(path, 0600);
