@@ -177,8 +177,8 @@ static int ctl_eventfd_read(const Ctl *c, Err *err)
 static struct kvm_coalesced_mmio_ring *coalesced_ring(const BeVcpu *v)
 {
     size_t page = (size_t)kvm_check(v->vm->fd, KVM_CAP_COALESCED_MMIO);
-    bool fits = page && (page + 1) * v->vm->page_bytes <= v->vm->run_bytes;
-    return fits ? (struct kvm_coalesced_mmio_ring *)((uint8_t *)v->run + page * v->vm->page_bytes) : NULL;
+    bool fits = page && (page + 1) * v->vm->mem.page_bytes <= v->vm->run_bytes;
+    return fits ? (struct kvm_coalesced_mmio_ring *)((uint8_t *)v->run + page * v->vm->mem.page_bytes) : NULL;
 }
 
 static int ctl_coalesced(const Ctl *c, Err *err)
@@ -195,7 +195,7 @@ static int ctl_coalesced_get(const Ctl *c, Err *err)
     if (!ring) {
         return err_unsupported(err, "kvm", "coalesced", "no KVM_CAP_COALESCED_MMIO");
     }
-    uint32_t nslots = (uint32_t)((c->vm->page_bytes - sizeof *ring) / sizeof ring->coalesced_mmio[0]);
+    uint32_t nslots = (uint32_t)((c->vm->mem.page_bytes - sizeof *ring) / sizeof ring->coalesced_mmio[0]);
     uint32_t first = ring->first, last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
     while (first != last && first < nslots) {
         const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first];

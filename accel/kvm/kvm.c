@@ -262,7 +262,7 @@ static int vm_fds(BeVm *vm, Err *err)
     }
     vm->run_bytes = (size_t)run_bytes;
     int slots = kvm_check(vm->sys_fd, KVM_CAP_NR_MEMSLOTS);
-    vm->max_slots = slots > 0 && slots < MAX_REGIONS ? (uint32_t)slots : MAX_REGIONS;
+    vm->mem.max_slots = slots > 0 && slots < MAX_REGIONS ? (uint32_t)slots : MAX_REGIONS;
     return 0;
 }
 
@@ -277,7 +277,7 @@ static int kvm_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *er
     vm->sys_fd = vm->fd = vm->irqchip_fd = -1;
     vm->irqchip = cfg->irqchip;
     vm->firmware = cfg->firmware;
-    vm->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
+    vm->mem.page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->slots_lock, NULL);
     pthread_cond_init(&vm->gate_moved, NULL);

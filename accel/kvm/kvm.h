@@ -18,8 +18,7 @@
 #ifndef ACCEL_KVM_KVM_H
 #define ACCEL_KVM_KVM_H
 
-#include "accel/accel.h"
-#include "sim/base/mem.h"
+#include "accel/slots.h"
 
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -41,21 +40,6 @@ enum {
     KVM_DEBUG_SW = 1 << 16,
     KVM_CHECK_GUEST_DEBUG = 23 /* KVM_CAP_SET_GUEST_DEBUG, which not every asm/kvm.h lets be seen */
 };
-
-typedef struct {
-    int fd;
-    uint8_t *host;
-    uint64_t size;
-} KvmRam;
-
-typedef struct {
-    bool is_used;
-    uint64_t at, size, offset;
-    RamId ram;
-    uint32_t flags;
-    uint64_t
-        *dirty; /* fetched from the kernel, or written by us, and not yet cleared; NULL until there is such a page */
-} KvmSlot;      /* its index is the kernel's slot number */
 
 /* The dirty ring of one vcpu of the kernel (ring.c), which stays mapped as long as the VM is there. */
 typedef struct {
@@ -83,12 +67,10 @@ struct BeVm {
     uint32_t nmade;        /* under lock: vcpus that the kernel has made, those that wait in `parked` among them */
     Irqchip irqchip;
     Firmware firmware;
-    uint32_t page_bytes, max_slots;
     size_t run_bytes;
     bool has_smccc_filter; /* aarch64: calls to the hypervisor and the firmware leave the guest */
     atomic_bool has_vcpu;  /* one was created: configuration is closed */
-    VEC(KvmRam) rams;      /* RamId = index + 1 */
-    VEC(KvmSlot) slots;
+    Slots mem;             /* its indices are the kernel's slot numbers */
     /* With a dirty ring a vcpu that leaves as its ring is full looks at the slots, beside a VmOp. So whoever changes them, or
      * their dirty pages, holds slots_lock. */
     pthread_mutex_t slots_lock;

@@ -9,10 +9,9 @@
 
 int kvm_ram_create(BeVm *vm, uint64_t size, RamId *out, Err *err)
 {
-    if (size == 0 || size % vm->page_bytes || size > SIZE_MAX / 2) {
-        return err_set(err, size % vm->page_bytes ? ERR_ALIGN : ERR_INVAL,
-                       "RAM of %#llx bytes: must be a multiple of the page size %#x, and not 0",
-                       (unsigned long long)size, vm->page_bytes);
+    int rc = slots_check_ram(&vm->mem, size, err);
+    if (rc) {
+        return rc;
     }
     int fd = memfd_create("guest-ram", MFD_CLOEXEC);
     if (fd < 0) {
@@ -27,112 +26,42 @@ int kvm_ram_create(BeVm *vm, uint64_t size, RamId *out, Err *err)
         close(fd);
         return err_native(err, ERR_NOMEM, error, "guest RAM of %#llx bytes", (unsigned long long)size);
     }
-    VEC_PUSH(&vm->rams, (KvmRam){fd, host, size});
-    *out = (RamId)vm->rams.n;
+    VEC_PUSH(&vm->mem.rams, (SlotRam){fd, host, size});
+    *out = (RamId)vm->mem.rams.n;
     return 0;
 }
 
 void kvm_mem_free(BeVm *vm)
 {
-    for (size_t i = 0; i < vm->slots.n; i++) {
-        mem_free(vm->slots.items[i].dirty);
+    for (size_t i = 0; i < vm->mem.rams.n; i++) {
+        munmap(vm->mem.rams.items[i].host, (size_t)vm->mem.rams.items[i].size);
+        close(vm->mem.rams.items[i].fd);
     }
-    for (size_t i = 0; i < vm->rams.n; i++) {
-        munmap(vm->rams.items[i].host, (size_t)vm->rams.items[i].size);
-        close(vm->rams.items[i].fd);
-    }
-    VEC_FREE(&vm->slots);
-    VEC_FREE(&vm->rams);
-}
-
-static uint8_t *slot_host(BeVm *vm, const KvmSlot *s)
-{
-    return vm->rams.items[s->ram - 1].host + s->offset;
+    slots_free(&vm->mem);
 }
 
 /* One KVM_SET_USER_MEMORY_REGION; size 0 deletes. */
-static int slot_set(BeVm *vm, const KvmSlot *s, uint64_t size)
+static int slot_set(BeVm *vm, const Slot *s, uint64_t size)
 {
     struct kvm_userspace_memory_region r = {
-        .slot = (uint32_t)(s - vm->slots.items),
+        .slot = (uint32_t)(s - vm->mem.slots.items),
         .flags = (s->flags & MAP_W ? 0 : KVM_MEM_READONLY) | (s->flags & MAP_LOG_DIRTY ? KVM_MEM_LOG_DIRTY_PAGES : 0),
         .guest_phys_addr = s->at,
         .memory_size = size,
-        .userspace_addr = (uintptr_t)slot_host(vm, s),
+        .userspace_addr = (uintptr_t)slot_host(&vm->mem, s),
     };
     return kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r);
 }
 
-static int map_check(BeVm *vm, const KvmSlot *want, Err *err)
-{
-    uint64_t at = want->at, size = want->size, offset = want->offset;
-    RamId ram = want->ram;
-    uint64_t mask = vm->page_bytes - 1;
-    if ((at | size | offset) & mask) {
-        return err_set(err, ERR_ALIGN, "map at %#llx, size %#llx, offset %#llx: all must be multiples of %#x",
-                       (unsigned long long)at, (unsigned long long)size, (unsigned long long)offset, vm->page_bytes);
-    }
-    if (ram == 0 || ram > vm->rams.n) {
-        return err_set(err, ERR_NOENT, "no RAM %u in this VM", ram);
-    }
-    uint64_t ram_size = vm->rams.items[ram - 1].size;
-    if (size == 0 || at + (size - 1) < at || offset > ram_size || size > ram_size - offset) {
-        return err_set(err, ERR_INVAL, "map at %#llx, size %#llx, offset %#llx does not fit RAM %u of %#llx bytes",
-                       (unsigned long long)at, (unsigned long long)size, (unsigned long long)offset, ram,
-                       (unsigned long long)ram_size);
-    }
-    return 0;
-}
-
-/* The slot that [at, at + size) touches; *is_exact if it is that range. */
-static KvmSlot *slot_find(BeVm *vm, uint64_t at, uint64_t size, bool *is_exact)
-{
-    for (size_t i = 0; i < vm->slots.n; i++) {
-        KvmSlot *s = &vm->slots.items[i];
-        if (s->is_used && s->at <= at + (size - 1) && at <= s->at + (s->size - 1)) {
-            *is_exact = s->at == at && s->size == size;
-            return s;
-        }
-    }
-    return NULL;
-}
-
-static KvmSlot *slot_new(BeVm *vm)
-{
-    for (size_t i = 0; i < vm->slots.n; i++) {
-        if (!vm->slots.items[i].is_used) {
-            return &vm->slots.items[i];
-        }
-    }
-    if (vm->slots.n >= vm->max_slots) {
-        return NULL;
-    }
-    VEC_PUSH(&vm->slots, (KvmSlot){0});
-    return &vm->slots.items[vm->slots.n - 1];
-}
-
-static size_t slot_words(const BeVm *vm, const KvmSlot *s)
-{
-    return (size_t)((s->size / vm->page_bytes + 63) / 64);
-}
-
-static int dirty_alloc(BeVm *vm, KvmSlot *s, Err *err)
-{
-    if (!s->dirty && !(s->dirty = mem_try(slot_words(vm, s), 8))) {
-        return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", slot_words(vm, s) * 8);
-    }
-    return 0;
-}
-
 /* With a ring the pages are noted by vcpus that leave, which must not want memory then. */
-static int log_start(BeVm *vm, KvmSlot *s, Err *err)
+static int log_start(BeVm *vm, Slot *s, Err *err)
 {
-    return vm->ring_bytes && s->flags & MAP_LOG_DIRTY ? dirty_alloc(vm, s, err) : 0;
+    return vm->ring_bytes && s->flags & MAP_LOG_DIRTY ? slot_want_dirty(&vm->mem, s, err) : 0;
 }
 
-static int slot_flags(BeVm *vm, KvmSlot *s, uint32_t flags, Err *err)
+static int slot_flags(BeVm *vm, Slot *s, uint32_t flags, Err *err)
 {
-    KvmSlot old = *s;
+    Slot old = *s;
     int rc;
     s->flags = flags;
     if (log_start(vm, s, err)) {
@@ -157,47 +86,35 @@ static int slot_flags(BeVm *vm, KvmSlot *s, uint32_t flags, Err *err)
         return kvm_err(err, rc, "KVM_SET_USER_MEMORY_REGION (new flags)");
     }
     if (!(flags & MAP_LOG_DIRTY)) {
-        mem_free(s->dirty);
-        s->dirty = NULL;
+        slot_drop_dirty(s);
     }
     return 0;
 }
 
-static int map_locked(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t flags, Err *err)
+static int map_locked(BeVm *vm, const Slot *want, Err *err)
 {
-    KvmSlot want = {.at = at.addr, .size = size, .offset = offset, .ram = ram, .flags = flags};
-    int rc = map_check(vm, &want, err);
+    int rc = slots_check(&vm->mem, want, err);
     if (rc) {
         return rc;
     }
-    if (!(flags & MAP_R) || flags & ~(uint32_t)(MAP_R | MAP_W | MAP_X | MAP_LOG_DIRTY)) {
-        return err_set(err, ERR_INVAL, "map flags %#x: KVM maps readable memory only", flags);
+    if (!(want->flags & MAP_R) || want->flags & ~(uint32_t)(MAP_R | MAP_W | MAP_X | MAP_LOG_DIRTY)) {
+        return err_set(err, ERR_INVAL, "map flags %#x: KVM maps readable memory only", want->flags);
     }
-    if (!(flags & MAP_W) && !kvm_check(vm->sys_fd, KVM_CAP_READONLY_MEM)) {
+    if (!(want->flags & MAP_W) && !kvm_check(vm->sys_fd, KVM_CAP_READONLY_MEM)) {
         return err_unsupported(err, "kvm", "map_ro", "no KVM_CAP_READONLY_MEM");
     }
-    bool is_exact = false;
-    KvmSlot *s = slot_find(vm, at.addr, size, &is_exact);
-    if (s && is_exact && s->ram == ram && s->offset == offset) {
-        return s->flags == flags ? 0 : slot_flags(vm, s, flags, err);
+    Slot *s;
+    rc = slots_place(&vm->mem, want, &s, err);
+    if (!rc && s->is_used) {
+        return s->flags == want->flags ? 0 : slot_flags(vm, s, want->flags, err);
     }
-    if (s) {
-        return err_set(err, ERR_EXIST, "map at %#llx, size %#llx overlaps the region at %#llx, size %#llx",
-                       (unsigned long long)at.addr, (unsigned long long)size, (unsigned long long)s->at,
-                       (unsigned long long)s->size);
-    }
-    s = slot_new(vm);
-    if (!s) {
-        return err_set(err, ERR_LIMIT, "all %u memory slots are in use", vm->max_slots);
-    }
-    *s = want;
-    if ((rc = log_start(vm, s, err))) {
+    rc = rc ? rc : log_start(vm, s, err);
+    if (rc) {
         return rc;
     }
-    rc = slot_set(vm, s, size);
+    rc = slot_set(vm, s, s->size);
     if (rc < 0) {
-        mem_free(s->dirty);
-        s->dirty = NULL;
+        slot_drop_dirty(s);
         return kvm_err(err, rc, "KVM_SET_USER_MEMORY_REGION");
     }
     s->is_used = true;
@@ -206,29 +123,29 @@ static int map_locked(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offse
 
 int kvm_map(BeVm *vm, Gpa at, uint64_t size, RamId ram, uint64_t offset, uint32_t flags, Err *err)
 {
+    Slot want = {.at = at.addr, .size = size, .offset = offset, .ram = ram, .flags = flags};
     pthread_mutex_lock(&vm->slots_lock);
-    int rc = map_locked(vm, at, size, ram, offset, flags, err);
+    int rc = map_locked(vm, &want, err);
     pthread_mutex_unlock(&vm->slots_lock);
     return rc;
 }
 
 static int unmap_locked(BeVm *vm, Gpa at, uint64_t size, Err *err)
 {
-    bool is_exact = false;
-    KvmSlot *s = size && at.addr + (size - 1) >= at.addr ? slot_find(vm, at.addr, size, &is_exact) : NULL;
-    if (!s || !is_exact) {
-        return err_set(err, ERR_NOENT, "no region is exactly %#llx, size %#llx", (unsigned long long)at.addr,
-                       (unsigned long long)size);
+    Slot *s;
+    int rc = slots_exact(&vm->mem, at.addr, size, &s, err);
+    if (rc) {
+        return rc;
     }
-    int rc = slot_set(vm, s, 0);
+    rc = slot_set(vm, s, 0);
     if (rc < 0) {
         return kvm_err(err, rc, "KVM_SET_USER_MEMORY_REGION (delete)");
     }
     if (vm->ring_bytes) { /* what the rings still say of this slot is not of the one that will have its number */
         (void)kvm_ring_harvest(vm, NULL);
     }
-    mem_free(s->dirty);
-    *s = (KvmSlot){0};
+    slot_drop_dirty(s);
+    *s = (Slot){0};
     return 0;
 }
 
@@ -240,149 +157,39 @@ int kvm_unmap(BeVm *vm, Gpa at, uint64_t size, Err *err)
     return rc;
 }
 
-/* ---- access from the host ---- */
-typedef enum { COPY_CHECK, COPY_CHECK_WRITE, COPY_READ, COPY_WRITE } CopyKind;
-
-/* The kernel logs what vcpus write; what is written from here, by a board's DMA or by the caller, only we know. */
-static void dirty_mark(const BeVm *vm, KvmSlot *s, uint64_t offset, size_t n)
-{
-    for (uint64_t page = offset / vm->page_bytes; page <= (offset + n - 1) / vm->page_bytes; page++) {
-        s->dirty[page / 64] |= 1ull << (page % 64);
-    }
-}
-
-static int copy_part(BeVm *vm, CopyKind kind, KvmSlot *s, uint64_t offset, uint8_t *buf, size_t n, Err *err)
-{
-    uint8_t *host = slot_host(vm, s) + offset;
-    switch (kind) {
-    case COPY_CHECK:
-        return 0;
-    case COPY_CHECK_WRITE:
-        return s->flags & MAP_LOG_DIRTY ? dirty_alloc(vm, s, err) : 0;
-    case COPY_READ:
-        memcpy(buf, host, n);
-        return 0;
-    case COPY_WRITE:
-        memcpy(host, buf, n);
-        /* Code written here is executed as written: the caches of aarch64 and riscv64 are told. */
-        __builtin___clear_cache((char *)host, (char *)host + n);
-        if (s->flags & MAP_LOG_DIRTY) {
-            dirty_mark(vm, s, offset, n);
-        }
-        return 0;
-    }
-    return 0;
-}
-
-static int copy_pass(BeVm *vm, CopyKind kind, uint64_t gpa, uint8_t *buf, size_t n, Err *err)
-{
-    while (n) {
-        bool is_exact;
-        KvmSlot *s = slot_find(vm, gpa, 1, &is_exact);
-        if (!s) {
-            return err_set(err, ERR_FAULT, "no memory at %#llx", (unsigned long long)gpa);
-        }
-        uint64_t left = s->size - (gpa - s->at);
-        size_t part = left < n ? (size_t)left : n;
-        int rc = copy_part(vm, kind, s, gpa - s->at, buf, part, err);
-        if (rc) {
-            return rc;
-        }
-        gpa += part;
-        buf = buf ? buf + part : NULL;
-        n -= part;
-        if (n && gpa == 0) {
-            return err_set(err, ERR_FAULT, "access wraps around the address space");
-        }
-    }
-    return 0;
-}
-
 int kvm_mem_read(BeVm *vm, Gpa at, void *buf, size_t n, Err *err)
 {
-    int rc = copy_pass(vm, COPY_CHECK, at.addr, NULL, n, err);
-    return rc ? rc : copy_pass(vm, COPY_READ, at.addr, buf, n, err);
+    return slots_read(&vm->mem, at.addr, buf, n, err);
 }
 
 int kvm_mem_write(BeVm *vm, Gpa at, const void *buf, size_t n, Err *err)
 {
     pthread_mutex_lock(&vm->slots_lock);
-    int rc = copy_pass(vm, COPY_CHECK_WRITE, at.addr, NULL, n, err);
-    rc = rc ? rc : copy_pass(vm, COPY_WRITE, at.addr, (uint8_t *)(uintptr_t)buf, n, err);
+    int rc = slots_write(&vm->mem, at.addr, buf, n, err);
     pthread_mutex_unlock(&vm->slots_lock);
     return rc;
 }
 
 /* ---- dirty log ---- */
-/* KVM_GET_DIRTY_LOG fetches and clears per page in one step (api.rst 4.8); what the caller does not
- * clear stays here. */
-static int dirty_fetch(BeVm *vm, KvmSlot *s, Err *err)
+/* KVM_GET_DIRTY_LOG fetches and clears per page in one step (api.rst 4.8). */
+static int dirty_fetch(void *ctx, Slot *s, Err *err)
 {
-    size_t words = slot_words(vm, s);
-    int rc = dirty_alloc(vm, s, err);
-    if (rc || vm->ring_bytes) {
-        return rc;
+    BeVm *vm = ctx;
+    if (vm->ring_bytes) {
+        return kvm_ring_harvest(vm, err);
     }
+    size_t words = slot_dirty_words(&vm->mem, s);
     uint64_t *fresh = mem_try(words, 8);
     if (!fresh) {
         return err_set(err, ERR_NOMEM, "dirty bitmap of %zu bytes", words * 8);
     }
-    struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->slots.items), .dirty_bitmap = fresh};
-    rc = kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
+    struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->mem.slots.items), .dirty_bitmap = fresh};
+    int rc = kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
     for (size_t i = 0; rc >= 0 && i < words; i++) {
         s->dirty[i] |= fresh[i];
     }
     mem_free(fresh);
     return rc < 0 ? kvm_err(err, rc, "KVM_GET_DIRTY_LOG") : 0;
-}
-
-static int dirty_check(BeVm *vm, uint64_t at, uint64_t size, Err *err)
-{
-    if ((at | size) & (vm->page_bytes - 1)) {
-        return err_set(err, ERR_ALIGN, "dirty log of %#llx, size %#llx: both must be multiples of %#x",
-                       (unsigned long long)at, (unsigned long long)size, vm->page_bytes);
-    }
-    uint64_t left;
-    bool is_exact;
-    for (uint64_t done = 0; done < size; done += left) {
-        const KvmSlot *s = slot_find(vm, at + done, 1, &is_exact);
-        if (!s) {
-            return err_set(err, ERR_FAULT, "no memory at %#llx", (unsigned long long)(at + done));
-        }
-        if (!(s->flags & MAP_LOG_DIRTY)) {
-            return err_set(err, ERR_STATE, "the region at %#llx is mapped without a dirty log",
-                           (unsigned long long)s->at);
-        }
-        left = s->size - (at + done - s->at);
-    }
-    return 0;
-}
-
-static int dirty_get_locked(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
-{
-    int rc = dirty_check(vm, at.addr, size, err);
-    if (!rc && vm->ring_bytes) {
-        rc = kvm_ring_harvest(vm, err);
-    }
-    uint64_t pages = size / vm->page_bytes;
-    if (!rc) {
-        memset(bits, 0, (size_t)((pages + 7) / 8));
-    }
-    KvmSlot *s = NULL;
-    for (uint64_t i = 0; !rc && i < pages; i++) {
-        uint64_t gpa = at.addr + i * vm->page_bytes;
-        bool is_exact;
-        if (!s || gpa - s->at >= s->size) {
-            s = slot_find(vm, gpa, 1, &is_exact);
-            rc = dirty_fetch(vm, s, err);
-        }
-        uint64_t page = (gpa - s->at) / vm->page_bytes;
-        if (!rc && s->dirty[page / 64] >> (page % 64) & 1) {
-            bits[i / 8] |= (uint8_t)(1 << (i % 8));
-            s->dirty[page / 64] &= ~((uint64_t)clear << (page % 64));
-        }
-    }
-    return rc;
 }
 
 int kvm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Err *err)
@@ -392,7 +199,7 @@ int kvm_dirty_get(BeVm *vm, Gpa at, uint64_t size, uint8_t *bits, bool clear, Er
         kvm_gate_close(vm);
     }
     pthread_mutex_lock(&vm->slots_lock);
-    int rc = dirty_get_locked(vm, at, size, bits, clear, err);
+    int rc = slots_dirty_get(&vm->mem, at.addr, size, bits, clear, dirty_fetch, vm, err);
     pthread_mutex_unlock(&vm->slots_lock);
     if (has_rings) {
         kvm_gate_open(vm);

@@ -46,7 +46,8 @@ int kvm_ring_open(BeVcpu *v, Err *err)
     if (!vm->ring_bytes) {
         return 0;
     }
-    void *at = mmap(NULL, vm->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, (off_t)RING_PAGE * vm->page_bytes);
+    void *at =
+        mmap(NULL, vm->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, (off_t)RING_PAGE * vm->mem.page_bytes);
     if (at == MAP_FAILED) {
         return err_native(err, ERR_NOMEM, errno, "mapping a dirty ring of %#x bytes", vm->ring_bytes);
     }
@@ -59,8 +60,8 @@ int kvm_ring_open(BeVcpu *v, Err *err)
 static void note(BeVm *vm, const struct kvm_dirty_gfn *e)
 {
     uint32_t slot = e->slot & 0xffff; /* above it the address space, which is 0 here */
-    KvmSlot *s = slot < vm->slots.n ? &vm->slots.items[slot] : NULL;
-    if (s && s->is_used && s->dirty && e->offset < s->size / vm->page_bytes) {
+    Slot *s = slot < vm->mem.slots.n ? &vm->mem.slots.items[slot] : NULL;
+    if (s && s->is_used && s->dirty && e->offset < s->size / vm->mem.page_bytes) {
         s->dirty[e->offset / 64] |= 1ull << (e->offset % 64);
     }
 }

@@ -260,20 +260,6 @@ static void value_set(X86State *s, const Where *w, const uint8_t *in, size_t *ms
     }
 }
 
-/* What KVM would take and the processor would then refuse, or what has no place in KVM's form. */
-static bool value_ok(RegId id, const uint8_t *in)
-{
-    uint64_t value = 0;
-    const RegInfo *row = reg_info(id);
-    bool is_checked = REG_CLASS(id) == REG_STATE ||
-                      (REG_CLASS(id) == REG_CTL && (REG_INDEX(id) == 1 || (REG_INDEX(id) >= 8 && REG_INDEX(id) < 40)));
-    memcpy(&value, in, REG_SIZE(id) < 8 ? REG_SIZE(id) : 8);
-    if (!row || !is_checked || row->writable == 0) {
-        return true; /* pending_interrupt is read-only for users; a restore brings it back */
-    }
-    return (value & ~(row->writable | row->fixed)) == 0;
-}
-
 /* ---- state by groups ---- */
 static void *group_at(X86State *s, uint32_t group)
 {
@@ -511,7 +497,7 @@ int kvm_arch_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *er
         return groups;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!value_ok(io[i].id, io[i].bytes)) {
+        if (!reg_x86_64_fits(io[i].id, io[i].bytes)) {
             *bad = i;
             return err_set(err, ERR_INVAL, "%s: reserved bits are set", reg_text(io[i].id, text, sizeof text));
         }

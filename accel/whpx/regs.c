@@ -266,20 +266,6 @@ static void value_set(WHV_REGISTER_VALUE *to, const Where *w, const uint8_t *in)
     }
 }
 
-/* Bits that have no place in the platform's form, or that the processor would refuse later. */
-static bool value_ok(RegId id, const uint8_t *in)
-{
-    uint64_t value = 0;
-    const RegInfo *row = reg_info(id);
-    bool is_checked = REG_CLASS(id) == REG_STATE ||
-                      (REG_CLASS(id) == REG_CTL && (REG_INDEX(id) == 1 || (REG_INDEX(id) >= 8 && REG_INDEX(id) < 40)));
-    memcpy(&value, in, REG_SIZE(id) < 8 ? REG_SIZE(id) : 8);
-    if (!row || !is_checked || row->writable == 0) {
-        return true; /* pending_interrupt is read-only for users; a restore brings it back */
-    }
-    return (value & ~(row->writable | row->fixed)) == 0;
-}
-
 /* ---- by the platform's names ---- */
 int whpx_regs_read(BeVcpu *v, const WHV_REGISTER_NAME *names, WHV_REGISTER_VALUE *values, uint32_t n, Err *err)
 {
@@ -439,7 +425,7 @@ int whpx_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err)
     Batch old;
     int rc = batch_read(v, io, n, &old, bad, err);
     for (size_t i = 0; !rc && i < n; i++) {
-        if (!value_ok(io[i].id, io[i].bytes)) {
+        if (!reg_x86_64_fits(io[i].id, io[i].bytes)) {
             *bad = i;
             rc = err_set(err, ERR_INVAL, "%s: reserved bits are set", reg_text(io[i].id, text, sizeof text));
         }

@@ -161,6 +161,7 @@ static int whpx_create(const Backend *b, const VmConfig *cfg, BeVm **out, Err *e
     BeVm *vm = x_alloc(sizeof *vm);
     WHV_EXTENDED_VM_EXITS exits = {.AsUINT64 = 0};
     vm->max_vcpus = cfg->max_vcpus ? (uint32_t)cfg->max_vcpus : DEFAULT_VCPUS;
+    vm->mem = (Slots){.page_bytes = WHPX_PAGE, .max_slots = MAX_RANGES};
     pthread_mutex_init(&vm->lock, NULL);
     rc = capability(WHvCapabilityCodeExtendedVmExits, &exits, sizeof exits, err);
     vm->can_step = exits.ExceptionExit;

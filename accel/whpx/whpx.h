@@ -17,27 +17,13 @@
 #ifndef ACCEL_WHPX_WHPX_H
 #define ACCEL_WHPX_WHPX_H
 
-#include "accel/accel.h"
+#include "accel/slots.h"
 #include "accel/whpx/api.h"
-#include "sim/base/mem.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 enum { WHPX_PAGE = 4096 };
-
-typedef struct {
-    uint8_t *host;
-    uint64_t size;
-} WhpxRam;
-
-typedef struct {
-    uint64_t at, size, offset;
-    RamId ram;
-    uint32_t flags;
-    uint64_t
-        *dirty; /* fetched from the platform, or written by us, and not yet cleared; NULL until there is such a page */
-} WhpxRange;
 
 typedef struct {
     uint32_t lo, hi; /* inclusive */
@@ -52,9 +38,8 @@ struct BeVm {
     VEC(WHV_MSR_ACTION_ENTRY) msrs; /* that exit */
     uint64_t exceptions;            /* that exit, by vector */
     bool can_step;                  /* exceptions can exit: #DB always does, for steps by the trap flag */
-    pthread_mutex_t lock;           /* of ranges: vcpus look them up while they emulate */
-    VEC(WhpxRam) rams;              /* RamId = index + 1 */
-    VEC(WhpxRange) ranges;
+    pthread_mutex_t lock;           /* of mem: vcpus look them up while they emulate */
+    Slots mem;
 };
 
 typedef struct {

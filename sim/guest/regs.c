@@ -128,6 +128,20 @@ const RegInfo *reg_info(RegId id)
     }
 }
 
+bool reg_x86_64_fits(RegId id, const void *bytes)
+{
+    enum { RFLAGS = 1, SEGMENTS = 8, TABLES = 40 }; /* of REG_CTL, regs.def */
+    uint64_t value = 0, index = REG_INDEX(id);
+    const RegInfo *row = reg_info(id);
+    bool is_checked = REG_CLASS(id) == REG_STATE ||
+                      (REG_CLASS(id) == REG_CTL && (index == RFLAGS || (index >= SEGMENTS && index < TABLES)));
+    if (!row || !is_checked || row->writable == 0) {
+        return true;
+    }
+    memcpy(&value, bytes, REG_SIZE(id) < 8 ? REG_SIZE(id) : 8);
+    return (value & ~(row->writable | row->fixed)) == 0;
+}
+
 const RegInfo *reg_find(GuestId guest, const char *name)
 {
     const GuestRegs *g = guest_regs(guest);

@@ -11,6 +11,7 @@
 #ifndef SIM_GUEST_REGS_H
 #define SIM_GUEST_REGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,7 +35,11 @@ typedef struct {
 } RegInfo;
 /* Registers by name. Neutral names work on every guest: pc sp arg0..arg5 ret. NULL: no such register. THREAD-SAFE. */
 const RegInfo *reg_find(GuestId guest, const char *name);
-const RegInfo *reg_info(RegId id);                        /* NULL for an id that regs.def does not name */
+const RegInfo *reg_info(RegId id); /* NULL for an id that regs.def does not name */
+/* x86_64, for platforms that take bits which have no place in their own form, or that the processor refuses at the next entry: does
+ * the value (REG_SIZE bytes) of rflags, of a segment's part or of vcpu state have settable bits only? True for other registers, and
+ * for those that are read-only for users, which a restore brings back. */
+bool reg_x86_64_fits(RegId id, const void *bytes);
 const RegInfo *reg_table(GuestId guest, size_t *n);       /* regs.def in its order */
 const char *reg_nearest(GuestId guest, const char *name); /* did-you-mean; NULL if nothing is near */
 const char *guest_name(GuestId guest);                    /* "riscv64"; NULL if none */

@@ -3,6 +3,8 @@
 #include "sim/base/test.h"
 #include "sim/guest/regs.h"
 
+#include <stdio.h>
+
 TEST(regs, every_row_is_found_by_its_id_and_by_its_name)
 {
     for (unsigned g = 1; g < GUEST_COUNT; g++) {
@@ -71,4 +73,24 @@ TEST(regs, guests_by_name)
     CHECK_STR(guest_name(GUEST_x86_64), "x86_64");
     CHECK(guest_name(GUEST_COUNT) == NULL);
     CHECK(guest_name((GuestId)0) == NULL);
+}
+
+TEST(regs, bits_that_no_x86_processor_takes_do_not_fit)
+{
+    static const struct {
+        const char *name;
+        uint64_t value;
+        bool fits;
+    } rows[] = {{"rflags", 0x202, true},        {"rflags", UINT64_C(1) << 40, false},
+                {"cs.attr", 0xa09b, true},      {"cs.attr", 0xf00, false},
+                {"nmi_masked", 1, true},        {"nmi_masked", 2, false},
+                {"rax", UINT64_MAX, true},      {"cr0", UINT64_MAX, true},
+                {"msr.efer", UINT64_MAX, true}, {"gdtr.base", UINT64_MAX, true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const RegInfo *r = reg_find(GUEST_x86_64, rows[i].name);
+        if (!CHECK(r != NULL) || !CHECK(reg_x86_64_fits(r->id, &rows[i].value) == rows[i].fits)) {
+            printf("    %s\n", rows[i].name);
+        }
+    }
+    CHECK(reg_x86_64_fits(REG_ID(GUEST_x86_64, 3, REG_GPR, 16), &(uint64_t){0})); /* no such row */
 }
