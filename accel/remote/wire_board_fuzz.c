@@ -3,23 +3,20 @@
  * server to SERVE, SERVE and TYPE, {u16 n, n bytes} each; odd, it is requests {u8 type, u16 n, n bytes} to the VM or vcpu of a
  * server whose board is inside, over the backend `fake`. */
 #include "accel/remote/server.h"
+#include "accel/remote/wire_fuzz.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-enum { VM = 1, VCPU = 2, MAX_PACKET = 16384 };
+enum { VM = 1, VCPU = 2 };
 
-static void put(Buf *b, const WireHead *h, const Buf *payload)
+static void put_buf(Buf *b, const WireHead *h, const Buf *payload)
 {
-    uint8_t head[WIRE_HEADER];
     WireHead full = *h;
     full.length = (uint32_t)payload->n;
-    wire_head_put(head, &full);
-    buf_bytes(b, head, sizeof head);
-    buf_bytes(b, payload->data, payload->n);
+    put(b, &full, payload->data);
 }
 
 static void put_rest(Buf *b, const WireHead *h, Cursor *c)
@@ -28,7 +25,7 @@ static void put_rest(Buf *b, const WireHead *h, Cursor *c)
     size_t n = (size_t)cursor_le(c, 2);
     n = n < cursor_left(c) ? n : cursor_left(c);
     buf_bytes(&p, cursor_bytes(c, n), n);
-    put(b, h, &p);
+    put_buf(b, h, &p);
     buf_free(&p);
 }
 
@@ -40,26 +37,6 @@ static int fd_of(Buf *b)
     lseek(fd, 0, SEEK_SET);
     buf_free(b);
     return fd;
-}
-
-/* A frame for each read(2): the client is to find no answer before it has asked. */
-static int packets_of(const Buf *b)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) {
-        __builtin_trap();
-    }
-    for (size_t at = 0; at < b->n;) {
-        size_t left = b->n - at, n = left;
-        if (left >= WIRE_HEADER) {
-            uint32_t length = wire_head_get((const uint8_t *)b->data + at).length;
-            n = length < left - WIRE_HEADER ? length + WIRE_HEADER : left;
-        }
-        n = n < MAX_PACKET ? n : MAX_PACKET;
-        at = send(pair[1], b->data + at, n, MSG_NOSIGNAL) == (ssize_t)n ? at + n : b->n;
-    }
-    close(pair[1]);
-    return pair[0];
 }
 
 /* ---- the client ---- */
@@ -75,7 +52,7 @@ static void put_answers(Buf *b, Cursor *c)
     buf_le(&p, 0, 1);
     buf_le(&p, UINT64_MAX, 8);
     wire_put_str(&p, "fuzz");
-    put(b, &(WireHead){.type = WIRE_HELLO, .flags = WIRE_IS_REPLY, .seq = seq++}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_HELLO, .flags = WIRE_IS_REPLY, .seq = seq++}, &p);
     buf_clear(&p);
     static const uint32_t numbers[] = {4096, 1, 1, 0};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -88,9 +65,9 @@ static void put_answers(Buf *b, Cursor *c)
     }
     buf_le(&p, 0, 2);
     wire_put_str(&p, "rv64gc");
-    put(b, &(WireHead){.type = WIRE_OPEN, .flags = WIRE_IS_REPLY, .seq = seq++}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_OPEN, .flags = WIRE_IS_REPLY, .seq = seq++}, &p);
     for (size_t i = 0; i < ARRAY_LEN(empty); i++) {
-        put(b, &(WireHead){.type = (uint16_t)empty[i], .flags = WIRE_IS_REPLY, .seq = seq++}, &none);
+        put_buf(b, &(WireHead){.type = (uint16_t)empty[i], .flags = WIRE_IS_REPLY, .seq = seq++}, &none);
     }
     for (size_t i = 0; i < ARRAY_LEN(fed); i++) {
         put_rest(b, &(WireHead){.type = (uint16_t)fed[i], .flags = WIRE_IS_REPLY, .seq = seq++}, c);
@@ -153,10 +130,10 @@ static void put_board(Buf *b)
     buf_le(&p, WIRE_VERSION, 2);
     buf_le(&p, WIRE_FRAME_MIN, 4);
     wire_put_str(&p, "fake");
-    put(b, &(WireHead){.type = WIRE_HELLO, .seq = 1}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_HELLO, .seq = 1}, &p);
     buf_clear(&p);
     buf_le(&p, GUEST_riscv64, 1);
-    put(b, &(WireHead){.type = WIRE_OPEN, .seq = 2}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_OPEN, .seq = 2}, &p);
     buf_le(&p, 0, 1);
     buf_le(&p, IRQCHIP_BOARD, 1);
     buf_le(&p, FW_BOARD, 1);
@@ -165,14 +142,14 @@ static void put_board(Buf *b)
     wire_put_str(&p, NULL);
     wire_put_str(&p, "max_pages=64");
     wire_put_str(&p, "riscv64,virt,vcpus=1");
-    put(b, &(WireHead){.type = WIRE_VM_WITH_BOARD, .seq = 3, .object = VM}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_VM_WITH_BOARD, .seq = 3, .object = VM}, &p);
     static const uint8_t vcpu[22] = {VCPU}, setup[17] = {0};
     buf_clear(&p);
     buf_bytes(&p, vcpu, sizeof vcpu);
-    put(b, &(WireHead){.type = WIRE_VCPU_CREATE, .seq = 4, .object = VM}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_VCPU_CREATE, .seq = 4, .object = VM}, &p);
     buf_clear(&p);
     buf_bytes(&p, setup, sizeof setup);
-    put(b, &(WireHead){.type = WIRE_SETUP, .seq = 5, .object = VCPU}, &p);
+    put_buf(b, &(WireHead){.type = WIRE_SETUP, .seq = 5, .object = VCPU}, &p);
     buf_free(&p);
 }
 

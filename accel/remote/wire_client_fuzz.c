@@ -5,10 +5,9 @@
  * means that the rest comes in as it is. The reply to HELLO comes first on its own. A first byte of 0xfe
  * before a list: the VM is lazy, and all that can be is put off. */
 #include "accel/remote/remote.h"
-#include "accel/remote/wire.h"
+#include "accel/remote/wire_fuzz.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* The calls of make_calls(), in order, as long as none fails that others need. */
@@ -17,35 +16,7 @@ static const WireType order[] = {WIRE_OPEN,         WIRE_VM_CREATE,   WIRE_RAM_C
                                  WIRE_RESTORE,      WIRE_VCPU_CREATE, WIRE_SETUP,      WIRE_RUN,    WIRE_REPLY,
                                  WIRE_GET_REGS,     WIRE_SET_REGS,    WIRE_REG_LIST,   WIRE_INJECT, WIRE_BREAKS,
                                  WIRE_VCPU_DESTROY, WIRE_VM_DESTROY};
-enum { NORDER = sizeof order / sizeof order[0], MAX_PACKET = 16384 };
-
-static void put(Buf *b, const WireHead *h, const void *payload)
-{
-    uint8_t head[WIRE_HEADER];
-    wire_head_put(head, h);
-    buf_bytes(b, head, sizeof head);
-    buf_bytes(b, payload, h->length);
-}
-
-/* A frame for each read(2): the client is to find no answer before it has asked. */
-static int packets_of(const Buf *b)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) {
-        __builtin_trap();
-    }
-    for (size_t at = 0; at < b->n;) {
-        size_t left = b->n - at, n = left;
-        if (left >= WIRE_HEADER) {
-            uint32_t length = wire_head_get((const uint8_t *)b->data + at).length;
-            n = length < left - WIRE_HEADER ? length + WIRE_HEADER : left;
-        }
-        n = n < MAX_PACKET ? n : MAX_PACKET;
-        at = send(pair[1], b->data + at, n, MSG_NOSIGNAL) == (ssize_t)n ? at + n : b->n;
-    }
-    close(pair[1]);
-    return pair[0];
-}
+enum { NORDER = sizeof order / sizeof order[0] };
 
 static void put_hello(Buf *b)
 {

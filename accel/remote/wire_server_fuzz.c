@@ -6,17 +6,10 @@
  * programs off. */
 #include "accel/remote/server.h"
 #include "accel/remote/stub_test.c" /* a fuzz target is one source file */
+#include "accel/remote/wire_fuzz.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
-
-static void put(Buf *b, const WireHead *h, const void *payload)
-{
-    uint8_t head[WIRE_HEADER];
-    wire_head_put(head, h);
-    buf_bytes(b, head, sizeof head);
-    buf_bytes(b, payload, h->length);
-}
 
 static void put_start(Buf *b)
 {
