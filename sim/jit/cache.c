@@ -41,6 +41,10 @@ uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes)
 void jit_cache_put(CodeCache *c, uint8_t *p, size_t size_bytes)
 {
     size_t n = grains(size_bytes);
+    if (jit_watch) {
+        JitEvent e = jit_event(c, JIT_DROPPED, p, n * CACHE_GRAIN);
+        jit_watch(&e);
+    }
     if (n < CACHE_SIZES) {
         CachePiece *piece = (CachePiece *)(void *)p;
         piece->next = c->released[n];
@@ -50,6 +54,10 @@ void jit_cache_put(CodeCache *c, uint8_t *p, size_t size_bytes)
 
 void jit_cache_reset(CodeCache *c)
 {
+    if (jit_watch) {
+        JitEvent e = jit_event(c, JIT_DROPPED, c->code + c->fixed, c->used - c->fixed);
+        jit_watch(&e);
+    }
     c->used = c->fixed;
     memset(c->released, 0, sizeof c->released);
 }

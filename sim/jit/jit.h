@@ -11,6 +11,35 @@
 
 #include "sim/ir/ir.h"
 
+/* ---- looking on, for tests ----
+ * A test program that defines these two (sim/jit/decode does) sees all code that is made in it, and says what the host can do; no
+ * other program has them. */
+typedef enum { JIT_BMI1 = 1, JIT_BMI2 = 2, JIT_LZCNT = 4, JIT_POPCNT = 8, JIT_FMA = 16, JIT_AVX = 32 } JitFeature;
+typedef enum {
+    JIT_AROUND, /* code around units: the first of a cache */
+    JIT_STUB,   /* what a block has before it has code of its own */
+    JIT_BLOCK,
+    JIT_REGION,
+    JIT_JUMP, /* a jump of 5 bytes was aimed anew */
+    JIT_DROPPED,
+} JitEventKind;
+typedef struct {
+    JitEventKind kind;
+    const void *cache;    /* whose */
+    const uint8_t *where; /* where code of it may be run: cache_bytes from here */
+    size_t cache_bytes;
+    uint8_t *bytes;     /* of the code, to read, or to spoil it */
+    const uint8_t *at;  /* where it runs */
+    size_t nbytes;      /* of code */
+    size_t hot_bytes;   /* the first of them; then comes what is rarely run */
+    size_t table_bytes; /* behind the code, aligned to 16: JumpEntry of a table of jumps */
+    /* of a stub, block or region */
+    uint64_t gva; /* of the first block */
+    uint32_t nblocks, ninsns, nops;
+} JitEvent;
+extern void jit_watch(const JitEvent *e) __attribute__((weak));
+extern unsigned jit_features(unsigned have) __attribute__((weak)); /* JitFeature bits */
+
 #if defined(__x86_64__)
 #define JIT_HAS_HOST 1
 extern const Engine engine_jit;

@@ -111,6 +111,17 @@ typedef struct {
     size_t fixed, used; /* the first bytes are never released */
     CachePiece *released[CACHE_SIZES];
 } CodeCache;
+/* What jit.h's jit_watch is told, if there is one: of bytes of code. */
+static inline JitEvent jit_event(const CodeCache *c, JitEventKind kind, uint8_t *bytes, size_t nbytes)
+{
+    return (JitEvent){.kind = kind,
+                      .cache = c,
+                      .where = c->code + c->exec,
+                      .cache_bytes = CACHE_BYTES,
+                      .bytes = bytes,
+                      .at = bytes + c->exec,
+                      .nbytes = nbytes};
+}
 void jit_cache_open(CodeCache *c);
 void jit_cache_close(CodeCache *c);
 uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes); /* aligned to CACHE_GRAIN; NULL: full */

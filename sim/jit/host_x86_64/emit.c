@@ -1158,10 +1158,12 @@ bool jit_unit_emit(JitHost *h)
     h->tables.n = 0;
     table_plan(h);
     emit_units_blocks(h);
+    h->hot_end = h->a.p;
     for (size_t i = 0; i < h->stubs.n; i++) { /* which may add stubs */
         Stub s = h->stubs.items[i];
         emit_stub(h, &s);
     }
+    h->code_end = h->a.p;
     if (h->tables.n) {
         emit_table(h);
     }

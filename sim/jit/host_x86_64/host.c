@@ -232,23 +232,40 @@ static void emit_around(JitHost *h)
 /* ---- life ---- */
 enum { AROUND_BYTES = 8192 };
 
+static unsigned features(void)
+{
+    unsigned a, b, c, d, have = 0;
+    bool has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
+    have |= has_lzcnt ? JIT_LZCNT : 0;
+    have |= __builtin_cpu_supports("bmi2") ? JIT_BMI2 : 0;
+    have |= __builtin_cpu_supports("bmi") ? JIT_BMI1 : 0;
+    have |= __builtin_cpu_supports("fma") ? JIT_FMA : 0;
+    have |= __builtin_cpu_supports("avx") ? JIT_AVX : 0;
+    have |= __builtin_cpu_supports("popcnt") ? JIT_POPCNT : 0;
+    return jit_features ? jit_features(have) : have;
+}
+
 JitHost *host_open(Jit *j)
 {
     JitHost *h = x_alloc(sizeof *h);
+    unsigned has = features();
     h->j = j;
     h->buffer = os_pages_new(HOST_BUFFER_BYTES);
-    h->has_bmi2 = __builtin_cpu_supports("bmi2");
-    h->has_bmi1 = __builtin_cpu_supports("bmi");
-    unsigned a, b, c, d;
-    h->has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
-    h->has_fma = __builtin_cpu_supports("fma");
-    h->has_avx = __builtin_cpu_supports("avx");
-    h->has_popcnt = __builtin_cpu_supports("popcnt");
+    h->has_bmi2 = has & JIT_BMI2;
+    h->has_bmi1 = has & JIT_BMI1;
+    h->has_lzcnt = has & JIT_LZCNT;
+    h->has_fma = has & JIT_FMA;
+    h->has_avx = has & JIT_AVX;
+    h->has_popcnt = has & JIT_POPCNT;
     uint8_t *code = jit_cache_get(&j->cache, AROUND_BYTES);
     h->a = (Asm){.p = code, .end = code + AROUND_BYTES};
     emit_around(h);
     assert(!h->a.is_full);
     j->cache.fixed = j->cache.used;
+    if (jit_watch) {
+        JitEvent e = jit_event(&j->cache, JIT_AROUND, code, (size_t)(h->a.p - code));
+        jit_watch(&e);
+    }
     return h;
 }
 
@@ -363,6 +380,23 @@ static void members_note(const JitHost *h, Unit *u)
     }
 }
 
+static void unit_show(const JitHost *h, const Unit *u)
+{
+    const Maker *m = h->m;
+    const uint8_t *start = h->buffer + HOST_ENTRY;
+    JitEvent e = jit_event(&h->j->cache, m->is_region ? JIT_REGION : JIT_BLOCK, u->code + HOST_ENTRY,
+                           (size_t)(h->code_end - start));
+    e.hot_bytes = (size_t)(h->hot_end - start);
+    e.table_bytes = h->tables.n ? h->ntable * sizeof(JumpEntry) : 0;
+    e.gva = m->bb[0].b->gva;
+    e.nblocks = m->nbbs;
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        e.ninsns += m->bb[k].b->ninsns;
+        e.nops += m->bb[k].b->nops;
+    }
+    jit_watch(&e);
+}
+
 Unit *host_emit(JitHost *h, Maker *m)
 {
     h->m = m;
@@ -394,7 +428,20 @@ Unit *host_emit(JitHost *h, Maker *m)
     if (m->is_region) {
         members_note(h, u);
     }
+    if (jit_watch) {
+        unit_show(h, u);
+    }
     return u;
+}
+
+enum { JUMP_BYTES = 5 };
+
+static void jump_show(const Jit *j, uint8_t *jump)
+{
+    if (jit_watch) {
+        JitEvent e = jit_event(&j->cache, JIT_JUMP, jump, JUMP_BYTES);
+        jit_watch(&e);
+    }
 }
 
 void host_patch(const Jit *j, const JExit *e, const void *to)
@@ -403,6 +450,7 @@ void host_patch(const Jit *j, const JExit *e, const void *to)
     int32_t displacement = (int32_t)(at - (e->jump + j->cache.exec + 4));
     /* The displacement is aligned: who runs here sees the old one or the new one. */
     atomic_store_explicit((_Atomic int32_t *)(void *)e->jump, displacement, memory_order_release);
+    jump_show(j, e->jump - 1);
 }
 
 uint8_t *host_stub(JitHost *h, JBlock *b)
@@ -413,6 +461,11 @@ uint8_t *host_stub(JitHost *h, JBlock *b)
         h->a = (Asm){.p = code + HOST_ENTRY, .end = code + HOST_STUB_BYTES};
         x_movi64(&h->a, RAX, (uintptr_t)b);
         x_fix(x_jmp(&h->a), h->cold - h->j->cache.exec);
+        if (jit_watch) {
+            JitEvent e = jit_event(&h->j->cache, JIT_STUB, code + HOST_ENTRY, (size_t)(h->a.p - code - HOST_ENTRY));
+            e.gva = b->gva;
+            jit_watch(&e);
+        }
     }
     return code;
 }
@@ -423,9 +476,12 @@ void host_redirect(const Jit *j, JBlock *b, const uint8_t *to)
     uint64_t now = b->head_bytes;
     if (to) {
         uint8_t jump[8] = {0xe9};
-        int32_t displacement = (int32_t)(to - (b->head + j->cache.exec + 5));
+        int32_t displacement = (int32_t)(to - (b->head + j->cache.exec + JUMP_BYTES));
         memcpy(jump + 1, &displacement, sizeof displacement);
         memcpy(&now, jump, sizeof now);
     }
     atomic_store_explicit((_Atomic uint64_t *)(void *)b->head, now, memory_order_release);
+    if (to) {
+        jump_show(j, b->head);
+    }
 }

@@ -124,8 +124,9 @@ typedef struct JitHost {
     VEC(Reloc) relocs;
     VEC(Stub) stubs;
     VEC(Fix) fixes;
-    VEC(uint8_t *) tables; /* where the address of the table of targets is wanted */
-    uint64_t ntable;       /* its entries, a power of two */
+    VEC(uint8_t *) tables;             /* where the address of the table of targets is wanted */
+    uint64_t ntable;                   /* its entries, a power of two */
+    const uint8_t *hot_end, *code_end; /* behind what is run mostly; behind all code, before the table of targets */
     BbAt bb[JIT_MAX_BBS];
     /* of the point being emitted */
     Val val[JIT_IDS];
