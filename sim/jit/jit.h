@@ -34,8 +34,8 @@ typedef struct {
     size_t hot_bytes;   /* the first of them; then comes what is rarely run */
     size_t table_bytes; /* behind the code, aligned to 16: JumpEntry of a table of jumps */
     /* of a stub, block or region */
-    uint64_t gva; /* of the first block */
-    uint32_t nblocks, ninsns, nops;
+    uint64_t gva;                   /* of the first block */
+    uint32_t nblocks, ninsns, nops; /* with all copies of loops that are unrolled */
 } JitEvent;
 extern void jit_watch(const JitEvent *e) __attribute__((weak));
 extern unsigned jit_features(unsigned have) __attribute__((weak)); /* JitFeature bits */

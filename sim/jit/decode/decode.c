@@ -10,15 +10,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static unsigned features_only = UINT32_MAX;
+static unsigned features_only = UINT32_MAX, host_has;
 
 void decode_features(unsigned only)
 {
     features_only = only;
 }
 
+unsigned decode_host(void)
+{
+    return host_has;
+}
+
 unsigned jit_features(unsigned have)
 {
+    host_has = have;
     return have & features_only;
 }
 

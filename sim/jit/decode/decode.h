@@ -27,4 +27,5 @@ bool decode_end(DecodeTotals *out, Buf *report);
 
 /* What caches that are made from now on may use of the host: `only` of what it has. UINT32_MAX: all. */
 void decode_features(unsigned only);
+unsigned decode_host(void); /* what it has: JitFeature bits, once there was an engine */
 #endif

@@ -393,6 +393,8 @@ static void unit_show(const JitHost *h, const Unit *u)
     for (unsigned k = 0; k < m->nbbs; k++) {
         e.ninsns += m->bb[k].b->ninsns;
         e.nops += m->bb[k].b->nops;
+        e.ninsns += m->bb[k].unrolled ? m->bb[k].unrolled->ninsns : 0;
+        e.nops += m->bb[k].unrolled ? m->bb[k].unrolled->nops : 0;
     }
     jit_watch(&e);
 }
