@@ -38,7 +38,7 @@ function(conf_tests name)
     list(TRANSFORM M_DEPS PREPEND conf_ OUTPUT_VARIABLE deps)
     if(tests AND NOT WIN32)
         add_executable(${name}_test ${tests} ${M_SOURCES} ${CMAKE_SOURCE_DIR}/sim/base/test.c)
-        target_link_libraries(${name}_test PRIVATE ${deps} Threads::Threads)
+        target_link_libraries(${name}_test PRIVATE ${deps} Threads::Threads m)
         add_test(NAME unit_${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
         # under a sanitizer, on a machine with other work; atomic counts of gcov make some four times as slow
         set_tests_properties(unit_${name} PROPERTIES TIMEOUT $<IF:$<BOOL:${CONF_COVERAGE}>,1800,600>)

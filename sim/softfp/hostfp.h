@@ -14,6 +14,7 @@
 #ifndef SIM_SOFTFP_HOSTFP_H
 #define SIM_SOFTFP_HOSTFP_H
 
+#include "sim/base/x86.h"
 #include "sim/softfp/softfp.h"
 
 #include <float.h>
@@ -59,7 +60,7 @@ static inline uint32_t fp_host_f32_bits(float value)
 static inline bool fp_host_has_fused(void)
 {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("fma");
+    return x86_has.fma;
 #else
     return true;
 #endif
@@ -83,6 +84,27 @@ static inline float fp_host_fused_f32(float a, float b, float c)
     return c;
 #else
     return __builtin_fmaf(a, b, c);
+#endif
+}
+
+/* ---- the root: C's own may be a call, which tells errno of negative numbers ---- */
+static inline double fp_host_root_f64(double a)
+{
+#if defined(__x86_64__)
+    __asm__("sqrtsd %0, %0" : "+x"(a));
+    return a;
+#else
+    return __builtin_sqrt(a);
+#endif
+}
+
+static inline float fp_host_root_f32(float a)
+{
+#if defined(__x86_64__)
+    __asm__("sqrtss %0, %0" : "+x"(a));
+    return a;
+#else
+    return __builtin_sqrtf(a);
 #endif
 }
 
@@ -137,7 +159,7 @@ static inline bool fp_host_div_f64(uint64_t a_bits, uint64_t b_bits, bool has_nx
 
 static inline bool fp_host_sqrt_f64(uint64_t a_bits, bool has_nx, uint64_t *d)
 {
-    double a = fp_host_f64(a_bits), root = __builtin_sqrt(a);
+    double a = fp_host_f64(a_bits), root = fp_host_root_f64(a);
     *d = fp_host_f64_bits(root);
     if (!FP_HOST_NORMAL_F64(*d)) {
         return FP_HOST_ZERO_F64(*d);
@@ -192,7 +214,7 @@ static inline bool fp_host_div_f32(uint64_t a_bits, uint64_t b_bits, bool has_nx
 
 static inline bool fp_host_sqrt_f32(uint64_t a_bits, bool has_nx, uint64_t *d)
 {
-    float a = fp_host_f32(a_bits), root = __builtin_sqrtf(a);
+    float a = fp_host_f32(a_bits), root = fp_host_root_f32(a);
     *d = fp_host_f32_bits(root);
     if (!FP_HOST_NORMAL_F32(*d)) {
         return FP_HOST_ZERO_F32(*d);
