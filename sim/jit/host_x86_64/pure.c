@@ -260,13 +260,6 @@ static void emit_least(JitHost *h, const IrOp *o, unsigned cc)
 
 static void emit_extend(JitHost *h, const IrOp *o, unsigned flags, uint32_t opc)
 {
-    Opnd a = host_opnd(h, o->a);
-    if (a.kind == O_MEM) {
-        unsigned to = host_dst(h, o->d);
-        x_rm(&h->a, flags, opc, to, RBP, a.disp);
-        host_fin(h, o->d, to);
-        return;
-    }
     unsigned s = host_gpr(h, o->a, RAX), d = host_dst(h, o->d);
     x_rr(&h->a, flags | (opc == X_MOVZX8 || opc == X_MOVSX8 ? BYTE : 0), opc, d, s);
     host_fin(h, o->d, d);

@@ -106,6 +106,11 @@ static inline void x_rr(Asm *a, unsigned flags, uint32_t opc, unsigned reg, unsi
 static inline void x_rx(Asm *a, unsigned flags, uint32_t opc, unsigned reg, unsigned base, int idx, unsigned scale,
                         int32_t disp)
 {
+    if (idx >= 0 && !scale && !disp && (base & 7) == 5 && (idx & 7) != 5) { /* which cannot do without a displacement */
+        unsigned other = base;
+        base = (unsigned)idx;
+        idx = (int)other;
+    }
     x_prefix(a, flags, opc, reg, idx < 0 ? 0 : (unsigned)idx, base, flags & BYTE && reg >= 4);
     unsigned mod = disp == 0 && (base & 7) != 5 ? 0 : disp == (int8_t)disp ? 1 : 2, r = (reg & 7) << 3;
     if (idx >= 0) {
