@@ -199,6 +199,13 @@ TEST(cmd_sim, more_input_than_the_machine_takes_at_once_arrives_whole)
     buf_free(&want);
 }
 
+static int64_t cpu_ns(clockid_t clock)
+{
+    struct timespec t = {0};
+    CHECK(!clock_gettime(clock, &t));
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
 TEST(cmd_sim, an_idle_guest_waits_for_input_without_working)
 {
     Buf code = {0}, out = {0};
@@ -208,14 +215,15 @@ TEST(cmd_sim, an_idle_guest_waits_for_input_without_working)
     char line[8] = {0};
     CHECK_INT(read(j.out, line, 6), 6);
     CHECK_STR(line, "ready\n");
-    usleep(300000);
     clockid_t clock;
-    struct timespec before = {0}, after = {0};
-    CHECK(!clock_getcpuclockid(j.pid, &clock) && !clock_gettime(clock, &before));
-    usleep(300000);
-    CHECK(!clock_gettime(clock, &after));
-    CHECK_INT(after.tv_sec - before.tv_sec, 0);
-    CHECK((after.tv_nsec - before.tv_nsec) < 1000000);
+    CHECK(!clock_getcpuclockid(j.pid, &clock));
+    int64_t worked_ns = INT64_MAX;
+    for (int i = 0; i < 200 && worked_ns >= 1000000; i++) { /* on a busy machine it may begin to idle late */
+        int64_t before_ns = cpu_ns(clock);
+        usleep(300000);
+        worked_ns = cpu_ns(clock) - before_ns;
+    }
+    CHECK(worked_ns < 1000000);
     CHECK_INT(write(j.in, "A", 1), 1);
     CHECK_INT(job_end(&j, &out, NULL), 'A');
     image_free(&image);
