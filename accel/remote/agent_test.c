@@ -91,7 +91,7 @@ TEST(agent, the_waist_works_over_an_agent_s_pipes)
     Err err = {0};
     RemoteLink *link = NULL;
     pid_t pid = agent_start(&fd_in, &fd_out);
-    CHECK_INT(remote_connect(fd_in, fd_out, "fake", 10000000000u, &link, &err), 0);
+    CHECK_INT(remote_connect(fd_in, fd_out, "fake", 60000000000u, &link, &err), 0);
     CHECK_STR(err.text, "");
     if (link) {
         waist_job(remote_backend(link));
@@ -108,7 +108,7 @@ TEST(agent, one_that_dies_is_an_io_error)
     Caps caps;
     RemoteLink *link = NULL;
     pid_t pid = agent_start(&fd_in, &fd_out);
-    CHECK_INT(remote_connect(fd_in, fd_out, "fake", 10000000000u, &link, &err), 0);
+    CHECK_INT(remote_connect(fd_in, fd_out, "fake", 60000000000u, &link, &err), 0);
     if (!link) {
         return;
     }
@@ -132,7 +132,7 @@ static WorkerEnd fake_job(const char *text, int want_rc)
     Vm *vm = NULL;
     Vcpu *v = NULL;
     VmExit exit = {0};
-    remote_limits(link, 5000000000u, want_rc == -ERR_TIMEOUT ? 200000000 : 5000000000u);
+    remote_limits(link, 60000000000u, want_rc == -ERR_TIMEOUT ? 200000000 : 60000000000u);
     CHECK_INT(vm_open(remote_backend(link), &(VmConfig){.guest = GUEST_riscv64}, &life_axvcpu, NULL, &vm, &err), 0);
     CHECK_INT(script(vm, text, &err), 0);
     CHECK_INT(vcpu_new(vm, &(VcpuConfig){.id = 0}, &v, &err), 0);
@@ -140,7 +140,7 @@ static WorkerEnd fake_job(const char *text, int want_rc)
     CHECK_INT(vcpu_bind(v, &err), 0);
     CHECK_INT(vcpu_run(v, &RUN_FOREVER, &exit, &err), want_rc);
     vm_close(vm);
-    worker_end(s, link, want_rc == -ERR_TIMEOUT ? 0 : 5000000000u, &end);
+    worker_end(s, link, want_rc == -ERR_TIMEOUT ? 0 : 60000000000u, &end);
     worker_server_stop(s);
     return end;
 }
@@ -165,11 +165,11 @@ TEST(agent, one_whose_backend_hangs_leaves_when_its_client_does)
     Vcpu *v = NULL;
     VmExit exit;
     pid_t pid = agent_start(&fd_in, &fd_out);
-    CHECK_INT(remote_connect(fd_in, fd_out, "fake", 10000000000u, &link, &err), 0);
+    CHECK_INT(remote_connect(fd_in, fd_out, "fake", 60000000000u, &link, &err), 0);
     if (!link) {
         return;
     }
-    remote_limits(link, 5000000000u, 50000000);
+    remote_limits(link, 60000000000u, 50000000);
     CHECK_INT(vm_open(remote_backend(link), &(VmConfig){.guest = GUEST_x86_64}, &life_virtualcpu, NULL, &vm, &err), 0);
     CHECK_INT(script(vm, "hang", &err), 0);
     CHECK_INT(vcpu_new(vm, &(VcpuConfig){.id = 0}, &v, &err), 0);

@@ -28,7 +28,7 @@ bool ends_open(Ends *e, bool is_pipes)
     pthread_create(&thread, NULL, serve, e);
     e->thread = thread;
     Err err = {0};
-    int rc = remote_connect(is_pipes ? down[0] : up[1], up[1], "stub", 5000000000u, &e->link, &err);
+    int rc = remote_connect(is_pipes ? down[0] : up[1], up[1], "stub", 60000000000u, &e->link, &err);
     e->be = rc ? NULL : remote_backend(e->link);
     return CHECK_STR(err.text, "") && CHECK_INT(rc, 0);
 }

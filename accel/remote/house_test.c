@@ -54,7 +54,7 @@ static const Backend *backend_of(House *h, Place place, const char *name)
     CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     h->fd = pair[0];
     pthread_create(&h->thread, NULL, serve_main, h);
-    CHECK_INT(remote_connect(pair[1], pair[1], name, 5000000000u, &h->link, &h->err), 0);
+    CHECK_INT(remote_connect(pair[1], pair[1], name, 60000000000u, &h->link, &h->err), 0);
     return remote_backend(h->link);
 }
 
@@ -235,7 +235,7 @@ TEST(remote_house, a_link_that_ends_while_the_guest_idles_inside_leaves_nothing)
     VmExit e;
     if (house_make(&h, THERE, "sim-interp")) {
         CHECK_INT(vm_mem_write(h.vm, (Gpa){RAM}, wfi, sizeof wfi, &h.err), 0);
-        remote_limits(h.link, 5000000000u, 30000000);
+        remote_limits(h.link, 60000000000u, 30000000);
         CHECK_INT(vcpu_serve(h.v, &RUN_FOREVER, &e, &h.err), -ERR_TIMEOUT);
         CHECK_INT(machine_board_input(h.board, "x", 1), 0);
     }

@@ -57,7 +57,7 @@ static bool job_start(Job *j)
     close(up[0]);
     close(down[1]);
     j->fd_out = up[1];
-    int rc = remote_connect(down[0], up[1], "fake", 10000000000u, &j->link, &err);
+    int rc = remote_connect(down[0], up[1], "fake", 60000000000u, &j->link, &err);
     rc = rc ? rc
             : vm_open(remote_backend(j->link), &(VmConfig){.guest = GUEST_riscv64}, &life_virtualcpu, NULL, &j->vm,
                       &err);

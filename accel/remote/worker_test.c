@@ -171,7 +171,7 @@ TEST(worker, one_that_does_not_end_is_killed_after_the_grace)
     VmExit exit;
     WorkerEnd end = {0};
     if (job_start(s, NULL, STUB_DEAF, &e)) {
-        remote_limits(e.link, 1000000000, 20000000);
+        remote_limits(e.link, GRACE_NS, 20000000);
         CHECK_INT(e.be->vcpu->run(e.v, &RUN_FOREVER, &exit, NULL), -ERR_TIMEOUT);
         job_drop(&e);
         uint64_t start = os_now_ns();
@@ -302,7 +302,7 @@ static void doomed_main(int ready)
         if (!job_start(server_start(), NULL, STUB_DEAF, &e)) {
             _exit(1);
         }
-        remote_limits(e.link, 1000000000, 5000000);
+        remote_limits(e.link, GRACE_NS, 5000000);
         VmExit exit;
         int rc = e.be->vcpu->run(e.v, &RUN_FOREVER, &exit, NULL);
         (void)rc;
