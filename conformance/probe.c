@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { RAM_BYTES = PROBE_RAM_BYTES, RUN_MS = PROBE_RUN_MS, BUDGET = 1000 };
+enum { RAM_BYTES = PROBE_RAM_BYTES, BUDGET = 1000 };
 static const uint64_t RAM_AT[GUEST_COUNT] = {
     [GUEST_riscv64] = 0x80000000, [GUEST_aarch64] = 0x40000000, [GUEST_x86_64] = 0x2000};
 
@@ -186,9 +186,9 @@ static bool run_is(Probe *p, const RunArgs *args, ExitKind want, Buf *why)
     return e.kind == want;
 }
 
-static uint64_t soon(void)
+static uint64_t in_ms(unsigned ms)
 {
-    return os_now_ns() + RUN_MS * 1000000ull;
+    return os_now_ns() + ms * 1000000ull;
 }
 
 static bool probe_cancel(Probe *p, Buf *why)
@@ -201,13 +201,13 @@ static bool probe_cancel(Probe *p, Buf *why)
 static bool probe_deadline(Probe *p, Buf *why)
 {
     RunArgs args = RUN_FOREVER;
-    args.deadline_ns = soon();
+    args.deadline_ns = in_ms(PROBE_RUN_MS);
     return run_is(p, &args, EXIT_canceled, why);
 }
 
 static bool probe_budget(Probe *p, Buf *why)
 {
-    RunArgs args = {.insns = BUDGET, .deadline_ns = soon() + 1000000000, .want = HAS_insns};
+    RunArgs args = {.insns = BUDGET, .deadline_ns = in_ms(PROBE_PATIENCE_MS), .want = HAS_insns};
     VmExit e = {0};
     if (!probe_held(p, vcpu_run(p->v, &args, &e, &p->err), "run", why)) {
         return false;
@@ -222,7 +222,7 @@ static bool probe_budget(Probe *p, Buf *why)
 
 static bool probe_step(Probe *p, Buf *why)
 {
-    RunArgs args = {.insns = UINT64_MAX, .deadline_ns = soon(), .is_step = true};
+    RunArgs args = {.insns = UINT64_MAX, .deadline_ns = in_ms(PROBE_PATIENCE_MS), .is_step = true};
     return run_is(p, &args, EXIT_debug, why);
 }
 

@@ -170,7 +170,7 @@ void runner_open_one(Runner *r, Plan *p, size_t backend, GuestId guest)
     }
     open_on(p, remote_backend(peer.link), b->command != NULL, guest, open);
     bool is_broken = open->err.code == ERR_IO || open->err.code == ERR_PROTO || open->err.code == ERR_TIMEOUT;
-    peer_close(s, &peer, is_broken, is_broken ? 200000000 : 1000000000, &end);
+    peer_close(s, &peer, is_broken, peer_patience_ns(&peer), &end);
     if (end.is_crash) {
         open->state = OPEN_FAILED;
         err_set(&open->err, ERR_HOST, "open: %s", end.text);

@@ -77,6 +77,8 @@ typedef struct {
 const char *command_backend(Arena *scratch, const char **command);
 /* Connects to the plan's backend: a new worker, or the command (kept while it works). */
 MUST_USE int peer_open(Slot *s, const PlanBackend *b, size_t index, Peer *out, Err *err);
+/* How long a peer may take to end, not counting on a host without other work: one that hangs is not worth waiting for. */
+uint64_t peer_patience_ns(const Peer *peer);
 /* Ends it. is_broken: a command is not kept; patience_ns: how long it may take to end. */
 void peer_close(Slot *s, Peer *peer, bool is_broken, uint64_t patience_ns, PeerEnd *end);
 void peer_forget(Slot *s); /* closes the kept one */

@@ -186,8 +186,7 @@ static void play_isolated(Slot *s, const Job *job, const World *w, Result *out)
     }
     bool is_broken = was_aborted || out->status == STATUS_error;
     PeerEnd end;
-    /* A worker that crashed is gone already; one that hangs is not worth waiting for. */
-    peer_close(s, &peer, is_broken, was_aborted ? 0 : is_broken ? SECOND_NS / 5 : 2 * SECOND_NS, &end);
+    peer_close(s, &peer, is_broken, was_aborted ? 0 : peer_patience_ns(&peer), &end);
     account(s->runner, job->c, &end, was_aborted, out);
 }
 

@@ -16,7 +16,8 @@
 extern char **environ;
 
 enum { CONNECT_S = 180 }; /* the command may have a machine to boot */
-static const uint64_t SECOND_NS = 1000000000;
+enum { END_S = 60 };      /* of a process that is about to end */
+static const uint64_t SECOND_NS = 1000000000, HANGING_NS = 200000000;
 
 /* ---- what a command says on its standard error: it goes to ours, and the last line is kept ---- */
 enum { SAID_MAX = 160 };
@@ -231,7 +232,8 @@ static int command_open(const PlanBackend *b, Peer *out, Err *err)
         rc = remote_connect(fds[0], fds[1], name, CONNECT_S * SECOND_NS, &out->link, err);
         if (rc) {
             PeerEnd end = {0};
-            reap_command(out, SECOND_NS / 5, &end);
+            /* what closed its end is about to leave; what talks or is silent waits for us */
+            reap_command(out, rc == -ERR_IO ? END_S * SECOND_NS : HANGING_NS, &end);
             explain(command, &end, err);
             *out = (Peer){0};
         }
@@ -288,6 +290,11 @@ static void worker_says(const WorkerEnd *end, bool was_killed, PeerEnd *out)
                  end->exit_status == 70 ? " (out of memory, or an internal error)" : "");
         out->is_crash = true;
     }
+}
+
+uint64_t peer_patience_ns(const Peer *peer)
+{
+    return remote_has_timed_out(peer->link) ? HANGING_NS : END_S * SECOND_NS;
 }
 
 void peer_close(Slot *s, Peer *peer, bool is_broken, uint64_t patience_ns, PeerEnd *end)

@@ -2,7 +2,7 @@
  * runner_probe.c - probes and hostile checks, each on a worker (or a connection) of its own. */
 #include "conformance/runner_int.h"
 
-static const uint64_t LIMIT_NS = 5000000000u, GRACE_NS = 200000000;
+static const uint64_t LIMIT_NS = 30000000000u;
 
 /* What is asked on a connection; whether the backend did wrong. */
 typedef bool Question(void *ctx, const Backend *b, const PlanOpen *open, GuestId guest, Buf *why);
@@ -21,7 +21,7 @@ static bool ask(Runner *r, const Plan *p, size_t backend, GuestId guest, Questio
     }
     remote_limits(peer.link, LIMIT_NS, LIMIT_NS);
     bool is_wrong = question(ctx, remote_backend(peer.link), &b->open[guest], guest, why);
-    peer_close(s, &peer, is_wrong, GRACE_NS, &end);
+    peer_close(s, &peer, is_wrong, peer_patience_ns(&peer), &end);
     if (end.is_crash) {
         buf_printf(why, "%s%s", why->n ? "; " : "", end.text);
     }

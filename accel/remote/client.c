@@ -854,6 +854,14 @@ bool remote_is_over(RemoteLink *link)
     return is_dead || poll(&p, 1, 0) > 0; /* nobody is asked: what can be read is the end, or what must not come */
 }
 
+bool remote_has_timed_out(RemoteLink *link)
+{
+    pthread_mutex_lock(&link->lock);
+    bool has_timed_out = link->is_dead && link->dead.code == ERR_TIMEOUT;
+    pthread_mutex_unlock(&link->lock);
+    return has_timed_out;
+}
+
 void remote_close(RemoteLink *link)
 {
     if (link) {

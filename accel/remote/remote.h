@@ -35,6 +35,8 @@ void remote_abort(RemoteLink *link);
 void remote_close(RemoteLink *link); /* no call may be outstanding; NULL is fine */
 /* Between calls: has the peer closed, or has the link ended otherwise? A peer may still end right after it. */
 bool remote_is_over(RemoteLink *link);
+/* Between calls: has the link ended as something was not answered in time? Then the peer hangs, and may not end by itself. */
+bool remote_has_timed_out(RemoteLink *link);
 
 /* ---- worker processes ---- */
 /* A server forked before this process grew (threads, assembler): it forks one worker at a time, which serves a link. One
