@@ -194,6 +194,7 @@ void mmu_context_set(Mmu *m, const MmuContext *c)
     m->fetch_key = c->fetch_key;
     m->data_regime = c->data_regime;
     m->fetch_regime = c->fetch_regime;
+    flat_show(m, m->flat_key == m->data_key);
 }
 
 uint64_t mmu_fetch_key(const Mmu *m)

@@ -16,6 +16,7 @@ typedef struct {
     Mmu *mmu;
     Map map[MAPS];
     uint64_t now; /* space */
+    size_t nflat; /* as many of the maps are flat ranges */
     unsigned walks;
     bool is_page; /* of the last flush */
 } Rig;
@@ -31,7 +32,10 @@ static bool walk(Frame *f, uint64_t gva, Access acc, unsigned regime, const Phys
             *out = (Walk){.gpa = m->to * PAGE + (gva - m->gva),
                           .allow = ACC_READ | ACC_WRITE | ACC_EXEC,
                           .page_bits = (uint8_t)__builtin_ctzll(m->bytes),
-                          .is_global = !m->space};
+                          .is_global = !m->space,
+                          .is_flat = i < g->nflat,
+                          .flat_first = m->gva,
+                          .flat_last = m->gva + m->bytes - 1};
             return true;
         }
     }
@@ -213,5 +217,36 @@ TEST(softmmu, a_reservation_is_of_a_place_in_memory)
     CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x10000, 1, 0, WORD), FAILED);
     CHECK_INT(mmu_atomic(&g.f, IR_amo_add, 0x10000, 3, 0, WORD), 7);
     CHECK_INT(load(&g, 0x30000), 10);
+    rig_close(&g);
+}
+
+TEST(softmmu, the_flat_range_goes_with_its_context_by_either_way)
+{
+    static Rig g;
+    MmuContext with, without;
+    rig_open(&g);
+    g.nflat = 1;
+    g.map[0] = (Map){0x10000, 16 * PAGE, 16, SPACE_A};
+    g.map[1] = (Map){0x10000, 16 * PAGE, 32, SPACE_B};
+    /* As often as it takes each space to have a number of its own. */
+    for (unsigned round = 0; round < 4 * 64; round++) {
+        select_space(&g, round % 2 ? SPACE_B : SPACE_A);
+        (void)load(&g, 0x10000);
+        (void)fetched(&g, 0x10000);
+    }
+    select_space(&g, SPACE_A);
+    CHECK_INT(load(&g, 0x10000), 16);
+    CHECK(g.f.flat_end > 0);
+    mmu_context_get(g.mmu, &with);
+    select_space(&g, SPACE_B);
+    CHECK_INT(load(&g, 0x10000), 32);
+    CHECK_INT(g.f.flat_end, 0);
+    mmu_context_get(g.mmu, &without);
+    select_space(&g, SPACE_A);
+    CHECK(g.f.flat_end > 0);
+    mmu_context_set(g.mmu, &without);
+    CHECK_INT(g.f.flat_end, 0);
+    mmu_context_set(g.mmu, &with);
+    CHECK(g.f.flat_end > 0);
     rig_close(&g);
 }
