@@ -177,6 +177,12 @@ enum { JUMP_BITS = 13 };
 /* What a free entry number i holds: a pc that is looked for elsewhere. All zero, but for the first. */
 #define JUMP_FREE(i) ((JumpEntry){.pc = (i) ? 0 : 2})
 _Static_assert(JUMP_INDEX(0) == 0 && JUMP_INDEX(2) != 0, "pc 0 belongs to entry 0, pc 2 does not");
+/* softmmu.h, WINDOWS. An access at first + n hits if n < end, and it has up to 8 bytes; or n < end_span, and FLAT_SPAN. Ends of 0: none. */
+typedef struct TlbWindow {
+    uint64_t first, end, end_span;
+    int32_t wait; /* how many more accesses are to miss before it is aimed anew: the engine counts */
+} TlbWindow;
+enum { WINDOWS = 32 };
 typedef struct Trap {
     uint64_t cause, value;   /* riscv: scause, stval; aarch64: ESR, FAR; x86: vector, cr2 or error code */
     uint64_t value2, value3; /* second-stage address (htval, HPFAR); instruction bits or the like: the guest's own */
@@ -195,7 +201,8 @@ typedef struct Frame {
     /* softmmu.h, FLAT. An access at flat_first + n is the host's at gva + flat_addend if n < flat_end, and it has up to 8 bytes; or
      * n < flat_end_span, and FLAT_SPAN. Ends of 0: nothing is flat now. first and addend never change once they are set. */
     uint64_t flat_first, flat_addend, flat_end, flat_end_span;
-    uint8_t *flat_stores; /* by page from flat_first on: not 0, a store that begins in it may be made likewise */
+    uint8_t *flat_stores;   /* by page from flat_first on: not 0, a store that begins in it may be made likewise */
+    uint64_t window_addend; /* softmmu.h, WINDOWS: changes at a sync only */
     JumpEntry *
         jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
                       * a sync, so the dispatcher keeps a table for each of some, and no jump compares it. */
@@ -221,6 +228,7 @@ typedef struct Frame {
     uint32_t nreplies, reply_next;
     uint64_t reply[IR_MAX_REPLIES], reply_gpa[IR_MAX_REPLIES];
     bool reply_is_fault;
+    TlbWindow window[2 * WINDOWS]; /* for loads, for stores */
     uint64_t temp[IR_NTEMPS];
 } Frame;
 #define IR_ZERO       ((Slot)offsetof(Frame, zero))

@@ -3,6 +3,7 @@
  * close in registers. A region lives as long as every link that it was made of: links are the dispatcher's, which takes one back
  * when its target dies, so nothing here knows of pages. */
 #include "sim/jit/jit_int.h"
+#include "sim/softmmu/softmmu.h"
 
 #include <string.h>
 
@@ -187,6 +188,9 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
     JBlock *root = region_form(j, b, f);
     m->flat_first = f->flat_first;
     m->is_ranged = f->flat_end && host_has_range(f->flat_first);
+    if (f->tlb_same >= JIT_SAME && f->window_addend != f->tlb_addend) {
+        mmu_window_addend(f->mmu, f->tlb_addend);
+    }
     m->is_flat = m->is_ranged || f->tlb_same >= JIT_SAME;
     entries_choose(m, b);
     jit_unit_plan(m);

@@ -40,10 +40,82 @@ static void flat_stores_end(Mmu *m, const uint8_t *host)
     }
 }
 
+/* ---- windows ---- */
+enum { WINDOW_WAIT = 64, WINDOW_WAIT_FILL = 8, WINDOW_WAIT_OTHER = 1024 };
+#define WINDOWS_OF_STORES (~0ull << WINDOWS)
+_Static_assert(2 * WINDOWS == 64, "Mmu.windows has a bit for each");
+
+static void window_end(Mmu *m, unsigned which)
+{
+    m->f->window[which].end = m->f->window[which].end_span = 0;
+    m->windows &= ~(1ull << which);
+}
+
+static void windows_end(Mmu *m, uint64_t which)
+{
+    for (uint64_t left = m->windows & which; left; left &= left - 1) {
+        window_end(m, (unsigned)__builtin_ctzll(left));
+    }
+}
+
+/* The entry for the page goes. */
+static void windows_lose(Mmu *m, bool is_write, uint64_t page)
+{
+    for (uint64_t left = m->windows & (is_write ? WINDOWS_OF_STORES : ~WINDOWS_OF_STORES); left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (page - m->f->window[i].first < m->f->window[i].end) {
+            window_end(m, i);
+        }
+    }
+}
+
+static void windows_select(Mmu *m)
+{
+    windows_end(m, ~0ull);
+    m->f->window_addend = m->window_addend[m->data_regime];
+}
+
+void mmu_window_addend(Mmu *m, uint64_t addend)
+{
+    m->window_addend[m->data_regime] = addend;
+    windows_select(m);
+}
+
+static bool is_in_window(const Mmu *m, const TlbEntry *table, uint64_t page)
+{
+    const TlbEntry *e = &table[TLB_INDEX(page)];
+    return e->tag == (page | m->data_key) && e->addend == m->f->window_addend;
+}
+
+void mmu_window_aim(Frame *f, uint64_t which, uint64_t gva)
+{
+    Mmu *m = f->mmu;
+    const TlbEntry *table = which < WINDOWS ? m->reads : m->writes;
+    TlbWindow *w = &f->window[which];
+    uint64_t page = gva & ~(uint64_t)PAGE_MASK, first = page, end = page, n = 0;
+    for (; is_in_window(m, table, end) && n < TLB_ENTRIES && end + SPACE_PAGE_BYTES; n++) {
+        end += SPACE_PAGE_BYTES;
+    }
+    if (first == end) {
+        window_end(m, (unsigned)which);
+        w->wait = table[TLB_INDEX(page)].tag == (page | m->data_key) ? WINDOW_WAIT_OTHER : WINDOW_WAIT_FILL;
+        return;
+    }
+    for (; first && n < TLB_ENTRIES && is_in_window(m, table, first - SPACE_PAGE_BYTES); n++) {
+        first -= SPACE_PAGE_BYTES;
+    }
+    *w = (TlbWindow){.first = first,
+                     .end = end - first - (8 - 1),
+                     .end_span = end - first - (FLAT_SPAN - 1),
+                     .wait = (int32_t)(WINDOW_WAIT + 2 * n)};
+    m->windows |= 1ull << which;
+}
+
 /* ---- contexts ---- */
 static void tables_clear(Mmu *m)
 {
     flat_end(m);
+    windows_end(m, ~0ull);
     os_pages_clear(m, sizeof m->reads + sizeof m->writes);
     memset(m->fetches, 0, sizeof m->fetches);
     memset(m->contexts, 0, sizeof m->contexts);
@@ -163,6 +235,7 @@ static void keys_take(Mmu *m)
     m->data_key = shared_key_of(m, m->space_tag, m->data_regime);
     m->f->tlb_key = m->data_key;
     flat_show(m, m->flat_key == m->data_key);
+    windows_select(m);
 }
 
 bool mmu_select(Mmu *m, uint64_t space_tag, unsigned data_regime, unsigned fetch_regime)
@@ -195,6 +268,7 @@ void mmu_context_set(Mmu *m, const MmuContext *c)
     m->data_regime = c->data_regime;
     m->fetch_regime = c->fetch_regime;
     flat_show(m, m->flat_key == m->data_key);
+    windows_select(m);
 }
 
 uint64_t mmu_fetch_key(const Mmu *m)
@@ -264,6 +338,7 @@ static void page_flush(Mmu *m, uint64_t gva)
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
         if ((entries[i]->tag & ~(uint64_t)PAGE_MASK) == page) {
             entries[i]->tag = 0;
+            windows_lose(m, i, page);
         }
     }
     m->fetches[FETCH_INDEX(gva)].tag = 0;
@@ -303,6 +378,7 @@ bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
 void mmu_flush_writes(Mmu *m)
 {
     os_pages_clear(m->writes, sizeof m->writes);
+    windows_end(m, WINDOWS_OF_STORES);
     flat_stores_clear(m);
 }
 
@@ -313,6 +389,7 @@ void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
     for (size_t i = 0; i < TLB_ENTRIES; i++) {
         e[i].tag = (e[i].tag & ~(uint64_t)PAGE_MASK) + e[i].addend == page ? 0 : e[i].tag;
     }
+    windows_end(m, WINDOWS_OF_STORES);
     flat_stores_end(m, host);
 }
 
@@ -418,7 +495,11 @@ static bool is_watched(const Mmu *m, uint64_t gva, unsigned size_bytes, Access a
 static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const uint8_t *host)
 {
     uint64_t page = gva & ~(uint64_t)PAGE_MASK, addend = (uint64_t)(uintptr_t)host - (gva & PAGE_MASK) - page;
-    table[TLB_INDEX(gva)] = (TlbEntry){.tag = page | key, .addend = addend};
+    TlbEntry *e = &table[TLB_INDEX(gva)];
+    if (m->windows && (e->tag & KEY_MAX) == key && (e->tag != (page | key) || e->addend != addend)) {
+        windows_lose(m, table == m->writes, e->tag & ~(uint64_t)PAGE_MASK);
+    }
+    *e = (TlbEntry){.tag = page | key, .addend = addend};
     m->f->tlb_same = m->f->tlb_addend == addend ? m->f->tlb_same + 1 : 0;
     m->f->tlb_addend = addend;
     m->stats.fills++;

@@ -67,6 +67,8 @@ struct Mmu { /* in os_pages: most of it is never touched */
     MmuHost host;
     uint64_t last_key, data_key, fetch_key, space_tag, epoch;
     unsigned data_regime, fetch_regime;
+    uint64_t windows; /* those that are not empty, by number */
+    uint64_t window_addend[MMU_MAX_REGIMES];
     bool has_passed;     /* a Shared has another owner, since mmu_select */
     bool has_huge;       /* since the tables were cleared some mapping was larger than the largest of these: */
     bool has_large;      /* some bit is set in */

@@ -250,3 +250,92 @@ TEST(softmmu, the_flat_range_goes_with_its_context_by_either_way)
     CHECK(g.f.flat_end > 0);
     rig_close(&g);
 }
+
+/* ---- windows ---- */
+enum { WINDOW = 5 };
+static bool is_in(const Rig *g, bool is_write, uint64_t gva)
+{
+    const TlbWindow *w = &g->f.window[WINDOW + (is_write ? WINDOWS : 0)];
+    return gva - w->first < w->end;
+}
+
+static void aim(Rig *g, uint64_t gva)
+{
+    mmu_window_addend(g->mmu, g->f.tlb_addend);
+    mmu_window_aim(&g->f, WINDOW, gva);
+    mmu_window_aim(&g->f, WINDOW + WINDOWS, gva);
+}
+
+/* Four pages in a row, and one that is not the next in memory. */
+static void windows_open(Rig *g)
+{
+    rig_open(g);
+    g->map[0] = (Map){0x10000, PAGE, 500, SPACE_A};
+    for (uint64_t i = 1; i < 5; i++) {
+        g->map[i] = (Map){0x10000 + i * PAGE, PAGE, 100 + i, SPACE_A};
+    }
+    g->map[5] = (Map){0x12000 + TLB_ENTRIES * (uint64_t)PAGE, PAGE, 202, SPACE_A};
+    g->map[6] = (Map){0x12000, PAGE, 302, SPACE_B};
+    for (uint64_t i = 0; i < 5; i++) {
+        CHECK_INT(load(g, 0x10000 + i * PAGE), i ? 100 + i : 500);
+    }
+    aim(g, 0x12008);
+}
+
+TEST(softmmu, a_window_is_the_pages_around_with_the_same_addend)
+{
+    static Rig g;
+    windows_open(&g);
+    for (unsigned write = 0; write < 2; write++) {
+        CHECK(!is_in(&g, write, 0x10fff) && is_in(&g, write, 0x11000) && is_in(&g, write, 0x14ff8));
+        CHECK(!is_in(&g, write, 0x14ff9)); /* eight bytes go beyond it */
+        const TlbWindow *w = &g.f.window[WINDOW + (write ? WINDOWS : 0)];
+        CHECK_INT(w->end_span, 4 * PAGE - (FLAT_SPAN - 1));
+    }
+    mmu_window_aim(&g.f, WINDOW, 0x10000); /* another addend */
+    CHECK(!is_in(&g, false, 0x10000) && !is_in(&g, false, 0x11000) && is_in(&g, true, 0x11000));
+    mmu_window_aim(&g.f, WINDOW, 0x15000); /* not known */
+    CHECK(!is_in(&g, false, 0x15000));
+    rig_close(&g);
+}
+
+TEST(softmmu, a_window_ends_with_any_entry_of_it)
+{
+    static Rig g;
+    windows_open(&g);
+    CHECK(mmu_flush(g.mmu, 0x20000, UINT64_MAX));
+    CHECK(is_in(&g, false, 0x12000) && is_in(&g, true, 0x12000));
+    CHECK(mmu_flush(g.mmu, 0x14000, UINT64_MAX));
+    CHECK(!is_in(&g, false, 0x12000) && !is_in(&g, true, 0x12000));
+    aim(&g, 0x12008);
+    CHECK(is_in(&g, false, 0x13ff8) && !is_in(&g, false, 0x14000));
+    CHECK_INT(load(&g, 0x12000 + TLB_ENTRIES * (uint64_t)PAGE), 202); /* takes the place of one */
+    CHECK(!is_in(&g, false, 0x11000) && !is_in(&g, true, 0x11000));
+    rig_close(&g);
+}
+
+TEST(softmmu, windows_are_of_a_context_and_those_for_stores_end_with_the_right_to_store)
+{
+    static Rig g;
+    MmuContext a;
+    windows_open(&g);
+    mmu_flush_writes(g.mmu);
+    CHECK(is_in(&g, false, 0x12000) && !is_in(&g, true, 0x12000));
+    mmu_window_aim(&g.f, WINDOW + WINDOWS, 0x12000);
+    CHECK(!is_in(&g, true, 0x12000));
+    mmu_context_get(g.mmu, &a);
+    select_space(&g, SPACE_B);
+    CHECK(!is_in(&g, false, 0x12000));
+    CHECK_INT(load(&g, 0x12000), 302);
+    aim(&g, 0x12000);
+    CHECK(is_in(&g, false, 0x12000));
+    mmu_context_set(g.mmu, &a);
+    CHECK(!is_in(&g, false, 0x12000));
+    mmu_flush(g.mmu, UINT64_MAX, UINT64_MAX);
+    CHECK_INT(load(&g, 0x12000), 302);
+    aim(&g, 0x12000);
+    CHECK(is_in(&g, false, 0x12000));
+    mmu_flush(g.mmu, UINT64_MAX, UINT64_MAX);
+    CHECK(!is_in(&g, false, 0x12000));
+    rig_close(&g);
+}

@@ -15,6 +15,11 @@
  * Frame.flat_stores as well, which keeps away from the fast path what the TLB does; a page is noted there together with the one
  * that follows, so that an access over their border needs one look.
  *
+ * WINDOWS. Where neighbouring pages have entries of one addend, Frame.window_addend, a subtraction and a comparison say that an access hits.
+ * A window is such a run of pages: never more than the tables have under the context that is selected, so that it decides nothing. There are
+ * some for loads and some for stores, for an engine to use as it likes: it asks for one to be aimed (mmu_window_aim), best after some
+ * misses. Each regime has its addend, which an engine says when it sees one that is likely (mmu_window_addend).
+ *
  * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of
  * privilege flushes nothing, and a flush takes new numbers and touches no entry. Regimes whose pages are mostly global, as those of a
  * kernel, have one number for all address spaces. Walks of global mappings are kept under a context of their own in a small table that
@@ -152,6 +157,11 @@ void mmu_watch(Mmu *m, const MmuWatch *list, size_t n); /* replaces the set; bor
 uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux);
 void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux);
 uint64_t mmu_atomic(Frame *f, IrOpcode op, uint64_t gva, uint64_t b, uint64_t c, uint32_t aux); /* all of ATOMIC */
+
+/* ---- windows ---- */
+/* Window number `which` of Frame.window becomes the run of pages around gva, if there is one. */
+void mmu_window_aim(Frame *f, uint64_t which, uint64_t gva);
+void mmu_window_addend(Mmu *m, uint64_t addend); /* of the regime that is selected; not while code runs */
 
 /* ---- for helpers, in the mode's own data regime. false: the event is set, and nothing is done ---- */
 /* Compare and swap of 16 bytes, which must be aligned, indivisible; word 0 is the one at gva. old: what is expected, then what was

@@ -809,7 +809,7 @@ static void emit_straight_call(JitHost *h, const IrOp *o)
     x_alumi(a, W, G_SUB, RBP, AT(budget), rest);
     frame_take(h);
     if (h->m->is_flat) {
-        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(tlb_addend));
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, h->m->is_ranged ? AT(flat_addend) : AT(window_addend));
     }
 }
 
@@ -977,7 +977,9 @@ static void emit_rest(JitHost *h, const Stub *s)
 static void emit_stub(JitHost *h, const Stub *s)
 {
     Asm *a = &h->a;
-    x_fix(s->fix, a->p);
+    if (s->fix) {
+        x_fix(s->fix, a->p);
+    }
     if (s->fix2) {
         x_fix(s->fix2, a->p);
     }
@@ -1023,6 +1025,12 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_ENTRY:
         host_emit_entry(h, s);
         break;
+    case STUB_WINDOW:
+        host_emit_window(h, s);
+        break;
+    case STUB_LOOK: /* what goes on if it finds nothing is the next */
+        host_emit_look(h, s, &h->stubs.items[s->number]);
+        break;
     case STUB_REST:
         emit_rest(h, s);
         mem_free(s->point);
@@ -1048,7 +1056,7 @@ static void emit_entry(JitHost *h, unsigned k)
         host_stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
     }
     if (h->m->is_flat) {
-        x_rm(a, W, X_LOAD, FLAT_REG, RBP, h->m->is_ranged ? AT(flat_addend) : AT(tlb_addend));
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, h->m->is_ranged ? AT(flat_addend) : AT(window_addend));
     }
     SET_EACH(i, &h->m->bb[k].live)
     {

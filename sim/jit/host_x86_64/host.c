@@ -178,6 +178,23 @@ static uint8_t *emit_alone_call(Asm *a, bool is_store, bool has_fpr, const uint8
     return start;
 }
 
+static uint8_t *emit_aim(Asm *a, bool has_fpr)
+{
+    uint8_t *start = a->p;
+    save(a, has_fpr, 8);
+    x_rm(a, W, X_STORE, RCX, RSP, 8 + ON_STACK(arg[0]));
+    x_rm(a, W, X_LOAD, RDI, RSP, 8 + ON_STACK(f));
+    x_mov(a, RSI, RDX);
+    x_mov(a, RDX, RAX);
+    x_alui(a, W, G_SUB, RSP, 8);
+    call_c(a, (uintptr_t)mmu_window_aim);
+    x_alui(a, W, G_ADD, RSP, 8);
+    restore(a, has_fpr, 8);
+    x_rm(a, W, X_LOAD, RCX, RSP, 8 + ON_STACK(arg[0]));
+    x_byte(a, 0xc3);
+    return start;
+}
+
 static uint8_t *emit_fold(Asm *a, bool has_fpr)
 {
     uint8_t *start = a->p;
@@ -225,6 +242,7 @@ static void emit_around(JitHost *h)
         h->alone[0][i] = emit_alone_call(a, false, i, asked) + exec;
         h->alone[1][i] = emit_alone_call(a, true, i, asked) + exec;
         h->fold[i] = emit_fold(a, i) + exec;
+        h->aim[i] = emit_aim(a, i) + exec;
     }
     h->enter = (LeftBy(*)(Frame *, void *, Jit *))(uintptr_t)(enter + exec);
 }

@@ -16,7 +16,7 @@ enum { HOST_BUFFER_BYTES = 1 << 20 };
 #define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
 #define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
 enum { GROUP_REGS = 2, MAX_RESTS = 6, GROUP_SPAN = 2048 };
-#define FLAT_REG       R11 /* in flat regions: Frame.tlb_addend, or flat_addend */
+#define FLAT_REG       R11 /* in flat regions: Frame.window_addend, or flat_addend */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
 /* Where a slot's value is at some point of the code: the second half of what a side table says. */
@@ -49,6 +49,8 @@ typedef enum {
     STUB_SOFT,
     STUB_ADDEND,
     STUB_ENTRY,
+    STUB_WINDOW,
+    STUB_LOOK,
     STUB_NAN
 } StubKind;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
@@ -66,10 +68,13 @@ typedef struct { /* code that is rarely run: behind the rest */
     const JBlock *b; /* of which it is code: of block k, or that unrolled */
     uint64_t pc;
     Set dirty, raw;
-    uint8_t other; /* STUB_NAN: beside reg */
-    Opnd value;    /* of a store */
-    uint8_t base;  /* STUB_ENTRY: register */
-    uint32_t q;    /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY */
+    uint8_t other;           /* STUB_NAN: beside reg */
+    Opnd value;              /* of a store */
+    uint8_t base;            /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
+    uint32_t q;              /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
+    unsigned which;          /* STUB_WINDOW, STUB_LOOK: Frame.window */
+    int32_t low, span_bytes; /* STUB_LOOK: of the group, which may be written */
+    bool can_write;
     unsigned noperands;
     Opnd operand[3];
     Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
@@ -111,6 +116,7 @@ typedef struct JitHost {
     uint8_t *buffer;
     LeftBy (*enter)(Frame *f, void *code, Jit *j);
     const uint8_t *slow[2];     /* [1]: xmm registers are in use */
+    const uint8_t *aim[2];      /* likewise; mmu_window_aim of rdx for rax, which only are lost */
     const uint8_t *alone[2][2]; /* [is store][likewise]: an access with MEM_ALONE; its aux is arg[0] */
     const uint8_t *fold[2];     /* likewise; flags of FP go to the frame */
     const uint8_t *exit, *indirect, *term, *budget, *heat, *cold;
@@ -192,6 +198,8 @@ void host_emit_fence(JitHost *h, const IrOp *o);
 void host_emit_slow(JitHost *h, const Stub *s);
 void host_emit_addend(JitHost *h, const Stub *s);
 void host_emit_entry(JitHost *h, const Stub *s);
+void host_emit_window(JitHost *h, const Stub *s);
+void host_emit_look(JitHost *h, const Stub *s, Stub *rest); /* rest: where it goes if it finds nothing */
 /* emit.c */
 bool jit_unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif

@@ -133,6 +133,64 @@ static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bo
     }
 }
 
+/* ---- windows ---- */
+static bool has_windows(const JitHost *h)
+{
+    return h->m->is_flat && !h->m->is_ranged && !h->is_rest;
+}
+
+/* Accesses by one register of the guest have a window, whatever code they are in. */
+static unsigned window_of(Slot base, bool is_write)
+{
+    return base / 8u % WINDOWS + (is_write ? WINDOWS : 0);
+}
+
+static int32_t at_window(unsigned which, size_t field)
+{
+    return AT(window) + (int32_t)(which * sizeof(TlbWindow) + field);
+}
+
+/* Jumps away unless the access at base + disp is in the window: end is that of TlbWindow which counts. rax is lost. */
+static uint8_t *window_check(JitHost *h, unsigned base, int64_t disp, unsigned which, size_t end)
+{
+    x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)disp);
+    x_rm(&h->a, W, X_SUB, RAX, RBP, at_window(which, offsetof(TlbWindow, first)));
+    x_rm(&h->a, W, X_CMP, RAX, RBP, at_window(which, end));
+    return x_jcc(&h->a, CC_AE);
+}
+
+/* One more has missed: perhaps it is time to aim it anew. rax and rdx are lost. */
+static void window_missed(JitHost *h, unsigned base, int64_t disp, unsigned which)
+{
+    Asm *a = &h->a;
+    x_alumi(a, 0, G_SUB, RBP, at_window(which, offsetof(TlbWindow, wait)), 1);
+    uint8_t *over = x_jcc(a, CC_NS);
+    x_rm(a, W, X_LEA, RAX, base, (int32_t)disp);
+    x_movi(a, RDX, which);
+    host_jump_out(h, x_call(a), h->aim[h->m->has_fpr]);
+    x_fix(over, a->p);
+}
+
+void host_emit_window(JitHost *h, const Stub *s)
+{
+    window_missed(h, s->base, h->b->op[s->q].imm, s->which);
+    host_emit_entry(h, s);
+}
+
+/* Behind the unit: the group's entry. */
+void host_emit_look(JitHost *h, const Stub *s, Stub *rest)
+{
+    window_missed(h, s->base, s->low, s->which);
+    x_rm(&h->a, W, X_LEA, RAX, s->base, s->low);
+    rest->fix = tag_check(h, (unsigned)s->span_bytes, s->can_write);
+    addend_op(h, X_CMP, FLAT_REG, s->can_write);
+    rest->fix2 = x_jcc(&h->a, CC_NE);
+    if (s->base == RCX) {
+        host_opnd_to(h, RCX, s->value);
+    }
+    x_fix(x_jmp(&h->a), s->back);
+}
+
 /* ---- groups ---- */
 
 /* The span of the accesses of this block by slot `base` from this op on, until it changes by more than a constant; returns how
@@ -187,20 +245,30 @@ static void group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
         h->group[i] = now;
         return;
     }
-    x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
-    uint8_t *miss = tag_check(h, (unsigned)(now.high - now.low), now.can_write), *other = NULL;
-    if (h->m->is_flat) {
+    if (has_windows(h)) {
+        unsigned which = window_of(o->a, now.can_write);
+        uint8_t *fix = window_check(h, base, now.low, which, offsetof(TlbWindow, end_span));
+        Stub *s = host_stub_new(h, STUB_LOOK, fix);
+        s->base = (uint8_t)base;
+        s->value = host_opnd(h, o->a);
+        s->which = which;
+        s->low = (int32_t)now.low;
+        s->span_bytes = (int32_t)(now.high - now.low);
+        s->can_write = now.can_write;
+        s->number = (uint32_t)h->stubs.n;
         now.addend = FLAT_REG;
-        addend_op(h, X_CMP, FLAT_REG, now.can_write);
-        other = x_jcc(&h->a, CC_NE);
-    } else {
-        unsigned which = h->group_next++ % GROUP_REGS;
-        h->group[h->group_of[which]].is_on = false;
-        h->group_of[which] = i;
-        now.addend = host_gprs[host_ngprs - 1 - which];
-        addend_op(h, X_LOAD, now.addend, now.can_write);
+        host_rest_stub(h, NULL, NULL);
+        h->group[i] = now;
+        return;
     }
-    host_rest_stub(h, miss, other);
+    x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)now.low);
+    uint8_t *miss = tag_check(h, (unsigned)(now.high - now.low), now.can_write);
+    unsigned which = h->group_next++ % GROUP_REGS;
+    h->group[h->group_of[which]].is_on = false;
+    h->group_of[which] = i;
+    now.addend = host_gprs[host_ngprs - 1 - which];
+    addend_op(h, X_LOAD, now.addend, now.can_write);
+    host_rest_stub(h, miss, NULL);
     h->group[i] = now;
 }
 
@@ -220,7 +288,7 @@ static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *adde
     *base = host_gpr(h, o->a, RCX);
     if (!has_it) {
         group_begin(h, o, i, *base);
-        *base = h->m->is_ranged ? *base : host_gpr(h, o->a, RCX); /* which the look has used */
+        *base = h->m->is_flat ? *base : host_gpr(h, o->a, RCX); /* which the look has used */
     }
     *addend = h->group[i].addend;
     return true;
@@ -297,20 +365,25 @@ void host_emit_addend(JitHost *h, const Stub *s)
     x_fix(x_jmp(&h->a), s->back);
 }
 
-/* An access that is probably in the flat range: d is the register of a load. */
+/* An access that is probably in the flat range, or in a window: d is the register of a load. */
 static bool is_ranged(const JitHost *h, const IrOp *o)
 {
-    return h->m->is_ranged && !h->is_rest && is_plain_access(o);
+    return h->m->is_flat && !h->is_rest && is_plain_access(o);
 }
 
 static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
 {
-    uint8_t *fix[2];
-    unsigned base = host_gpr(h, o->a, RCX);
-    range_check(h, base, o->imm, AT(flat_end), o->op == IR_st, fix);
+    uint8_t *fix[2] = {NULL, NULL};
+    unsigned base = host_gpr(h, o->a, RCX), which = window_of(o->a, o->op == IR_st);
+    if (h->m->is_ranged) {
+        range_check(h, base, o->imm, AT(flat_end), o->op == IR_st, fix);
+    } else {
+        fix[0] = window_check(h, base, o->imm, which, offsetof(TlbWindow, end));
+    }
     uint32_t site = jit_site_new(h, h->q);
-    Stub *s = host_stub_new(h, STUB_ENTRY, fix[0]);
+    Stub *s = host_stub_new(h, h->m->is_ranged ? STUB_ENTRY : STUB_WINDOW, fix[0]);
     size_t first = h->stubs.n - 1;
+    s->which = which;
     s->fix2 = fix[1];
     s->site = site;
     s->q = h->q;
