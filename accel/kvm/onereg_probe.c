@@ -11,7 +11,7 @@ extern const Backend backend_kvm;
 enum { RAM_BYTES = 0x10000 };
 #define CODE_AT 0x80000000ull
 #define HOLE_AT 0x10000000ull
-#define WAIT_NS 2000000000ull
+#define WAIT_NS 60000000000ull
 
 #if defined(__aarch64__)
 static const uint32_t load_signed = 0x39800022; /* ldrsb x2, [x1] */

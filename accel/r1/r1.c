@@ -31,7 +31,7 @@
 #define DATA       0x1122334455667788ull
 #define RAM_BYTES  0x100000ull
 #define SLOT_BYTES 0x10000ull /* a multiple of every page size */
-#define LIMIT_NS   20000000000ull
+#define LIMIT_NS   120000000000ull
 
 typedef struct {
     const uint8_t *start, *end;

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PORTS = 30, TICK_MS = 10, WAIT_S = 20, LAST_SECONDS = 2 };
+enum { MAX_PORTS = 30, TICK_MS = 10, WAIT_S = 60, LAST_SECONDS = 2 };
 
 typedef struct {
     int fd;        /* -1 while a session has the port */

@@ -23,9 +23,9 @@ for page in howto/add-a-backend.md howto/find-a-divergence.md backends/plugin.md
     done
 done
 prefix/share/doc/conf/examples/wire-agent.py </dev/null
-"$conf" run prefix/share/conf/scenarios/exits.yaml --backend plugin:mine/build/libtoy.so --quiet | tee out.txt
+"$conf" run prefix/share/conf/scenarios/exits.yaml --backend plugin:mine/build/libtoy.so --timeout 60 --quiet | tee out.txt
 grep -q ' 0 failed, 0 errors' out.txt
-"$conf" run prefix/share/conf/scenarios/exits.yaml --quiet \
+"$conf" run prefix/share/conf/scenarios/exits.yaml --timeout 60 --quiet \
     --backend "remote:toy:prefix/bin/conf-agent --place there --plugin mine/build/libtoy.so" | tee out.txt
 grep -q ' 0 failed, 0 errors' out.txt
 
@@ -41,7 +41,7 @@ grep '^equal: ' diff.txt
 
 # every scenario: what the toy has not, by its capabilities and its isa, is skipped with that reason, and nothing fails
 passed_by() {
-    "$conf" run prefix/share/conf/scenarios/*.yaml --guest riscv64 --backend "plugin:$1" --quiet >all.txt || [ "${2:-}" = fails ]
+    "$conf" run prefix/share/conf/scenarios/*.yaml --guest riscv64 --backend "plugin:$1" --timeout 60 --quiet >all.txt || [ "${2:-}" = fails ]
     sed -n 's/^\([0-9]*\) passed, .*/\1/p' all.txt
 }
 passed=$(passed_by mine/build/libtoy.so) || { tail -60 all.txt; exit 1; }
@@ -59,7 +59,7 @@ tail -1 all.txt
 ! grep -q ' 0 failed, 0 errors' all.txt
 
 # while the simulator has all that scenarios use
-"$conf" run prefix/share/conf/scenarios/*.yaml --guest riscv64 --backend sim-interp --quiet >sim.txt
+"$conf" run prefix/share/conf/scenarios/*.yaml --guest riscv64 --backend sim-interp --timeout 60 --quiet >sim.txt
 ! grep 'sim-interp: isa ' sim.txt
 
 # by hand, with the flags of pkg-config
