@@ -18,7 +18,7 @@ static struct {
     volatile sig_atomic_t is_raw;
     int fd;
     struct termios before, raw;
-    struct sigaction old[ARRAY_LEN(ending)], old_stop, old_cont;
+    struct sigaction old[ARRAY_LEN(ending)], old_stop, old_cont, our_stop;
     bool has_atexit;
 } term;
 
@@ -45,23 +45,23 @@ static void on_cont(int sig)
 {
     (void)sig;
     int saved = errno;
-    modes_set(&term.raw); /* in the background this stops us, as it should, until we are in front */
+    sigaction(SIGTSTP, &term.our_stop, NULL); /* first: a stop that comes from now on must not find it raw */
+    modes_set(&term.raw);                     /* in the background this stops us, as it should, until we are in front */
     errno = saved;
 }
 
 static void on_stop(int sig)
 {
     int saved = errno;
-    struct sigaction ours;
     sigset_t just_this;
     sigemptyset(&just_this);
     sigaddset(&just_this, sig);
     modes_set(&term.before);
-    sigaction(sig, &term.old_stop, &ours);
+    sigaction(sig, &term.old_stop, NULL);
     raise(sig);
-    sigprocmask(SIG_UNBLOCK, &just_this, NULL); /* stops here, and goes on here */
+    sigprocmask(SIG_UNBLOCK, &just_this, NULL); /* stops here, and goes on here, in on_cont() */
     sigprocmask(SIG_BLOCK, &just_this, NULL);
-    sigaction(sig, &ours, NULL);
+    sigaction(sig, &term.our_stop, NULL);
     modes_set(&term.raw); /* the kernel does not stop an orphaned process group, and then sends no SIGCONT */
     errno = saved;
 }
@@ -83,6 +83,7 @@ static void handlers_set(void)
         handler_set(ending[i], on_ending, &term.old[i]);
     }
     handler_set(SIGTSTP, on_stop, &term.old_stop);
+    sigaction(SIGTSTP, NULL, &term.our_stop);
     handler_set(SIGCONT, on_cont, &term.old_cont);
 }
 
@@ -123,6 +124,6 @@ void terminal_restore(void)
     for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
         sigaction(ending[i], &term.old[i], NULL);
     }
+    sigaction(SIGCONT, &term.old_cont, NULL); /* before that of the stop, which its handler sets */
     sigaction(SIGTSTP, &term.old_stop, NULL);
-    sigaction(SIGCONT, &term.old_cont, NULL);
 }
