@@ -3,7 +3,9 @@
  *
  * A first pass looks at both in wide windows. Where they are apart at the end of one, everything begins again, which gives the
  * same, and is looked at only from the last equal point on, in narrower windows, until a window is one instruction. RAM
- * is compared at the end of a pass; if it alone differs, in windows too. */
+ * is compared at the end of a pass; if it alone differs, in windows too.
+ * A window also ends a block of translated code, so one that is wrong as a whole is right in narrow ones. Then the end is looked for
+ * by halves, with one look in a pass and nothing cut before it. At last a pass as the first shows the code that was run there. */
 #ifndef CONFORMANCE_DIFF_H
 #define CONFORMANCE_DIFF_H
 
@@ -23,8 +25,14 @@ typedef struct {
 typedef struct {
     bool is_open; /* both backends are available */
     bool is_apart, is_counted;
-    bool is_lost; /* the first pass found something, a later one did not: one of the two is not deterministic */
-    Apart apart;  /* text owned by this */
+    bool
+        is_lost; /* the first pass found something, and not when it was done again: one of the two is not deterministic */
+    bool is_whole;  /* apart only if nothing is cut before: apart.start is where a single look found them equal */
+    bool is_hidden; /* likewise, but not even then: start and end are of the last window that was apart */
+    Buf code[2];    /* pair_code of each side; empty: it has none */
+    Apart apart;    /* text owned by this */
+    bool has_last;  /* of the last pass: where they were equal */
+    Apart last;
     Buf history;
     uint64_t position, nexits; /* of the last pass */
     unsigned npasses;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance/diff.h"
 
+#include "conformance/asm.h"
 #include "conformance/image.h"
 #include "sim/base/test.h"
+#include "sim/jit/jit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -342,6 +344,102 @@ TEST(diff, options_that_a_side_refuses_are_an_error)
     diff_result_free(&t.r);
 }
 
+/* ---- an engine that is wrong: its code, in this program ---- */
+#ifdef JIT_HAS_HOST
+static struct {
+    bool is_on;
+    JitEventKind kind; /* JIT_AROUND: any */
+    unsigned min_insns, nspoilt;
+} spoiler;
+
+/* xor (REX.W 33 /r) becomes or. */
+void jit_watch(const JitEvent *e)
+{
+    bool is_code = e->kind == JIT_BLOCK || e->kind == JIT_REGION;
+    if (!spoiler.is_on || !is_code || (spoiler.kind != JIT_AROUND && e->kind != spoiler.kind) ||
+        e->ninsns < spoiler.min_insns) {
+        return;
+    }
+    for (size_t i = 0, n; i < e->nbytes; i += n) {
+        Buf text = {0};
+        n = asm_disasm(GUEST_x86_64, 64, e->bytes + i, e->nbytes - i, 0, &text);
+        if (!strncmp(buf_text(&text), "xor r", 5) && e->bytes[i + 1] == 0x33) {
+            e->bytes[i + 1] = 0x0b;
+            spoiler.nspoilt++;
+        }
+        buf_free(&text);
+        n = n ? n : 1;
+    }
+}
+
+static const uint32_t XORS[] = {
+    0x00600313, /* li t1, 6 */
+    0x00128293, /* loop: addi t0, t0, 1 */
+    0x0062c3b3, /* xor t2, t0, t1 */
+    0x007e0e33, /* add t3, t3, t2 */
+    0xff5ff06f, /* j loop */
+};
+
+/* sim-interp beside sim-jit, which does xor wrong in such code. */
+static void begin_spoilt(Trial *t, JitEventKind kind, unsigned min_insns)
+{
+    begin(t, backend_find("sim-jit"), XORS, sizeof XORS, 20000);
+    spoiler.is_on = true;
+    spoiler.kind = kind;
+    spoiler.min_insns = min_insns;
+    spoiler.nspoilt = 0;
+    search(t);
+    spoiler.is_on = false;
+    CHECK(spoiler.nspoilt > 0);
+    CHECK(t->r.is_apart);
+}
+
+TEST(diff, an_op_that_an_engine_makes_wrong_is_shown_with_its_code)
+{
+    Trial t;
+    begin_spoilt(&t, JIT_AROUND, 0);
+    CHECK(!t.r.is_whole);
+    check_report(&t, "apart at instruction 7 of vcpu 0\ninstruction at 0x80000008: b3 c3 62 00   xor t2, t0, t1\n"
+                     "registers, a | b:\n  t2 ");
+    check_report(&t, "code of a, a-side:\n  block at 0x80000000:\n     0x80000000  13 03 60 00   li t1, 0x6\n");
+    check_report(&t, "  block at 0x80000004:\n     0x80000004  93 82 12 00   addi t0, t0, 0x1\n"
+                     "  -> 0x80000008  b3 c3 62 00   xor t2, t0, t1\n     0x8000000c  33 0e 7e 00   add t3, t3, t2\n");
+    check_report(&t, "  its IR:\n    block pc=0x80000004 mode=");
+    check_report(&t, "    insn 1 len=4 row=");
+    check_report(&t, "      xor t2, t0, t1\n");
+    check_report(&t, "code of b, b-side:\n  its host code, ");
+    check_report(&t, " bytes of a block, but it is entered in a region now:\n     0x0000  48 b8 ");
+    check_report(&t, "   or r");
+    check_report(&t, " bytes of a region of 1 block, of that at 0x80000004:\n");
+    diff_result_free(&t.r);
+}
+
+TEST(diff, what_is_wrong_in_whole_blocks_only_is_found_with_its_block)
+{
+    Trial t;
+    begin_spoilt(&t, JIT_BLOCK, 4);
+    CHECK(t.r.is_whole);
+    CHECK_INT(t.r.apart.end - t.r.apart.start, 1);
+    check_report(&t, ", if the block that it is in runs as a whole\ninstruction at 0x80000010: 6f f0 5f ff   j ");
+    check_report(&t, "  block at 0x80000004:\n     0x80000004  93 82 12 00   addi t0, t0, 0x1\n");
+    check_report(&t, "  -> 0x80000010  ");
+    check_report(&t, "   or r");
+    diff_result_free(&t.r);
+}
+
+TEST(diff, what_is_wrong_in_a_region_only_is_found_with_its_region)
+{
+    Trial t;
+    begin_spoilt(&t, JIT_REGION, 0);
+    CHECK(t.r.is_whole);
+    CHECK(t.r.apart.start > 4000); /* it ran 1000 times before */
+    CHECK_INT(t.r.apart.end - t.r.apart.start, 1);
+    check_report(&t, ", if the block that it is in runs as a whole\n");
+    check_report(&t, " bytes of a region of 1 block, of that at 0x80000004:\n");
+    diff_result_free(&t.r);
+}
+#endif
+
 /* ---- the command ---- */
 static void check_command(const char *args, const char *path, int status, const char *said)
 {
@@ -381,6 +479,21 @@ TEST(cmd_diff, compares_two_configurations_over_an_image)
     check_command("diff --a sim-interp --b sim-interp:cpu=rv64iac --kernel IMAGE", path, 1, /* no M */
                   "apart at instruction 2 of vcpu 0\ninstruction at 0x80000004: 33 83 52 02   mul t1, t0, t0\n");
     check_command("diff --a sim-interp --b sim-interp:max_block_insns=2,cpu=rv64x --kernel IMAGE", path, 2, "rv64x");
+    close(fd);
+}
+
+TEST(cmd_diff, an_image_without_code_is_not_equal_to_another)
+{
+    char path[64];
+    uint8_t elf[64] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+    elf[16] = 2, elf[18] = 243, elf[32] = 64, elf[54] = 56;
+    int fd = memfd_create("image", 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    check_command("diff --a sim-interp --b sim-interp --kernel IMAGE", path, 3,
+                  ": is empty: there is nothing to run\n");
+    CHECK_INT(write(fd, elf, sizeof elf), sizeof elf);
+    check_command("diff --a sim-interp --b sim-interp --kernel IMAGE", path, 3,
+                  ": no segment is to be loaded: there is nothing to run\n");
     close(fd);
 }
 

@@ -89,6 +89,9 @@ int image_parse(const char *name, const uint8_t *bytes, size_t n, const ImageHow
 {
     File f = {name, bytes, n, how};
     *out = (Image){.entry = how->ram_base};
+    if (!n) {
+        return err_set(err, ERR_INVAL, "%s: is empty: there is nothing to run", name);
+    }
     if (n < 4 || memcmp(bytes,
                         "\x7f"
                         "ELF",
@@ -105,6 +108,9 @@ int image_parse(const char *name, const uint8_t *bytes, size_t n, const ImageHow
     out->is_elf = true;
     out->entry = le(bytes + 24, 8);
     int rc = segments(&f, out, err);
+    if (!rc && !out->nsegments) {
+        return err_set(err, ERR_INVAL, "%s: no segment is to be loaded: there is nothing to run", name);
+    }
     if (!rc) {
         symbols(&f, out);
     }

@@ -14,7 +14,8 @@ struct Pair {
     Backend backend;
     bool counts;
     pthread_mutex_t lock; /* of what follows, as vcpus have threads */
-    Apart apart;
+    Apart apart, last;    /* last: has no more than the place */
+    Buf code[2];
     Buf history[HISTORY];
     uint64_t nexits, position;
     bool is_over; /* apart, or until is reached */
@@ -508,6 +509,31 @@ static Apart apart_here(const BeVcpu *v, ApartKind kind)
     return a;
 }
 
+/* Whoever cannot tell does not. */
+static void code_ask(const BeVcpu *v)
+{
+    Pair *p = v->vm->pair;
+    Buf pc = {0};
+    buf_le(&pc, p->cfg.code_pc, 8);
+    for (int i = 0; i < 2; i++) {
+        buf_clear(&p->code[i]);
+        if (vm_ops(v->vm, i)->ctl &&
+            vm_ops(v->vm, i)->ctl(v->vm->at[i], v->at[i], "sim.code", pc.data, pc.n, &p->code[i], NULL)) {
+            buf_clear(&p->code[i]);
+        }
+    }
+    buf_free(&pc);
+}
+
+/* text is taken. */
+static int apart_at(BeVcpu *v, ApartKind kind, Buf *text, Err *err)
+{
+    if (v->vm->pair->cfg.wants_code) {
+        code_ask(v);
+    }
+    return apart(v->vm->pair, apart_here(v, kind), text, err);
+}
+
 static bool is_watched(const BeVcpu *v)
 {
     const PairConfig *c = &v->vm->pair->cfg;
@@ -534,14 +560,17 @@ static int look(BeVcpu *v, Err *err)
     Buf text = {0};
     if (memcmp(v->now[0], v->now[1], v->nbytes) != 0) {
         regs_text(v, &text);
-        return apart(p, apart_here(v, APART_REGS), &text, err);
+        return apart_at(v, APART_REGS, &text, err);
     }
     if (p->cfg.compares_ram && !ram_same(v->vm, &text)) {
-        return apart(p, apart_here(v, APART_RAM), &text, err);
+        return apart_at(v, APART_RAM, &text, err);
     }
     memcpy(v->equal, v->now[0], v->nbytes);
     v->has_equal = true;
     v->equal_at = v->position;
+    pthread_mutex_lock(&p->lock);
+    p->last = apart_here(v, APART_NOT);
+    pthread_mutex_unlock(&p->lock);
     return 0;
 }
 
@@ -575,7 +604,7 @@ static int exits_compare(BeVcpu *v, const VmExit e[2], Err *err)
         for (int i = 0; i < 2; i++) {
             buf_printf(&both, "  %c: %s\n", 'a' + i, buf_text(&text[i]));
         }
-        rc = apart(p, apart_here(v, APART_EXIT), &both, err);
+        rc = apart_at(v, APART_EXIT, &both, err);
     }
     buf_free(&text[0]);
     buf_free(&text[1]);
@@ -922,6 +951,8 @@ void pair_free(Pair *p)
         buf_free(&p->history[i]);
     }
     buf_free(&p->apart.text);
+    buf_free(&p->code[0]);
+    buf_free(&p->code[1]);
     pthread_mutex_destroy(&p->lock);
     mem_free(p);
 }
@@ -934,6 +965,17 @@ const Backend *pair_backend(const Pair *p)
 const Apart *pair_apart(const Pair *p)
 {
     return &p->apart;
+}
+
+bool pair_last(const Pair *p, Apart *out)
+{
+    *out = p->last;
+    return p->last.has_pc;
+}
+
+const Buf *pair_code(const Pair *p, unsigned side)
+{
+    return &p->code[side];
 }
 
 bool pair_is_over(const Pair *p)

@@ -44,6 +44,8 @@ typedef struct {
     uint64_t until;  /* the end of the pass */
     int vcpu; /* from and until are of this one, the others are only held against each other at exits; -1 = all */
     bool compares_ram; /* at each look too, not only at the end */
+    bool wants_code;   /* where they are apart, of the instruction at code_pc: what pair_code tells */
+    uint64_t code_pc;
 } PairConfig;
 Pair *pair_new(const PairConfig *cfg);
 void pair_free(Pair *p);
@@ -55,4 +57,8 @@ bool pair_counts(const Pair *p);            /* instructions; known once the back
 uint64_t pair_position(const Pair *p);      /* the furthest that a vcpu came */
 uint64_t pair_nexits(const Pair *p);        /* compared */
 void pair_history(const Pair *p, Buf *out); /* the last exits, a line each */
+/* The pc and code of what was to be run when a vcpu was last looked at, as in Apart; false: nobody looked, or it is not known. */
+bool pair_last(const Pair *p, Apart *out);
+/* What a side's ctl "sim.code" answered, as it is; empty: it has none. */
+const Buf *pair_code(const Pair *p, unsigned side);
 #endif

@@ -441,6 +441,24 @@ static uint64_t hash_more(uint64_t h, const void *bytes, size_t n)
     return h;
 }
 
+typedef struct {
+    SimCodeSeen *seen;
+    void *ctx;
+} CodeSeen;
+
+static void on_code(void *ctx, ExecCodeKind kind, const char *what, uint64_t at, const void *bytes, size_t n)
+{
+    static const SimCodeKind kinds[] = {
+        [EXEC_CODE_GUEST] = SIM_CODE_GUEST, [EXEC_CODE_IR] = SIM_CODE_IR, [EXEC_CODE_HOST] = SIM_CODE_HOST};
+    const CodeSeen *s = ctx;
+    s->seen(s->ctx, kinds[kind], what, at, bytes, n);
+}
+
+void sim_code(SimVcpu *v, uint64_t gva, SimCodeSeen *seen, void *ctx)
+{
+    exec_code(v->x, gva, on_code, &(CodeSeen){seen, ctx});
+}
+
 uint64_t sim_vcpu_hash(SimVcpu *v)
 {
     RegId ids[512];

@@ -162,6 +162,11 @@ void sim_clock_set(SimVcpu *v, uint64_t ns);
 bool sim_is_waiting(const SimVcpu *v);
 void sim_wait_set(SimVcpu *v, bool is_waiting);
 void sim_call_return(SimVcpu *v, const uint64_t *ret, unsigned n); /* after hypercall: the ISA's return registers */
+/* For people: the code of the blocks that hold the instruction at gva, as it is run now: of each its guest code, then its IR (bytes:
+ * text), then the host code that there is for it. Not while the vcpu runs. */
+typedef enum { SIM_CODE_GUEST, SIM_CODE_IR, SIM_CODE_HOST } SimCodeKind;
+typedef void SimCodeSeen(void *ctx, SimCodeKind kind, const char *what, uint64_t at, const void *bytes, size_t n);
+void sim_code(SimVcpu *v, uint64_t gva, SimCodeSeen *seen, void *ctx);
 /* Hash of the whole architectural state of a vcpu, and of all RAM of a Sim: equal states, equal numbers. */
 uint64_t sim_vcpu_hash(SimVcpu *v);
 uint64_t sim_ram_hash(Sim *s);

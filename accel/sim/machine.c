@@ -257,14 +257,42 @@ static int ctl_cover(BeVm *vm, Cursor *in, Buf *out, Err *err)
     return 0;
 }
 
-const char *const sim_machine_ctls[] = {MACHINE_CTL_IMAGE, MACHINE_CTL_BOOT, MACHINE_CTL_RUN, "sim.coverage", NULL};
+static void code_put(void *ctx, SimCodeKind kind, const char *what, uint64_t at, const void *bytes, size_t n)
+{
+    Buf *out = ctx;
+    buf_le(out, kind, 1);
+    buf_le(out, at, 8);
+    buf_le(out, strlen(what), 4);
+    buf_str(out, what);
+    buf_le(out, n, 4);
+    buf_bytes(out, bytes, n);
+}
+
+/* {u64 gva}: pieces of code, {u8 SimCodeKind, u64 at, u32 n, what, u32 n, bytes} each. */
+static int ctl_code(BeVcpu *v, Cursor *in, Buf *out, Err *err)
+{
+    uint64_t gva = cursor_le(in, 8);
+    if (!v || !cursor_ok(in) || cursor_left(in)) {
+        return err_set(err, ERR_INVAL, "sim.code: expected a vcpu and the 8 bytes of an address");
+    }
+    sim_code(v->s, gva, code_put, out);
+    return 0;
+}
+
+#define CTL_CODE "sim.code"
+const char *const sim_machine_ctls[] = {MACHINE_CTL_IMAGE, MACHINE_CTL_BOOT, MACHINE_CTL_RUN,
+                                        "sim.coverage",    CTL_CODE,         NULL};
 
 int sim_machine_ctl(BeVm *vm, BeVcpu *v, const char *name, const void *in, size_t nin, Buf *out, Err *err)
 {
     static int (*const fns[])(BeVm *, Cursor *, Buf *, Err *) = {ctl_image, ctl_boot, ctl_run, ctl_cover};
     Cursor c = cursor_of(in, nin);
     Buf dropped = {0};
-    (void)v;
+    if (!strcmp(name, CTL_CODE)) {
+        int rc = ctl_code(v, &c, out ? out : &dropped, err);
+        buf_free(&dropped);
+        return rc;
+    }
     for (size_t i = 0; i < ARRAY_LEN(fns); i++) {
         if (!strcmp(name, sim_machine_ctls[i])) {
             int rc = fns[i](vm, &c, out ? out : &dropped, err);

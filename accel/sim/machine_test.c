@@ -128,6 +128,7 @@ TEST(sim_machine, messages_out_of_turn_or_torn_are_refused)
     Buf out = {0};
     CHECK_INT(machine_run(vm, MS, NULL, 0, &out, &stop, NULL), -ERR_STATE);
     CHECK_INT(vm_ctl(vm, NULL, MACHINE_CTL_IMAGE, "\x07\x00\x00", 3, NULL, NULL), -ERR_INVAL);
+    CHECK_INT(vm_ctl(vm, NULL, "sim.code", "12345678", 8, NULL, NULL), -ERR_INVAL); /* of no vcpu */
     CHECK_INT(vm_ctl(vm, NULL, MACHINE_CTL_IMAGE,
                      "\x01\x05\x00"
                      "ab",

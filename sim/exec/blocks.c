@@ -542,3 +542,65 @@ Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap)
     }
     return b;
 }
+
+/* ---- showing ---- */
+typedef struct {
+    ExecCodeSeen *seen;
+    void *ctx;
+} Shown;
+
+static void host_show(void *ctx, const char *what, const void *bytes, size_t nbytes, uint64_t at)
+{
+    const Shown *s = ctx;
+    s->seen(s->ctx, EXEC_CODE_HOST, what, at, bytes, nbytes);
+}
+
+/* Translated once more, as nobody keeps the IR. */
+static void block_show(ExecVcpu *v, const Block *b, Shown *s)
+{
+    static const char *const kinds[] = {[KIND_NORMAL] = "block",
+                                        [KIND_CUT] = "block that is cut at a deadline",
+                                        [KIND_SINGLE] = "block of an instruction that runs alone"};
+    Maker k = {.v = v, .max_insns = b->ninsns};
+    Trap trap;
+    Buf text = {0};
+    bool is_here =
+        mmu_fetch(v->mmu, b->gva, &k.first, &trap) && k.first.gpa == b->gpa; /* in the address space of now */
+    if (is_here) {
+        s->seen(s->ctx, EXEC_CODE_GUEST, kinds[b->kind], b->gva, k.first.host, b->nbytes - b->nbytes2);
+        ir_begin(&k.build, &v->ir, v->ops, b->gva, b->mode_key);
+    }
+    if (is_here && translate_block(&k, b->kind, &trap)) {
+        if (v->cfg.max_block_insns != 1) {
+            ir_optimise(&v->ir, &v->isa->ir);
+        }
+        ir_print(&v->ir, &v->isa->ir, &text);
+        s->seen(s->ctx, EXEC_CODE_IR, kinds[b->kind], b->gva, text.data, text.n);
+    }
+    buf_free(&text);
+    if (v->cfg.engine->show) {
+        v->cfg.engine->show(v->engine, b->code, host_show, s);
+    }
+}
+
+static bool kind_show(ExecVcpu *v, uint64_t gva, bool is_normal, Shown *s)
+{
+    bool is_any = false;
+    for (size_t i = 0; i < 1u << BLOCK_HASH_BITS; i++) {
+        for (const Block *b = v->tables->hash[i]; b; b = b->hash_next) {
+            if (gva - b->gva < b->nbytes && (b->kind == KIND_NORMAL) == is_normal) {
+                block_show(v, b, s);
+                is_any = true;
+            }
+        }
+    }
+    return is_any;
+}
+
+void exec_code(ExecVcpu *v, uint64_t gva, ExecCodeSeen *seen, void *ctx)
+{
+    Shown s = {seen, ctx};
+    if (!kind_show(v, gva, true, &s)) {
+        kind_show(v, gva, false, &s);
+    }
+}

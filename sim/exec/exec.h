@@ -151,6 +151,11 @@ typedef struct {
     uint64_t blocks, translations, traps, tlb_fills, walks, io; /* blocks: entered from the dispatcher */
 } ExecStats;
 void exec_stats(const ExecVcpu *v, ExecStats *out);
+/* For people: the code of blocks that hold the instruction at gva, in any mode: of each its guest code, its IR as
+ * the engine was given it (bytes: text), and the host code that there is now. Not within exec_run. */
+typedef enum { EXEC_CODE_GUEST, EXEC_CODE_IR, EXEC_CODE_HOST } ExecCodeKind;
+typedef void ExecCodeSeen(void *ctx, ExecCodeKind kind, const char *what, uint64_t at, const void *bytes, size_t n);
+void exec_code(ExecVcpu *v, uint64_t gva, ExecCodeSeen *seen, void *ctx);
 /* Coverage: counts from now on, until the end. Not within exec_run. */
 void exec_cover(ExecVcpu *v);
 /* Appends lines "KIND\tGROUP\tNAME\tCOUNT\n" of all that there is, with 0; of what was reached. read: THREAD-SAFE */

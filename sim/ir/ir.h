@@ -334,6 +334,8 @@ typedef enum {
     LEFT_SYNC      /* pc = the next instruction */
 } Left;
 #define LINK_BY_JUMP_CACHE ((void *)(uintptr_t)1)
+/* A piece of host code: what it is ("block", "region of 3 blocks"), its bytes as they are now, where they run. */
+typedef void EngineSeen(void *ctx, const char *what, const void *bytes, size_t nbytes, uint64_t at);
 /* What the dispatcher needs of an engine. One object per vcpu; all calls on the vcpu's thread. */
 typedef struct Engine {
     const char *name;
@@ -348,5 +350,7 @@ typedef struct Engine {
      * what Frame.jump holds for its pc, else to the dispatcher. */
     void (*link)(void *engine, void *from, unsigned exit, void *to);
     void (*release)(void *engine, void *code); /* nothing links to it any more, and no enter() is inside it */
+    /* For people: the pieces of host code that may be run for it now. NULL: there are none. Not within enter. */
+    void (*show)(void *engine, void *code, EngineSeen *seen, void *ctx);
 } Engine;
 #endif

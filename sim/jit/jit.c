@@ -4,6 +4,7 @@
 #include "sim/softmmu/softmmu.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- run time: write-back by side tables ---- */
@@ -372,10 +373,40 @@ static void engine_release(void *engine, void *code)
     }
 }
 
+/* With the bytes that it had before its head was aimed elsewhere. */
+static void block_seen(const Jit *j, const JBlock *b, EngineSeen *seen, void *ctx)
+{
+    const uint8_t *code = b->unit->code + HOST_ENTRY;
+    uint8_t *copy = x_alloc(b->unit->insn_bytes);
+    memcpy(copy, code, b->unit->insn_bytes);
+    if (code == b->head) {
+        memcpy(copy, &b->head_bytes, sizeof b->head_bytes);
+    }
+    seen(ctx, b->hot ? "block, but it is entered in a region now" : "block", copy, b->unit->insn_bytes,
+         (uintptr_t)(code + j->cache.exec));
+    mem_free(copy);
+}
+
+static void engine_show(void *engine, void *code, EngineSeen *seen, void *ctx)
+{
+    const Jit *j = engine;
+    const JBlock *b = jblock_of(code);
+    if (b->unit) {
+        block_seen(j, b, seen, ctx);
+    }
+    for (const Member *m = b->members; m; m = m->next) {
+        const Unit *u = m->region;
+        char what[64];
+        snprintf(what, sizeof what, "region of %u block%s, of that at 0x%llx", u->nmembers, u->nmembers == 1 ? "" : "s",
+                 (unsigned long long)u->root->gva);
+        seen(ctx, what, u->code + HOST_ENTRY, u->insn_bytes, (uintptr_t)(u->code + HOST_ENTRY + j->cache.exec));
+    }
+}
+
 #define ENGINE(name_, create_)                                                                                         \
     {                                                                                                                  \
         .name = (name_), .create = (create_), .destroy = engine_destroy, .prepare = engine_prepare,                    \
-        .enter = engine_enter, .link = engine_link, .release = engine_release                                          \
+        .enter = engine_enter, .link = engine_link, .release = engine_release, .show = engine_show                     \
     }
 const Engine engine_jit = ENGINE("jit", create_jit);
 const Engine engine_jit_eager = ENGINE("jit-eager", create_jit_eager);

@@ -53,7 +53,7 @@ typedef struct JExit {
 /* A piece of code with what belongs to it: of one block, or of a region. */
 typedef struct Unit {
     uint8_t *code; /* writable side */
-    uint32_t code_bytes;
+    uint32_t code_bytes, insn_bytes; /* all; of instructions, from HOST_ENTRY on */
     uint32_t nsites, nexits, nentries;
     Site *sites;
     JExit *exits;

@@ -432,6 +432,7 @@ Unit *host_emit(JitHost *h, Maker *m)
     Unit *u = unit_new(h);
     u->code = code;
     u->code_bytes = (uint32_t)size;
+    u->insn_bytes = (uint32_t)(h->code_end - h->buffer - HOST_ENTRY);
     memcpy(h->buffer + HOST_ENTRY - sizeof(JBlock *), &m->bb[0].b, sizeof(JBlock *));
     memcpy(code, h->buffer, size);
     relocate(h, u);
