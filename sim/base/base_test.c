@@ -23,6 +23,8 @@ TEST(err, set_writes_code_and_sentence)
     CHECK_STR(e.text, "0x3 is not a multiple of 4");
     CHECK_STR(err_name(-ERR_ALIGN), "ALIGN");
     CHECK_STR(err_name(99), "?");
+    CHECK_STR(err_sentence(-ERR_ALIGN), "misaligned");
+    CHECK_STR(err_sentence(99), "unknown error");
 }
 
 TEST(err, native_keeps_the_number_and_names_it)
@@ -158,5 +160,47 @@ TEST(os, write_file_replaces_files_and_never_a_device)
     CHECK(!stat(path, &st) && S_ISFIFO(st.st_mode));
     close(fd);
     CHECK_INT(unlink(path), 0);
+    CHECK_INT(mkdir(path, 0700), 0); /* is not replaced, and nothing is left beside it */
+    CHECK_INT(os_write_file(path, "abc", 3, &e), -ERR_IO);
+    CHECK(strstr(e.text, path) != NULL);
+    CHECK_INT(rmdir(path), 0);
     CHECK_INT(rmdir(dir), 0);
+}
+
+TEST(os, what_may_not_be_read_is_denied)
+{
+    char path[] = "/tmp/os_test.XXXXXX";
+    Buf b = {0};
+    Err e;
+    int fd = mkstemp(path);
+    bool is_root = geteuid() == 0; /* who may read everything */
+    CHECK(fd >= 0);
+    CHECK_INT(fchmod(fd, 0), 0);
+    CHECK(!is_root || !seteuid(65534));
+    int rc = os_read_file(path, 10, &b, &e);
+    CHECK(!is_root || !seteuid(0));
+    CHECK_INT(rc, -ERR_DENIED);
+    CHECK(strstr(e.text, path) != NULL);
+    close(fd);
+    CHECK_INT(unlink(path), 0);
+}
+
+TEST(os, a_large_file_is_read_whole)
+{
+    char path[] = "/tmp/os_test.XXXXXX";
+    Buf b = {0};
+    Err e;
+    enum { SIZE = 5 << 20 };
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    CHECK_INT(ftruncate(fd, SIZE), 0);
+    CHECK_INT(pwrite(fd, "end", 3, SIZE - 3), 3);
+    CHECK_INT(os_read_file(path, SIZE - 1, &b, &e), -ERR_LIMIT);
+    buf_free(&b);
+    CHECK_INT(os_read_file(path, SIZE, &b, &e), 0);
+    CHECK_INT(b.n, SIZE);
+    CHECK(!memcmp(b.data + SIZE - 3, "end", 3));
+    buf_free(&b);
+    close(fd);
+    CHECK_INT(unlink(path), 0);
 }
