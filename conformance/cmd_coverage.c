@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_coverage.c - conf coverage: what files of `conf run --coverage` and gcovr's reports come to. The questions `why` and `gaps`
- * are in coverage_ask.c. */
+ * cmd_coverage.c - conf coverage: what files of `conf run --coverage` and gcovr's reports come to. The questions `why`, `gaps`
+ * and `excluded` are in coverage_ask.c. */
 #include "conformance/cover_int.h"
 
 #include "conformance/cli.h"
@@ -15,9 +15,10 @@
 
 static const char HELP[] = "usage: conf coverage [OPTION]... FILE...\n"
                            "       conf coverage why [OPTION]... THING FILE...\n"
-                           "       conf coverage gaps [OPTION]... FILE...\n"
+                           "       conf coverage gaps|excluded [OPTION]... FILE...\n"
                            "Adds up files of `conf run --coverage FILE` and says how much was reached; why:\n"
-                           "which scenarios reach a thing; gaps: what nobody reaches, and where to begin.\n"
+                           "which scenarios reach a thing; gaps: what nobody reaches, and where to begin;\n"
+                           "excluded: what cannot be reached, and so counts in no percentage, and why.\n"
                            "\n"
                            "  -b, --backend B      only this one (repeatable)\n"
                            "      --kind K         only this kind (repeatable)\n"
@@ -72,7 +73,7 @@ typedef struct {
     Words gcovr;
     CovFloor limits;
     const char *output, *cobertura, *lcov, *floor;
-    bool is_json, is_update, is_help, is_why, is_gaps;
+    bool is_json, is_update, is_help, is_why, is_gaps, is_excluded;
 } Command;
 
 static int parse_option(Command *c, OptionIndex option, const char *arg, Err *err)
@@ -133,9 +134,11 @@ static int parse(Command *c, int argc, char **argv, Err *err)
         }
         if (i != CLI_OPERAND) {
             rc = parse_option(c, (OptionIndex)i, cli.arg, err);
-        } else if (is_first && (!strcmp(cli.arg, "why") || !strcmp(cli.arg, "gaps"))) {
-            c->is_why = !strcmp(cli.arg, "why");
-            c->is_gaps = !c->is_why;
+        } else if (is_first &&
+                   (!strcmp(cli.arg, "why") || !strcmp(cli.arg, "gaps") || !strcmp(cli.arg, "excluded"))) {
+            c->is_why = *cli.arg == 'w';
+            c->is_gaps = *cli.arg == 'g';
+            c->is_excluded = *cli.arg == 'e';
             is_first = false;
         } else if (c->is_why && !c->q.thing) {
             c->q.thing = cli.arg;
@@ -407,7 +410,10 @@ int cmd_coverage(int argc, char **argv)
         status = CONF_INVALID;
     } else {
         status = write_files(&c, all);
-        int rc = c.is_why ? cover_why(&c.q, all) : c.is_gaps ? cover_gaps(&c.q, all) : summary(&c, all);
+        int rc = c.is_why        ? cover_why(&c.q, all)
+                 : c.is_gaps     ? cover_gaps(&c.q, all)
+                 : c.is_excluded ? cover_excluded(&c.q, all)
+                                 : summary(&c, all);
         status = status ? status : rc;
     }
     coverage_free(all);

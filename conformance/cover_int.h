@@ -15,4 +15,5 @@ bool cover_wants(const Words *words, const char *name);
 /* Print, and return the exit status. */
 int cover_why(const CoverQuery *q, const Coverage *c);
 int cover_gaps(const CoverQuery *q, const Coverage *c);
+int cover_excluded(const CoverQuery *q, const Coverage *c);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * coverage_ask.c - conf coverage why and gaps. */
+ * coverage_ask.c - conf coverage why, gaps and excluded. */
 #include "conformance/cli.h"
 #include "conformance/cmd.h"
 #include "conformance/cover_int.h"
@@ -116,22 +116,31 @@ static void put_hits(const Ask *a, uint32_t item, Buf *out)
     }
 }
 
+/* Why the item counts for nothing on this backend; NULL: it does count. */
+static const char *why_excluded(const Ask *a, uint32_t item, size_t b)
+{
+    const char *why = NULL;
+    if (a->m.state[item * a->m.nbackends + b] != COV_EXCLUDED) {
+        return NULL;
+    }
+    for (size_t x = 0; x < a->c->contexts.n && !why; x++) {
+        bool is_there = !strcmp(a->c->contexts.items[x].backend, a->m.backends[b]);
+        why = is_there ? coverage_excluded(a->c, item, (uint32_t)x) : NULL;
+    }
+    return why ? why : "";
+}
+
 /* Where it is not reached, and whether it could be. */
 static void put_absent(const Ask *a, uint32_t item, Buf *out)
 {
     const CovItem *it = &a->c->items.items[item];
     for (size_t b = 0; b < a->m.nbackends; b++) {
         size_t at = item * a->m.nbackends + b;
-        const char *backend = a->m.backends[b], *why = NULL;
+        const char *backend = a->m.backends[b], *why = why_excluded(a, item, b);
         if (a->m.count[at] || a->m.state[at] == COV_FOREIGN || !cover_wants(&a->q->backends, backend)) {
             continue;
         }
-        for (size_t x = 0; x < a->c->contexts.n && !why; x++) {
-            why = !strcmp(a->c->contexts.items[x].backend, backend) ? coverage_excluded(a->c, item, (uint32_t)x) : NULL;
-        }
-        bool is_out = a->m.state[at] == COV_EXCLUDED;
-        buf_printf(out, "  not on %s%s%s\n", *backend ? backend : "the program", is_out ? ": " : "",
-                   is_out && why ? why : "");
+        buf_printf(out, "  not on %s%s%s\n", *backend ? backend : "the program", why ? ": " : "", why ? why : "");
     }
     if (!it->is_listed) {
         buf_str(out, "  it is in no list, and counts in no percentage\n");
@@ -310,6 +319,56 @@ int cover_gaps(const CoverQuery *q, const Coverage *c)
     fputs(buf_text(&out), stdout);
     buf_free(&out);
     VEC_FREE(&gaps);
+    ask_end(&a);
+    return CONF_OK;
+}
+
+/* ---- excluded ---- */
+static size_t put_excluded(const Ask *a, const Gap *items, size_t n, size_t b, Buf *out)
+{
+    size_t nout = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *why = why_excluded(a, items[i].item, b);
+        if (!why) {
+            continue;
+        }
+        if (!nout++) {
+            buf_printf(out, "%s, %s\n", coverage_kind_title(kind_of(a, items[i].item)), a->m.backends[b]);
+        }
+        buf_printf(out, "    %s: %s\n", a->c->items.items[items[i].item].name, why);
+    }
+    return nout;
+}
+
+int cover_excluded(const CoverQuery *q, const Coverage *c)
+{
+    Ask a = ask_begin(q, c);
+    VEC(Gap) items = {0};
+    Buf out = {0};
+    size_t nout = 0;
+    for (uint32_t i = 0; i < c->items.n; i++) {
+        if (cover_wants(&q->kinds, kind_of(&a, i))) {
+            VEC_PUSH(&items, ((Gap){.item = i}));
+        }
+    }
+    if (items.n) {
+        qsort_r(items.items, items.n, sizeof *items.items, by_group, (void *)c);
+    }
+    for (size_t from = 0, to; from < items.n; from = to) {
+        uint32_t kind = c->items.items[items.items[from].item].kind;
+        for (to = from; to < items.n && c->items.items[items.items[to].item].kind == kind;) {
+            to++;
+        }
+        for (size_t b = 0; b < a.m.nbackends; b++) {
+            nout += cover_wants(&q->backends, a.m.backends[b])
+                        ? put_excluded(&a, &items.items[from], to - from, b, &out)
+                        : 0;
+        }
+    }
+    buf_printf(&out, "%zu excluded\n", nout);
+    fputs(buf_text(&out), stdout);
+    buf_free(&out);
+    VEC_FREE(&items);
     ask_end(&a);
     return CONF_OK;
 }

@@ -57,6 +57,10 @@ cmp -s two.plain j4.plain || fail '-j shows in the coverage'
 expect 0 '1 skipped' "$conf" run -b fake --coverage skipped.json a.yaml -k lacks
 expect 0 'not on fake: ' "$conf" coverage why capability:executes skipped.json
 
+expect 0 '    executes: ' "$conf" coverage excluded --kind capability skipped.json
+grep -q '^capabilities, fake$' out || fail 'excluded does not name the backend'
+expect 0 '0 excluded' "$conf" coverage excluded --kind decode skipped.json
+
 # workers that crash, hang and talk nonsense lose what was theirs alone
 cp "$here/bad.yaml" .
 "$conf" run -b fake --timeout 1 --coverage bad.json bad.yaml >out 2>&1
