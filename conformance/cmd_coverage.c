@@ -134,8 +134,7 @@ static int parse(Command *c, int argc, char **argv, Err *err)
         }
         if (i != CLI_OPERAND) {
             rc = parse_option(c, (OptionIndex)i, cli.arg, err);
-        } else if (is_first &&
-                   (!strcmp(cli.arg, "why") || !strcmp(cli.arg, "gaps") || !strcmp(cli.arg, "excluded"))) {
+        } else if (is_first && (!strcmp(cli.arg, "why") || !strcmp(cli.arg, "gaps") || !strcmp(cli.arg, "excluded"))) {
             c->is_why = *cli.arg == 'w';
             c->is_gaps = *cli.arg == 'g';
             c->is_excluded = *cli.arg == 'e';

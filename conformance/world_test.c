@@ -142,6 +142,75 @@ TEST(world, overlapping_regions_are_refused_by_name)
     rig_free(&r);
 }
 
+/* Pages of which each wants tables of its own. */
+static const char *many_pages(Buf *out)
+{
+    buf_str(out, "version: 1\nscenarios:\n- name: n\n  start: paged\n  pages:\n");
+    for (unsigned i = 1; i < 200; i++) {
+        buf_printf(out, "    p%u: {va: 0x%llx, to: 0x1000}\n", i, (unsigned long long)i << 21);
+    }
+    buf_str(out, "  code: {riscv64: nop}\n  run: [done]\n");
+    return buf_text(out);
+}
+
+TEST(world, what_does_not_fit_is_refused_with_its_place)
+{
+    static const struct {
+        GuestId guest;
+        const char *suite, *text;
+    } rows[] = {
+        {GUEST_riscv64,
+         SUITE("  memory: {a: {at: 0x90000010, size: 4K}}\n  code: {riscv64: \"li a0, a\"}\n  run: [done]\n"),
+         "suite.yaml:4:12: region a at 0x90000010: not a multiple of the page size 0x1000"},
+        {GUEST_riscv64, SUITE("  memory: {a: {size: 2G}}\n  code: {riscv64: \"li a0, a\"}\n  run: [done]\n"),
+         "suite.yaml:4:12: region a: size 0x80000000 is not in 1..1 GiB"},
+        {GUEST_riscv64,
+         SUITE("  memory: {a: {at: 0xfffffffffffff000, size: 8K}}\n  code: {riscv64: \"li a0, a\"}\n  run: [done]\n"),
+         "overlaps the end"},
+        {GUEST_riscv64,
+         SUITE("  memory: {a: {size: 4K, code: {riscv64: \".skip 5000\"}}}\n  code: {riscv64: \"li a0, a\"}\n  run: "
+               "[done]\n"),
+         "region a: its code takes 5000 bytes, more than its size"},
+        {GUEST_riscv64,
+         SUITE("  start: paged\n  pages: {p: {va: 0x1010, to: 0x1000}}\n  code: {riscv64: \"li a0, p\"}\n  run: "
+               "[done]\n"),
+         "page p: va 0x1010 and to 0x1000 must be multiples of 4 KiB"},
+        {GUEST_riscv64,
+         SUITE("  start: paged\n  pages: {p: {va: 0x8000000000000000, to: 0x1000}}\n  code: {riscv64: nop}\n  run: "
+               "[done]\n"),
+         "page p: va 0x8000000000000000 is not canonical in Sv39"},
+        {GUEST_x86_64,
+         SUITE("  start: paged\n  pages: {p: {va: 0x8000000000000000, to: 0x1000}}\n  code: {x86_64: nop}\n  run: "
+               "[done]\n"),
+         "page p: va 0x8000000000000000 is not canonical"},
+        {GUEST_aarch64,
+         SUITE("  start: paged\n  pages: {p: {va: 0x8000000000000000, to: 0x1000}}\n  code: {aarch64: nop}\n  run: "
+               "[done]\n"),
+         "page p: va 0x8000000000000000 is outside the 39 bits of TTBR0"},
+        {GUEST_riscv64,
+         SUITE("  start: paged\n  pages: {p: {va: 0x1000, to: 0x1000, size: 260K}}\n  code: {riscv64: nop}\n  run: "
+               "[done]\n"),
+         "page p: more than 64 pages"},
+        {GUEST_riscv64, SUITE("  code: {riscv64: \"nop ; .skip 0x110000 ; on_irq: sret\"}\n  run: [done]\n"),
+         "on_irq lies more than 1 MiB behind the start of the code"},
+        {GUEST_x86_64,
+         SUITE("  start: real\n  code: {x86_64: \"nop ; .skip 0x10000 ; on_irq: iret\"}\n  run: [done]\n"),
+         "more than the 0xf000 there is room for"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Rig r;
+        CHECK(!rig_build(&r, rows[i].guest, rows[i].suite));
+        CHECK_HAS(r.err.text, rows[i].text);
+        rig_free(&r);
+    }
+    Rig r;
+    Buf text = {0};
+    CHECK(!rig_build(&r, GUEST_riscv64, many_pages(&text)));
+    CHECK_HAS(r.err.text, "pages: more page tables than the ");
+    rig_free(&r);
+    buf_free(&text);
+}
+
 TEST(world, a_page_has_its_leaf_entry_where_its_name_says)
 {
     for (GuestId g = GUEST_riscv64; g < GUEST_COUNT; g++) {

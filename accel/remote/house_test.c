@@ -198,6 +198,50 @@ TEST(remote_house, a_played_guest_s_trace_is_the_same_wherever_its_board_is)
     buf_free(&first);
 }
 
+/* What the backend was asked for, as it wrote it down itself. */
+static void rarer_calls(House *h, Buf *log)
+{
+    RamId ram;
+    uint64_t ns = 12345;
+    uint8_t bits = 0xff;
+    Buf out = {0};
+    static const char outside[] = "mmio_write addr=0xd0000000 size=1 value=1\n";
+    CHECK_INT(vm_irq_line(h->vm, 5, true, &h->err), 0);
+    CHECK_INT(vm_msi(h->vm, 0xfee00000, 0x41, &h->err), 0);
+    CHECK_INT(vm_clock(h->vm, true, &ns, &h->err), 0);
+    CHECK_INT(vm_ram_new(h->vm, RAM_BYTES, &ram, &h->err), 0);
+    CHECK_INT(vm_map(h->vm, (Gpa){2 * RAM}, RAM_BYTES, ram, 0, MAP_R | MAP_W | MAP_LOG_DIRTY, &h->err), 0);
+    CHECK_INT(vm_mem_write(h->vm, (Gpa){2 * RAM + 0x1000}, "x", 1, &h->err), 0);
+    CHECK_INT(vm_dirty_get(h->vm, (Gpa){2 * RAM}, 8 * 4096, &bits, true, &h->err), 0);
+    CHECK_INT(vm_unmap(h->vm, (Gpa){2 * RAM}, RAM_BYTES, &h->err), 0);
+    CHECK_INT(vcpu_interrupt(h->v, &(Event){.kind = EV_LINE, .number = 9, .level = true}, &h->err), 0);
+    CHECK_INT(vm_ctl(h->vm, NULL, "fake.script", outside, sizeof outside - 1, &out, &h->err), 0);
+    CHECK_INT(next_exit(h, UINT64_MAX).kind, EXIT_mmio_write);
+    CHECK_STR(h->err.text, "");
+    CHECK_INT(vm_ctl(h->vm, NULL, "fake.log", "", 0, log, &h->err), 0);
+    buf_printf(log, "dirty %u\n", bits);
+    buf_free(&out);
+}
+
+TEST(remote_house, the_rarer_calls_come_to_the_backend_wherever_the_board_is)
+{
+    static const char *const calls[] = {"vm.irq_line thread",        "gsi 5 level 1",      "vm.msi thread",
+                                        "addr 0xfee00000 data 0x41", "vm.clock thread",    "set 1 ns 12345",
+                                        "vm.unmap thread",           "vcpu.inject thread", "dirty 2\n"};
+    for (Place place = LOCAL; place < PLACE_COUNT; place++) {
+        House h;
+        Buf log = {0};
+        if (house_make(&h, place, "fake")) {
+            rarer_calls(&h, &log);
+            for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+                CHECK_HAS(buf_text(&log), calls[i]);
+            }
+        }
+        buf_free(&log);
+        house_end(&h);
+    }
+}
+
 static void *kick_later(void *arg)
 {
     const House *h = arg;

@@ -61,6 +61,25 @@ expect 0 '    executes: ' "$conf" coverage excluded --kind capability skipped.js
 grep -q '^capabilities, fake$' out || fail 'excluded does not name the backend'
 expect 0 '0 excluded' "$conf" coverage excluded --kind decode skipped.json
 
+# long lists are cut, and -v shows them whole
+cat >many.yaml <<'YAML'
+version: 1
+scenarios:
+- {name: one of many, guests: [riscv64], each: {n: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}, code: {riscv64: "li a0, ${n}"}, fake: [done], run: done}
+YAML
+expect 0 '24 passed' "$conf" run -b fake -b sim-interp --coverage many.json many.yaml
+expect 0 '      and 2 more (-v names them)' "$conf" coverage why exit:mmio_write many.json
+grep -q 'sim-interp riscv64' out || fail 'the second backend is not shown'
+expect 0 '    many.yaml::one of many[n=9]' "$conf" coverage why -v -b fake exit:mmio_write many.json
+grep -q 'more (-v\|sim-interp' out && fail 'why -v -b fake is cut, or shows another backend'
+expect 0 'more of that name (-v shows them)' "$conf" coverage why ok many.json
+expect 0 'vm_unmap ok' "$conf" coverage why -v ok many.json
+
+# a rule that says too much is told
+sed 's/^"rules": \[/&\n["exit","mmio_write","fake","*","never"],/' many.json >wrong.json
+expect 1 'reached, though a rule says that it cannot be:' "$conf" coverage wrong.json
+grep -q 'mmio_write.*never' out || fail 'the rule is not named'
+
 # workers that crash, hang and talk nonsense lose what was theirs alone
 cp "$here/bad.yaml" .
 "$conf" run -b fake --timeout 1 --coverage bad.json bad.yaml >out 2>&1
