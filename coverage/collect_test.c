@@ -197,7 +197,7 @@ TEST(collect, what_a_backend_cannot_do_is_left_out_with_its_reason)
     for (int i = 0; i < CAP_COUNT; i++) {
         caps.level[i] = CAP_FULL;
     }
-    caps.level[CAP_msi] = CAP_NONE;
+    caps.level[CAP_msi] = caps.level[CAP_dirty_log] = CAP_NONE;
     caps.why[CAP_msi] = "no controller inside";
     caps.level[CAP_sysreg_exit] = caps.level[CAP_step] = CAP_NONE;
     caps.why[CAP_sysreg_exit] = "served inside";
@@ -206,10 +206,11 @@ TEST(collect, what_a_backend_cannot_do_is_left_out_with_its_reason)
     CHECK_STR(coverage_excluded(c, coverage_item_find(c, "capability", "msi"), x), "no controller inside");
     CHECK_STR(coverage_excluded(c, coverage_item_find(c, "exit", "sysreg_read"), x), "served inside");
     CHECK(!coverage_excluded(c, coverage_item_find(c, "exit", "debug"), x)); /* by a breakpoint, still */
-    CHECK(!coverage_excluded(c, coverage_item_find(c, "operation", "vm_msi UNSUPPORTED"), x));
-    CHECK_STR(coverage_excluded(c, coverage_item_find(c, "operation", "vm_msi ok"), x), "it does not have msi");
-    CHECK_STR(coverage_excluded(c, coverage_item_find(c, "operation", "vm_clock UNSUPPORTED"), x), "it has clock");
-    CHECK(!coverage_excluded(c, coverage_item_find(c, "operation", "vm_clock ok"), x));
+    CHECK(!coverage_excluded(c, coverage_item_find(c, "operation", "vm_dirty_get UNSUPPORTED"), x));
+    CHECK_STR(coverage_excluded(c, coverage_item_find(c, "operation", "vm_dirty_get ok"), x),
+              "it does not have dirty_log");
+    CHECK_STR(coverage_excluded(c, coverage_item_find(c, "operation", "vm_save UNSUPPORTED"), x), "it has save");
+    CHECK(!coverage_excluded(c, coverage_item_find(c, "operation", "vm_save ok"), x));
     uint32_t y = coverage_opened(c, "kvm", GUEST_riscv64, &(Caps){.level = {[CAP_step] = CAP_FULL}});
     CHECK_STR(coverage_excluded(c, coverage_item_find(c, "capability", "boot"), y), "n/a");
     coverage_free(c);
