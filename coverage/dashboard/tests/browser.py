@@ -56,8 +56,15 @@ class Site:
         log = self.b.log()
         self.check(not log, f"{what}: the console is silent", log)
 
+    def soon(self, script, text, *args):
+        """What the next frame, or the page that a link leads to, brings."""
+        try:
+            self.b.wait(script, *args)
+        except AssertionError:
+            self.check(False, text)
+
     def has(self, text, where="main"):
-        self.check(text in self.b.js("return document.querySelector(arguments[0]).textContent", where), f"{where} says {text!r}")
+        self.soon("return document.querySelector(arguments[0]).textContent.includes(arguments[1])", f"{where} says {text!r}", where, text)
 
     def fits(self, what):
         width = self.b.js("return [document.documentElement.scrollWidth, innerWidth]")
@@ -96,6 +103,7 @@ def test_map(s):
     s.b.key("\ue007")
     s.b.wait("return location.hash.startsWith('#/case/')")
     s.open("#/map")
+    s.b.wait("return document.querySelector('.map-info').textContent.includes('120 cases')")
     box = s.b.js("const r = document.querySelector('.map-canvas').getBoundingClientRect(); return [r.left, r.top, r.width]")
     s.b.js("""const [x, y] = arguments; document.querySelector('.map-canvas').dispatchEvent(new MouseEvent('click', {clientX: x, clientY: y, bubbles: true}))""", box[0] + 5, box[1] + 5)
     s.b.wait("return location.hash.startsWith('#/case/')")
@@ -112,8 +120,11 @@ def test_case(s):
     s.check(s.b.js("return document.querySelectorAll('.lane').length") >= 5, "a lane for each backend")
     s.b.js("document.querySelectorAll('.event')[2].click()")
     s.b.wait("return document.querySelector('tr.chosen td').textContent === '3'")
-    s.b.js("document.querySelector('.copy').click()")
-    s.b.wait("return document.querySelector('.copy').textContent === 'copied'")
+    # it says so for a moment only, which may be over before the next look
+    s.b.js("""const b = document.querySelector('.copy');
+        new MutationObserver(() => { if (b.textContent === 'copied') window.was_copied = true; }).observe(b, {childList: true, characterData: true, subtree: true});
+        b.click();""")
+    s.b.wait("return window.was_copied === true")
     s.clean("case")
 
 
@@ -132,6 +143,7 @@ def test_keys(s):
             if s.b.js("return location.hash") == page:
                 break
         s.check(s.b.js("return location.hash") == page, f"{keys} opens {page}")
+    s.open("#/")
     s.b.key("j")
     first = s.b.js("return document.activeElement.textContent")
     s.b.key("j")
@@ -183,7 +195,7 @@ def test_lists(s):
     s.has("all scenarios")
     s.has("halt")
     s.has("debug and 21 more")
-    s.check(s.b.js("return [...document.querySelectorAll('main tbody tr')].some((r) => r.textContent.includes('interp/alu') && r.textContent.includes('+14.6 %, better'))"), "a benchmark has its step")
+    s.soon("return [...document.querySelectorAll('main tbody tr')].some((r) => r.textContent.includes('interp/alu') && r.textContent.includes('+14.6 %, better'))", "a benchmark has its step")
     s.b.js("[...document.querySelectorAll('main button.link')].find((b) => b.textContent === 'interp/alu').click()")
     s.check("bench=interp" in s.b.js("return location.hash"), "the benchmark is part of the address")
     s.open("#/run/20")
