@@ -81,7 +81,7 @@ static void run_suite(Suite *suite, const Case *c, const LuaLimits *limits)
     world_free(w);
 }
 
-static const LuaLimits small = {.max_bytes = 4 << 20, .max_insns = 3 * 1000 * 1000, .max_ns = 5000000000ull};
+static const LuaLimits small = {.max_bytes = 4 << 20, .max_insns = 3 * 1000 * 1000, .max_ns = 600000000000ull};
 
 static void script_with(const char *more, const char *text, const LuaLimits *limits)
 {
@@ -234,7 +234,7 @@ TEST(sandbox, wall_time_is_bounded)
     uint64_t start = os_now_ns();
     script_with("", "while true do end", &limits);
     CHECK_HAS(buf_text(&ran.r.reason), "suite.yaml:40: script ran longer than 50 ms");
-    CHECK(os_now_ns() - start < 5000000000ull);
+    CHECK(os_now_ns() - start < 60000000000ull);
     end();
 }
 
@@ -470,7 +470,7 @@ TEST(script, values_that_have_no_meaning_in_a_step)
     refused("write{[buf] = {}, [buf + 8] = {u8 = {1}}}", "suite.yaml:40");
     refused("set{rdi = 'null'}", "suite.yaml:40");
     refused("set{rdi = 1} set({rdi = 1}, 2)", "table expected");
-    LuaLimits large = {.max_insns = 100 * 1000 * 1000, .max_ns = 60000000000ull};
+    LuaLimits large = {.max_insns = 100 * 1000 * 1000, .max_ns = 600000000000ull};
     script_with("", "local t = {} for i = 1, 300000 do t[i] = 1 end set(t)", &large);
     CHECK_HAS(buf_text(&ran.r.reason), "table has too many values to be a step");
     script_with("", "set{rdi = ('x'):rep(5 << 20)}", &large);

@@ -19,7 +19,7 @@ enum {
     CODE_ROUNDS = 300
 };
 enum { MP = 0x80100000, SB = 0x80200000, IRIW = 0x80300000, SHARED = 0x80400000 };
-enum { PATIENCE_MS = 60000 };
+enum { PATIENCE_MS = 300000 };
 static const uint32_t litmus[] = {
 #include "sim/litmus.def"
 };

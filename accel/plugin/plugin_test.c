@@ -124,7 +124,7 @@ static int in_worker(const char *path, Err *err)
     rc = rc ? rc : vcpu_run(v, &RUN_FOREVER, &e, err);
     CHECK(rc || e.kind == EXIT_shutdown);
     vm_close(vm);
-    worker_end(s, link, 1000000000, &end);
+    worker_end(s, link, 60000000000u, &end);
     worker_server_stop(s);
     buf_free(&name);
     return rc;

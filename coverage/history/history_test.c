@@ -18,7 +18,7 @@ static void drop_tables(const char *url)
 {
     Sql *sql = NULL;
     Err err = {0};
-    CHECK_INT(sql_postgres_open(&(SqlOpen){.where = url, .busy_ms = 10000}, &sql, &err), 0);
+    CHECK_INT(sql_postgres_open(&(SqlOpen){.where = url, .busy_ms = 60000}, &sql, &err), 0);
     for (size_t i = 0; sql && i < SCHEMA_NTABLES; i++) {
         Buf text = {0};
         buf_printf(&text, "DROP TABLE IF EXISTS %s", SCHEMA_TABLES[i]);
@@ -474,7 +474,7 @@ TEST(history, an_old_schema_is_migrated_and_a_newer_one_refused)
     TestPlace p = place_new();
     Sql *sql = NULL;
     Err err = {0};
-    SqlOpen o = {.where = where_of(&p), .busy_ms = 1000};
+    SqlOpen o = {.where = where_of(&p), .busy_ms = 60000};
     CHECK_INT(p.is_url ? sql_postgres_open(&o, &sql, &err) : sql_sqlite_open(&o, &sql, &err), 0);
     CHECK_INT(schema_prepare(sql, 1, false, &err), 0);
     CHECK_INT(
@@ -528,7 +528,7 @@ TEST(history, what_is_no_history_is_refused_and_left_as_it_was)
     CHECK(text.n == sizeof line && !memcmp(text.data, line, text.n));
     unlink(p.file);
     Sql *sql = NULL;
-    CHECK_INT(sql_sqlite_open(&(SqlOpen){.where = p.file, .busy_ms = 1000}, &sql, &err), 0);
+    CHECK_INT(sql_sqlite_open(&(SqlOpen){.where = p.file, .busy_ms = 60000}, &sql, &err), 0);
     CHECK_INT(sql->ops->exec(sql, "CREATE TABLE accounts(x)", &err), 0);
     sql->ops->close(sql);
     CHECK_INT(history_open(&(HistoryOpen){.where = p.file}, &h, &err), -ERR_PROTO);
