@@ -45,7 +45,7 @@ static void run_case(const Case *c, Result *r, Buf *out)
         buf_printf(out, "world: %s\n", err.text);
         return;
     }
-    StoryOptions o = {.seed = 1, .timeout_ns = 5000000000u};
+    StoryOptions o = {.seed = 1, .timeout_ns = 600000000000u};
     story_run(c, w, fake, &caps, &o, r);
     buf_printf(out, "%s at line %u: %s\n%s\n", status_name(r->status), r->fail_pos.line, buf_text(&r->reason),
                buf_text(&r->failure));

@@ -41,7 +41,7 @@ static void play(const char *scenario, const char *backend, Result *r)
     const Backend *b = backend_find(backend);
     CHECK_INT(b->open(b, GUEST_riscv64, &caps, NULL), 0);
     if (s && CHECK_INT(world_build(&s->cases[0], 0, &w, &err), 0)) {
-        story_run(&s->cases[0], w, b, &caps, &(StoryOptions){.seed = 1, .timeout_ns = 20000000000u}, r);
+        story_run(&s->cases[0], w, b, &caps, &(StoryOptions){.seed = 1, .timeout_ns = 600000000000u}, r);
     }
     world_free(w);
     suite_free(s);

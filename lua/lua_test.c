@@ -76,7 +76,8 @@ static void run_suite(Suite *suite, const Case *c, const LuaLimits *limits)
         printf("%s\n", err.text);
         return;
     }
-    StoryOptions o = {.seed = 0x5eed, .script = lua_script_run, .script_ctx = (void *)(uintptr_t)limits};
+    StoryOptions o = {
+        .timeout_ns = 600000000000u, .seed = 0x5eed, .script = lua_script_run, .script_ctx = (void *)(uintptr_t)limits};
     story_run(c, w, fake, &caps, &o, &ran.r);
     world_free(w);
 }
