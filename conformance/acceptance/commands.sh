@@ -72,7 +72,7 @@ for option in '--insns x' '--window 0' '--timeout x' '--seed x' '-m x' '-g z80';
     # shellcheck disable=SC2086 # words
     expect 2 'conf diff: ' "$conf" diff --a sim-interp --b sim-jit $option needs.yaml::other
 done
-expect 0 'equal' "$conf" diff --a sim-interp:max_block_insns=1 --b sim-interp:cpu=rv64imafdc -g riscv64 --seed 7 --timeout 30 --window 16 needs.yaml::other
+expect 0 'equal' "$conf" diff --a sim-interp:max_block_insns=1 --b sim-interp:cpu=rv64imafdc -g riscv64 --seed 7 --timeout 300 --window 16 needs.yaml::other
 expect 2 'plugin:/nowhere.so' "$conf" diff --a plugin:/nowhere.so --b sim-jit needs.yaml::other
 while read -r scenario; do
     expect 0 'the scenario itself: passed' "$conf" diff --a sim-interp --b sim-jit --guest riscv64 "$here/../../scenarios/$scenario"
