@@ -16,7 +16,8 @@ enum {
     PAIR_ROUNDS = 1000,
     QUAD_ROUNDS = 50,
     COUNTS = 5000,
-    CODE_ROUNDS = 300
+    CODE_ROUNDS = 300,
+    UNLINK_ROUNDS = 30,
 };
 enum { MP = 0x80100000, SB = 0x80200000, IRIW = 0x80300000, SHARED = 0x80400000 };
 enum { PATIENCE_MS = 300000 };
@@ -99,6 +100,23 @@ TEST_ENGINES(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothi
     CHECK_INT(word(s, SHARED + 64), NHARTS * COUNTS);
     CHECK_INT(word(s, SHARED + 128), NHARTS * COUNTS);
     CHECK_INT(word(s, SHARED + 192), NHARTS * COUNTS);
+    sim_free(s);
+}
+
+static const uint32_t unlink_words[] = {
+#include "sim/unlink.def"
+};
+
+TEST_ENGINES(sim_threads, code_that_another_hart_changes_falls_apart_under_those_that_run_it)
+{
+    Sim *s = machine(engine, NULL, false, unlink_words, sizeof unlink_words);
+    CHECK_INT(run(s).kind, SIM_EXIT_system_down);
+    CHECK_INT(word(s, SHARED), UNLINK_ROUNDS);
+    CHECK_INT(word(s, SHARED + 16), NHARTS - 1);
+    CHECK_INT(word(s, SHARED + 24), 0); /* values that were too old */
+    for (unsigned i = 1; i < NHARTS; i++) {
+        CHECK(word(s, SHARED + 64 * i) >= UNLINK_ROUNDS);
+    }
     sim_free(s);
 }
 
