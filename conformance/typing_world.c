@@ -413,6 +413,44 @@ static void type_pages(Typer *t, const Node *n)
     }
 }
 
+/* Of a region or page there are names that are made of its own (world.c): another must not have one of them. */
+static void name_apart(Typer *t, const char *name, Pos pos)
+{
+    static const struct {
+        const char *suffix, *what;
+        bool is_of_region, is_of_page;
+    } made[] = {
+        {"_end", "the end", true, true}, {"_size", "the size", true, false}, {"_pte", "the table entry", false, true}};
+    size_t n = strlen(name);
+    for (size_t m = 0; m < ARRAY_LEN(made); m++) {
+        size_t base = n - strlen(made[m].suffix);
+        bool is_taken = false;
+        if (base > n || !base || strcmp(name + base, made[m].suffix) != 0) {
+            continue;
+        }
+        for (size_t i = 0; made[m].is_of_region && i < t->c->nregions; i++) {
+            is_taken = is_taken || (!strncmp(t->c->regions[i].name, name, base) && !t->c->regions[i].name[base]);
+        }
+        for (size_t i = 0; made[m].is_of_page && i < t->c->npages; i++) {
+            is_taken = is_taken || (!strncmp(t->c->pages[i].name, name, base) && !t->c->pages[i].name[base]);
+        }
+        if (is_taken) {
+            say(t->l, pos, "`%.60s` stands for %s of `%.*s`: name one of them differently", name, made[m].what,
+                (int)(base < 60 ? base : 60), name);
+        }
+    }
+}
+
+static void names_apart(Typer *t)
+{
+    for (size_t i = 0; i < t->c->nregions; i++) {
+        name_apart(t, t->c->regions[i].name, t->c->regions[i].pos);
+    }
+    for (size_t i = 0; i < t->c->npages; i++) {
+        name_apart(t, t->c->pages[i].name, t->c->pages[i].pos);
+    }
+}
+
 /* ---- vcpus, devices ---- */
 
 static void type_vcpu_decl(Typer *t, const Node *map, VcpuDecl *v, size_t index)
@@ -740,6 +778,7 @@ void type_world(Typer *t, const Node *keys, Expander *x)
     if ((n = node_get(keys, "pages"))) {
         type_pages(t, n);
     }
+    names_apart(t);
     type_vcpus(t, t->c->boot ? NULL : node_get(keys, "vcpus"));
     if ((n = node_get(keys, "intercept"))) {
         type_intercept(t, n);
