@@ -23,10 +23,12 @@ scenarios:
   fake: [done]
   run: done
 - {name: other, guests: [riscv64, x86_64], code: {riscv64: nop, x86_64: nop}, fake: [done], run: done}
+- {name: ticks, devices: [rtc], code: {x86_64: nop}, fake: [done], run: done}
 YAML
 expect 0 'needs.yaml:3  asks  riscv64 @slow  needs save' "$conf" list needs.yaml
 has out 'isa:d'
 has out 'other  riscv64 x86_64'
+has out 'device rtc'
 expect 0 '"why": "it needs much"' "$conf" list --format json needs.yaml
 has out '"capability": "save"'
 has out '"d"'

@@ -59,6 +59,10 @@ expect 0 'failed > passed' "$conf" history compare 7 6
 expect 0 'no result differs' "$conf" history compare 8 last
 expect 1 '0/3' "$conf" history compare 4..6 7..9
 expect 0 'the same run' "$conf" history compare 5 5
+expect 3 'the ranges overlap' "$conf" history compare 1..4 3..6
+expect 4 'has no such runs' "$conf" history changes --branch nonesuch
+expect 4 'has no such runs' "$conf" history flaky --branch nonesuch
+expect 2 'slowest' "$conf" history slowest many
 expect 4 'not after the first' "$conf" history compare 6..4 7
 expect 4 'no scenario `nonesuch`' "$conf" history when nonesuch
 expect 0 'nothing is flaky in 9 runs' "$conf" history flaky
