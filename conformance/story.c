@@ -467,16 +467,23 @@ int story_open(const Case *c, const World *w, const Backend *b, const Caps *caps
     return 0;
 }
 
-/* The VM goes before the actors, so that a run that is still under way comes out. */
-void story_close(Story *s)
+/* The VM goes before the actors, so that a run that is still under way comes out. After it no other thread adds to the story. */
+static void leave(Story *s)
 {
-    if (!s) {
-        return;
+    for (size_t i = 0; i < s->c->nvcpus; i++) {
+        story_async_settle(&s->vcpus[i]);
     }
     story_vm_drop(s);
     watch_stop(s);
     for (size_t i = 0; i < s->c->nvcpus; i++) {
         actor_free(s->vcpus[i].actor);
+        s->vcpus[i].actor = NULL;
+    }
+}
+
+static void story_free(Story *s)
+{
+    for (size_t i = 0; i < s->c->nvcpus; i++) {
         VEC_FREE(&s->vcpus[i].states);
         VEC_FREE(&s->vcpus[i].completed);
     }
@@ -496,6 +503,14 @@ void story_close(Story *s)
     mem_free(s->vcpus);
     pthread_mutex_destroy(&s->lock);
     mem_free(s);
+}
+
+void story_close(Story *s)
+{
+    if (s) {
+        leave(s);
+        story_free(s);
+    }
 }
 
 /* ---- a whole case ---- */
@@ -610,8 +625,9 @@ void story_run(const Case *c, const World *w, const Backend *b, const Caps *caps
         }
     } else {
         play_all(s);
+        leave(s); /* a run that did not end in time may still have something to say */
         conclude(s);
-        story_close(s);
+        story_free(s);
     }
     apply_xfail(c, b, o, out);
     out->duration_ns = os_now_ns() - start;

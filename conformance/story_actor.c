@@ -100,6 +100,16 @@ bool actor_wait(Actor *a, uint64_t until_ns)
     return is_idle;
 }
 
+bool actor_cancel(Actor *a)
+{
+    pthread_mutex_lock(&a->lock);
+    bool has_begun = a->is_busy && !a->job;
+    a->job = NULL;
+    a->is_busy = has_begun;
+    pthread_mutex_unlock(&a->lock);
+    return !has_begun;
+}
+
 bool actor_is_idle(Actor *a)
 {
     pthread_mutex_lock(&a->lock);

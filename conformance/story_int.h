@@ -23,6 +23,7 @@ void actor_free(Actor *a);                           /* waits for the job; NULL 
 void actor_post(Actor *a, ActorJob *job, void *ctx); /* waits for the job before, then starts and returns */
 bool actor_wait(Actor *a, uint64_t until_ns);        /* false: still at work then; UINT64_MAX = for ever */
 bool actor_is_idle(Actor *a);
+bool actor_cancel(Actor *a); /* a job that has not begun never does; false: it has begun, and is at work */
 bool actor_is_self(const Actor *a);
 
 /* ---- what an exit looks like to an item (story_fields.c) ---- */
@@ -147,6 +148,7 @@ typedef struct StoryVcpu {
     /* op: execute on the actor */
     bool is_async;
     int async_rc;
+    uint64_t runs_before; /* nruns as the async run was asked for */
     Err async_err;
     Buf console_seen;
 } StoryVcpu;
@@ -255,6 +257,8 @@ void step_print(Buf *out, Story *s, const Step *step); /* "inject external level
 int story_async_start(StoryVcpu *sv, Err *err);
 /* Waits until an async run is out, after a kick if is_kicked. */
 int story_async_end(StoryVcpu *sv, bool is_kicked, Err *err);
+/* Before the VM goes: an async run that has not begun never does, as it would use what is gone; else it has entered its vcpu. */
+void story_async_settle(StoryVcpu *sv);
 
 /* saves (story_save.c) */
 const Save *save_find(const Story *s, const char *name);

@@ -228,6 +228,7 @@ int story_async_start(StoryVcpu *sv, Err *err)
         return vcpu_run(sv->v, &RUN_FOREVER, &e, err);
     }
     uint64_t before = entered(sv), runs_before = runs(sv), until = wait_until(s);
+    sv->runs_before = runs_before;
     bool was_running = strcmp(s->model->states[vcpu_state(sv->v)], "Running") == 0;
     sv->is_async = true;
     sv->async_rc = 0;
@@ -244,6 +245,17 @@ int story_async_start(StoryVcpu *sv, Err *err)
     sv->is_async = false;
     *err = sv->async_err;
     return sv->async_rc;
+}
+
+void story_async_settle(StoryVcpu *sv)
+{
+    struct timespec pause = {0, 20000};
+    if (!sv->actor || !sv->is_async || actor_cancel(sv->actor)) {
+        return;
+    }
+    while (!actor_is_idle(sv->actor) && runs(sv) == sv->runs_before) {
+        nanosleep(&pause, NULL);
+    }
 }
 
 int story_async_end(StoryVcpu *sv, bool is_kicked, Err *err)
