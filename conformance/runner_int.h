@@ -71,7 +71,7 @@ struct Runner {
 typedef struct {
     bool is_crash;   /* the process ended by itself, badly */
     bool was_killed; /* it did not end in the time that it was given */
-    char text[300];  /* "backend died: signal 11 (SIGSEGV)" */
+    char text[300];  /* "backend died: signal 11 (SIGSEGV)"; also of a command that ended well, with its status */
 } PeerEnd;
 /* "fake:ssh host conf-agent" names the backend over there, and *command becomes what is behind it; without a name: kvm. */
 const char *command_backend(Arena *scratch, const char **command);

@@ -17,12 +17,15 @@ extern char **environ;
 
 enum { CONNECT_S = 180 }; /* the command may have a machine to boot */
 enum { END_S = 60 };      /* of a process that is about to end */
+enum { SILENT_S = 5 };    /* of a command, before we say what we wait for */
 static const uint64_t SECOND_NS = 1000000000, HANGING_NS = 200000000;
 
 /* ---- what a command says on its standard error: it goes to ours, and the last line is kept ---- */
 enum { SAID_MAX = 160 };
 typedef struct Said {
     int fd, over[2]; /* over: readable = no more is waited for */
+    char command[SAID_MAX];
+    atomic_bool is_heard; /* its agent has answered */
     pthread_t thread;
     char line[SAID_MAX], last[SAID_MAX]; /* the thread's until it has ended */
     size_t n;
@@ -46,10 +49,19 @@ static void *said_main(void *arg)
 {
     Said *w = arg;
     char bytes[4096];
-    bool is_over = false;
+    bool is_over = false, has_told = false;
     for (;;) { /* a grandchild may hold the pipe for longer than the command lives */
         struct pollfd p[2] = {{.fd = w->fd, .events = POLLIN}, {.fd = w->over[0], .events = POLLIN}};
-        if (poll(p, is_over ? 1 : 2, is_over ? 0 : -1) <= 0 && (is_over || errno != EINTR)) {
+        int got = poll(p, is_over ? 1 : 2, is_over ? 0 : has_told ? -1 : SILENT_S * 1000);
+        if (!got && !is_over) {
+            has_told = true;
+            if (!atomic_load(&w->is_heard)) {
+                fprintf(stderr, "conf: waiting for conf-agent behind `%s`, which has said nothing yet; %d s at most\n",
+                        w->command, CONNECT_S);
+            }
+            continue;
+        }
+        if (got <= 0 && (is_over || errno != EINTR)) {
             return NULL;
         }
         is_over = is_over || p[1].revents;
@@ -63,10 +75,11 @@ static void *said_main(void *arg)
     }
 }
 
-static Said *said_new(int fd)
+static Said *said_new(int fd, const char *command)
 {
     Said *w = x_alloc(sizeof *w);
     *w = (Said){.fd = fd, .over = {-1, -1}};
+    snprintf(w->command, sizeof w->command, "%s", command);
     if (pipe2(w->over, O_CLOEXEC) || pthread_create(&w->thread, NULL, said_main, w)) {
         close(w->over[0]);
         close(w->over[1]);
@@ -132,7 +145,7 @@ static int spawn_command(const char *command, int fds[2], Peer *out, Err *err)
     close(words[1]);
     fds[0] = from[0];
     fds[1] = to[1];
-    out->said = said_new(words[0]);
+    out->said = said_new(words[0], command);
     return 0;
 }
 
@@ -164,14 +177,14 @@ static void command_says(int status, char last[SAID_MAX], PeerEnd *end)
     if (WIFSIGNALED(status)) {
         const char *name = sigabbrev_np(WTERMSIG(status));
         buf_printf(&b, "remote command died: signal %d (SIG%s)", WTERMSIG(status), name ? name : "?");
-    } else if (WEXITSTATUS(status)) {
+    } else {
         buf_printf(&b, "remote command ended with exit status %d%s", WEXITSTATUS(status),
                    status_help(WEXITSTATUS(status)));
     }
-    if (b.n && last[0]) {
+    if (last[0]) {
         buf_printf(&b, "; its last words: %s", last);
     }
-    end->is_crash = b.n > 0;
+    end->is_crash = status != 0;
     snprintf(end->text, sizeof end->text, "%s", buf_text(&b));
     buf_free(&b);
 }
@@ -191,10 +204,11 @@ static void reap_command(Peer *peer, uint64_t patience_ns, PeerEnd *end)
         kill(peer->command, SIGKILL);
         while (waitpid(peer->command, &status, 0) < 0 && errno == EINTR) {
         }
-        status = 0;
     }
     said_end(peer->said, last);
-    command_says(status, last, end);
+    if (got) { /* else it was still there, and how we ended it says nothing */
+        command_says(status, last, end);
+    }
 }
 
 const char *command_backend(Arena *scratch, const char **command)
@@ -213,9 +227,11 @@ static void explain(const char *command, const PeerEnd *end, Err *err)
 {
     Err seen = *err;
     bool is_talk = seen.code == ERR_PROTO || seen.code == ERR_IO || seen.code == ERR_TIMEOUT;
-    const char *why = end->is_crash && seen.code != ERR_PROTO ? end->text : seen.text;
-    if (is_talk) {
-        err_set(err, seen.code, "expected the frames of conf-agent from `%.80s`: %.220s", command, why);
+    if (is_talk && end->is_crash && seen.code != ERR_PROTO) {
+        err_set(err, seen.code, "expected the frames of conf-agent from `%.80s`: %.220s", command, end->text);
+    } else if (is_talk) {
+        err_set(err, seen.code, "expected the frames of conf-agent from `%.80s`: %.120s%s%.140s", command, seen.text,
+                end->text[0] ? "; " : "", end->text);
     } else {
         err_prefix(err, "%.100s", command);
     }
@@ -236,6 +252,8 @@ static int command_open(const PlanBackend *b, Peer *out, Err *err)
             reap_command(out, rc == -ERR_IO ? END_S * SECOND_NS : HANGING_NS, &end);
             explain(command, &end, err);
             *out = (Peer){0};
+        } else {
+            atomic_store(&out->said->is_heard, true);
         }
     }
     arena_free(scratch);
@@ -254,7 +272,7 @@ static bool kept_take(Slot *s, const PlanBackend *b, Peer *out)
     Peer peer = s->kept;
     s->kept = (Peer){0};
     peer_close(s, &peer, true, SECOND_NS, &end);
-    fprintf(stderr, "conf: %s ended between two jobs and is started again%s%s\n", b->name, end.is_crash ? ": " : "",
+    fprintf(stderr, "conf: %s ended between two jobs and is started again%s%s\n", b->name, end.text[0] ? ": " : "",
             end.text);
     return false;
 }

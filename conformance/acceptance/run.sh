@@ -204,4 +204,8 @@ if [ -n "${2:-}" ]; then
     backend=fake
 fi
 expect 1 'exit status 3' "$conf" run -b 'remote:exit 3' my-first.yaml
+expect 1 'remote command ended with exit status 0' "$conf" run -b 'remote:echo hello' my-first.yaml
+expect 1 'remote command ended with exit status 3; its last words: no' "$conf" run -b 'remote:echo hello; echo no >&2; exit 3' my-first.yaml
+expect 1 'conf: waiting for conf-agent behind `sleep 7`, which has said nothing yet; 180 s at most' "$conf" run -b 'remote:sleep 7' \
+    "my-first.yaml:$(sed -n '/name: /{=;q;}' my-first.yaml)"
 finish 'all passed'
