@@ -180,7 +180,7 @@ typedef struct Maker {
     bool has_fpr;            /* some home is of the other file */
     bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend, */
     bool is_ranged;          /* or to be in the range that begins at flat_first (softmmu.h) */
-    uint64_t flat_first;
+    uint64_t flat_first, flat_addend;
     unsigned ntargets;
     Set targets_dirty, targets_live; /* at all of them */
 } Maker;
@@ -251,7 +251,7 @@ typedef struct {
 enum { BY_LEFT, BY_EXIT, BY_HEAT, BY_COLD };
 extern const uint8_t host_gprs[];
 extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
-extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no homes in regions */
+extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no homes in regions; none in ranged ones */
 struct JitHost *host_open(Jit *j);                   /* makes the code around units */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);

@@ -187,6 +187,7 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
     b->heat = HEAT_AGAIN;
     JBlock *root = region_form(j, b, f);
     m->flat_first = f->flat_first;
+    m->flat_addend = f->flat_addend;
     m->is_ranged = f->flat_end && host_has_range(f->flat_first);
     if (f->tlb_same >= JIT_SAME && f->window_addend != f->tlb_addend) {
         mmu_window_addend(f->mmu, f->tlb_addend);

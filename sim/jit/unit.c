@@ -312,7 +312,7 @@ static void homes_give(Maker *m)
         }
     }
     unsigned gpr = 0, fpr = host_fpr_first, end = host_ngprs, best;
-    end -= m->is_flat ? host_nspare_flat : m->is_region ? host_nspare : 0;
+    end -= m->is_ranged ? 0 : m->is_flat ? host_nspare_flat : m->is_region ? host_nspare : 0;
     memset(m->home, HOME_FRAME, sizeof m->home); /* -1 in each byte too */
     for (unsigned i = 1; i < m->nids; i++) {
         if (m->is_pin[i]) {

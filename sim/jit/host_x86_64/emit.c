@@ -407,6 +407,14 @@ static void write_back_all(JitHost *h)
     write_back(h, &h->dirty);
 }
 
+/* Between units r15 has the TLB. */
+static void tlb_to_r15(JitHost *h)
+{
+    if (h->m->is_ranged) {
+        x_rm(&h->a, W, X_LOAD, R15, RBP, AT(tlb_read));
+    }
+}
+
 static void leave(JitHost *h, const uint8_t *to)
 {
     host_jump_out(h, x_jmp(&h->a), to);
@@ -440,6 +448,7 @@ static uint8_t *emit_far(JitHost *h, uint64_t pc)
 static void exit_to(JitHost *h, JBlock *b, uint32_t number, uint64_t pc)
 {
     Asm *a = &h->a;
+    tlb_to_r15(h);
     while (((uintptr_t)a->p + 1) % 4) {
         x_byte(a, 0x90);
     }
@@ -632,6 +641,7 @@ static void emit_jmpr(JitHost *h, const IrOp *o)
         emit_inner_jump(h);
     }
     write_back_all(h);
+    tlb_to_r15(h);
     _Static_assert(JUMP_INDEX(0x2002ull) == (0x1000 & ((1 << JUMP_BITS) - 1)) && sizeof(JumpEntry) == 16,
                    "the code below computes it");
     x_rr(a, W, X_LOAD, RCX, RDX);
@@ -710,6 +720,7 @@ static void emit_sync_if_quiet(JitHost *h, const IrOp *o)
     imm_to_frame(h, AT(nreplies), 0);
     x_rm(a, BYTE, X_MOVI8, 0, RBP, AT(reply_is_fault));
     x_byte(a, 0);
+    tlb_to_r15(h);
     emit_far(h, (uint64_t)o->imm);
     x_fix(loud, a->p);
 }
@@ -808,8 +819,8 @@ static void emit_straight_call(JitHost *h, const IrOp *o)
     x_rr(a, 0, X_GROUP5, 2, RAX);
     x_alumi(a, W, G_SUB, RBP, AT(budget), rest);
     frame_take(h);
-    if (h->m->is_flat) {
-        x_rm(a, W, X_LOAD, FLAT_REG, RBP, h->m->is_ranged ? AT(flat_addend) : AT(window_addend));
+    if (h->m->is_flat && !h->m->is_ranged) { /* C keeps the other */
+        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(window_addend));
     }
 }
 

@@ -108,6 +108,7 @@ static uint8_t *emit_ask(JitHost *h, const uint8_t *back)
     x_rr(a, 0, X_GROUP5, 2, RCX);
     x_rr(a, W, X_TEST, RAX, RAX);
     uint8_t *leave = x_jcc(a, CC_E);
+    x_rm(a, W, X_LOAD, R15, RBP, AT(tlb_read));
     pins(h, X_LOAD);
     x_rr(a, 0, X_GROUP5, 4, RAX);
     x_fix(leave, a->p);

@@ -3,7 +3,7 @@
  * memory.c. Not for others.
  *
  * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
- * JitStack. r15: the TLB for loads, with that for stores behind it. The others, and xmm from 2 on, are homes of slots: pins
+ * JitStack. r15: the TLB for loads, with that for stores behind it; not so within ranged regions (FLAT_REG). The others, and xmm from 2 on, are homes of slots: pins
  * always, the rest as each unit likes. Between units only pins are in registers. */
 #ifndef SIM_JIT_HOST_X86_64_HOST_H
 #define SIM_JIT_HOST_X86_64_HOST_H
@@ -16,7 +16,9 @@ enum { HOST_BUFFER_BYTES = 1 << 20 };
 #define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
 #define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
 enum { GROUP_REGS = 2, MAX_RESTS = 6, GROUP_SPAN = 2048 };
-#define FLAT_REG       R11 /* in flat regions: Frame.window_addend, or flat_addend */
+/* In flat regions: Frame.window_addend; in ranged ones flat_addend, where the TLB's address comes from the frame if it is wanted */
+#define FLAT_REG (h->m->is_ranged ? R15 : R11)
+enum { FIXED_BASE = 64 }; /* instead of a register: a constant in the flat range, which code reaches from where it is */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
 /* Where a slot's value is at some point of the code: the second half of what a side table says. */
@@ -66,7 +68,7 @@ typedef struct { /* code that is rarely run: behind the rest */
     uint32_t site, number;
     unsigned k, give;
     const JBlock *b; /* of which it is code: of block k, or that unrolled */
-    uint64_t pc;
+    uint64_t pc;     /* of an exit; gva of an access by FIXED_BASE */
     Set dirty, raw;
     uint8_t other;           /* STUB_NAN: beside reg */
     Opnd value;              /* of a store */
@@ -145,6 +147,7 @@ typedef struct JitHost {
     bool is_rest;    /* of a STUB_REST */
     bool is_apart;   /* the next block does not follow */
     unsigned nrests; /* of this block */
+    uint64_t fixed;  /* what FIXED_BASE is, in the guest */
     Group group[JIT_IDS];
     unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
 } JitHost;

@@ -27,7 +27,17 @@ static int32_t table_of(bool is_write)
     return is_write ? (int32_t)sizeof(TlbEntry) * TLB_ENTRIES : 0;
 }
 
-/* rax = gva. rcx = offset of its entry from r15. rdx is lost. */
+/* Of an entry of the TLB: rcx is its offset. */
+static void entry_op(JitHost *h, uint32_t opc, unsigned r, int32_t at)
+{
+    if (h->m->is_ranged) { /* its address: r15 is in use */
+        x_rm(&h->a, W, opc, r, RCX, at);
+    } else {
+        x_rx(&h->a, W, opc, r, R15, RCX, 0, at);
+    }
+}
+
+/* rax = gva. rcx = entry, as entry_op wants it. rdx is lost. */
 static uint8_t *tag_check(JitHost *h, unsigned size_bytes, bool is_write)
 {
     Asm *a = &h->a;
@@ -35,6 +45,9 @@ static uint8_t *tag_check(JitHost *h, unsigned size_bytes, bool is_write)
     x_rr(a, 0, X_LOAD, RCX, RAX);
     x_shift(a, 0, G_SHR, RCX, MMU_PAGE_BITS - 4);
     x_alui(a, 0, G_AND, RCX, (TLB_ENTRIES - 1) << 4);
+    if (h->m->is_ranged) {
+        x_rm(a, W, X_ADD, RCX, RBP, AT(tlb_read));
+    }
     if (size_bytes > 1) {
         x_rm(a, W, X_LEA, RDX, RAX, (int32_t)size_bytes - 1);
     } else {
@@ -42,13 +55,13 @@ static uint8_t *tag_check(JitHost *h, unsigned size_bytes, bool is_write)
     }
     x_alui(a, W, G_AND, RDX, -(1 << MMU_PAGE_BITS));
     x_rm(a, W, X_OR, RDX, RBP, AT(tlb_key));
-    x_rx(a, W, X_CMP, RDX, R15, RCX, 0, table_of(is_write));
+    entry_op(h, X_CMP, RDX, table_of(is_write));
     return x_jcc(a, CC_NE);
 }
 
 static void addend_op(JitHost *h, uint32_t opc, unsigned r, bool is_write)
 {
-    x_rx(&h->a, W, opc, r, R15, RCX, 0, table_of(is_write) + (int32_t)offsetof(TlbEntry, addend));
+    entry_op(h, opc, r, table_of(is_write) + (int32_t)offsetof(TlbEntry, addend));
 }
 
 static bool has_fast_path(const IrOp *o)
@@ -110,10 +123,43 @@ bool host_has_range(uint64_t flat_first)
     return is_s32(0 - flat_first);
 }
 
+/* Is the slot a constant near which the range can be accessed from code by displacements? Then h->fixed is that. */
+static bool is_fixed(JitHost *h, Slot base)
+{
+    Opnd o = host_opnd(h, base);
+    const CodeCache *c = &h->j->cache;
+    int64_t far = (int64_t)(h->m->flat_addend + o.imm - (uintptr_t)(c->code + c->exec));
+    if (!h->m->is_ranged || o.kind != O_IMM || o.imm - h->m->flat_first > INT32_MAX / 2 || far > INT32_MAX / 2 ||
+        far < INT32_MIN / 2) {
+        return false;
+    }
+    h->fixed = o.imm;
+    return true;
+}
+
+static void fixed_range_check(JitHost *h, int64_t disp, int32_t end, bool is_write, uint8_t *fix[2])
+{
+    Asm *a = &h->a;
+    uint64_t at = h->fixed + (uint64_t)disp - h->m->flat_first;
+    x_alumi(a, W, G_CMP, RBP, end, (int32_t)at);
+    fix[0] = x_jcc(a, CC_BE);
+    fix[1] = NULL;
+    if (is_write) {
+        x_rm(a, W, X_LOAD, RAX, RBP, AT(flat_stores));
+        x_rm(a, 0, X_CMPI8, G_CMP, RAX, (int32_t)(at >> MMU_PAGE_BITS));
+        x_byte(a, 0);
+        fix[1] = x_jcc(a, CC_E);
+    }
+}
+
 /* Jumps away unless the access at base + disp is in the range and, if it is a store, its page takes stores. rax is lost. */
 static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bool is_write, uint8_t *fix[2])
 {
     Asm *a = &h->a;
+    if (base == FIXED_BASE) {
+        fixed_range_check(h, disp, end, is_write, fix);
+        return;
+    }
     int64_t from = (int64_t)(0 - h->m->flat_first);
     if (is_s32((uint64_t)(disp + from))) {
         x_rm(a, W, X_LEA, RAX, base, (int32_t)(disp + from));
@@ -272,7 +318,7 @@ static void group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
     h->group[i] = now;
 }
 
-/* The accesses by its base have been looked up: [base + addend + imm] is the access. rcx may be the base. */
+/* The accesses by its base have been looked up: [base + addend + imm] is the access. rcx may be the base, or FIXED_BASE. */
 static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *addend)
 {
     unsigned i = host_id(h, o->a);
@@ -285,7 +331,7 @@ static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *adde
     if (!has_it && !may_group(h, o)) {
         return false;
     }
-    *base = host_gpr(h, o->a, RCX);
+    *base = is_fixed(h, o->a) ? FIXED_BASE : host_gpr(h, o->a, RCX);
     if (!has_it) {
         group_begin(h, o, i, *base);
         *base = h->m->is_flat ? *base : host_gpr(h, o->a, RCX); /* which the look has used */
@@ -294,16 +340,28 @@ static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *adde
     return true;
 }
 
+/* [base + idx + disp], or [FIXED_BASE + disp] */
+static void place_op(JitHost *h, unsigned flags, uint32_t opc, unsigned r, unsigned base, unsigned idx, int32_t disp)
+{
+    if (idx == FIXED_BASE) {
+        x_rip(&h->a, flags, opc, r);
+        host_jump_out(h, h->a.p - 4,
+                      (const uint8_t *)(uintptr_t)(h->fixed + (uint64_t)(int64_t)disp + h->m->flat_addend));
+    } else {
+        x_rx(&h->a, flags, opc, r, base, (int)idx, 0, disp);
+    }
+}
+
 static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
 {
     if (d >= FPR_HOME) {
-        x_rx(&h->a, 0, X_MOVQ_LOAD, d - FPR_HOME, base, (int)idx, 0, disp);
+        place_op(h, 0, X_MOVQ_LOAD, d - FPR_HOME, base, idx, disp);
         return;
     }
     static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
     unsigned lg2 = MEM_LG2(o->aux);
     bool is_signed = o->aux & MEM_SIGNED;
-    x_rx(&h->a, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, base, (int)idx, 0, disp);
+    place_op(h, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, base, idx, disp);
 }
 
 static void store_gpr(JitHost *h, const IrOp *o, unsigned r, unsigned base, unsigned idx, int32_t disp)
@@ -312,7 +370,7 @@ static void store_gpr(JitHost *h, const IrOp *o, unsigned r, unsigned base, unsi
     if (lg2 == 1) {
         x_byte(&h->a, 0x66);
     }
-    x_rx(&h->a, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, (int)idx, 0, disp);
+    place_op(h, lg2 == 3 ? W : lg2 == 0 ? BYTE : 0, lg2 ? X_STORE : X_STORE8, r, base, idx, disp);
 }
 
 static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_t disp)
@@ -320,7 +378,7 @@ static void store(JitHost *h, const IrOp *o, unsigned base, unsigned idx, int32_
     unsigned lg2 = MEM_LG2(o->aux);
     Opnd value = host_opnd(h, o->b);
     if (value.kind == O_XMM && lg2 >= 2) {
-        x_rx(&h->a, 0, lg2 == 3 ? X_MOVQ_STORE : X_MOVD_FROM, value.reg, base, (int)idx, 0, disp);
+        place_op(h, 0, lg2 == 3 ? X_MOVQ_STORE : X_MOVD_FROM, value.reg, base, idx, disp);
         return;
     }
     store_gpr(h, o, host_gpr(h, o->b, RDX), base, idx, disp);
@@ -374,7 +432,7 @@ static bool is_ranged(const JitHost *h, const IrOp *o)
 static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
 {
     uint8_t *fix[2] = {NULL, NULL};
-    unsigned base = host_gpr(h, o->a, RCX), which = window_of(o->a, o->op == IR_st);
+    unsigned base = is_fixed(h, o->a) ? FIXED_BASE : host_gpr(h, o->a, RCX), which = window_of(o->a, o->op == IR_st);
     if (h->m->is_ranged) {
         range_check(h, base, o->imm, AT(flat_end), o->op == IR_st, fix);
     } else {
@@ -389,6 +447,7 @@ static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
     s->q = h->q;
     s->reg = (uint8_t)d;
     s->base = (uint8_t)base;
+    s->pc = h->fixed + (uint64_t)o->imm;
     if (o->op == IR_ld) {
         load(h, o, d, FLAT_REG, base, (int32_t)o->imm);
     } else {
@@ -403,7 +462,11 @@ void host_emit_entry(JitHost *h, const Stub *s)
 {
     const IrOp *o = &h->b->op[s->q];
     bool is_store = o->op == IR_st;
-    x_rm(&h->a, W, X_LEA, RAX, s->base, (int32_t)o->imm);
+    if (s->base == FIXED_BASE) {
+        x_movi(&h->a, RAX, s->pc);
+    } else {
+        x_rm(&h->a, W, X_LEA, RAX, s->base, (int32_t)o->imm);
+    }
     uint8_t *miss = tag_check(h, MEM_SIZE(o->aux), is_store);
     host_emit_addend(h, s);
     x_fix(miss, h->a.p);

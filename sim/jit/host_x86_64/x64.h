@@ -134,7 +134,7 @@ static inline void x_rm(Asm *a, unsigned flags, uint32_t opc, unsigned reg, unsi
 }
 static inline void x_rip(Asm *a, unsigned flags, uint32_t opc, unsigned reg) /* [rip + disp]: x_fix at p - 4 */
 {
-    x_prefix(a, flags, opc, reg, 0, 0, false);
+    x_prefix(a, flags, opc, reg, 0, 0, flags & BYTE && reg >= 4);
     x_byte(a, (reg & 7) << 3 | 5);
     x_imm32(a, 0);
 }
