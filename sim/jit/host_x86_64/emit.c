@@ -613,16 +613,22 @@ static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
     }
 }
 
-/* rdx: pc. To blocks of the region by its own table, in which registers stay what they are. */
-static void emit_inner_jump(JitHost *h)
+/* To blocks of the region by its own table, in which registers stay what they are. An odd pc is not found there: rounding down can
+ * wait. */
+static void emit_inner_jump(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
     flush(h);
-    x_rr(a, 0, X_LOAD, RCX, RDX);
+    Opnd to = host_opnd(h, o->a);
+    if (to.kind != O_REG || o->imm) {
+        address_to(h, RDX, o, RCX);
+        to.reg = RDX;
+    }
+    x_rr(a, 0, X_LOAD, RCX, to.reg);
     x_alui(a, 0, G_AND, RCX, (int32_t)(h->ntable - 1) << 1);
     x_rip(a, W, X_LEA, RAX);
     VEC_PUSH(&h->tables, a->p - 4);
-    x_rx(a, W, X_CMP, RDX, RAX, RCX, 3, offsetof(JumpEntry, pc));
+    x_rx(a, W, X_CMP, to.reg, RAX, RCX, 3, offsetof(JumpEntry, pc));
     uint8_t *miss = x_jcc(a, CC_NE);
     x_rx(a, 0, X_GROUP5, 4, RAX, RCX, 3, offsetof(JumpEntry, code));
     x_fix(miss, a->p);
@@ -633,12 +639,12 @@ static void emit_jmpr(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
     canon_all(h);
+    if (h->m->ntargets) {
+        emit_inner_jump(h, o);
+    }
     address_to(h, RDX, o, RCX);
     if (o->aux & JMP_EVEN) {
         x_alui(a, W, G_AND, RDX, -2);
-    }
-    if (h->m->ntargets) {
-        emit_inner_jump(h);
     }
     write_back_all(h);
     tlb_to_r15(h);
