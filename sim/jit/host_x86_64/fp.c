@@ -220,7 +220,8 @@ static bool takes_raw(const JitHost *h, const IrOp *o)
            host_fp_is_inline(h->m->guest, o);
 }
 
-void host_canon_sources(JitHost *h, const IrOp *o)
+/* A slot that is raw and that the op must not see so; 0: none. */
+static unsigned raw_source(const JitHost *h, const IrOp *o)
 {
     Slot src[3];
     unsigned n = takes_raw(h, o) ? 0 : jit_op_sources(h->m->guest, o, src);
@@ -228,9 +229,36 @@ void host_canon_sources(JitHost *h, const IrOp *o)
         unsigned i = host_id(h, src[s]);
         i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
         if (i && set_has(&h->raw, i)) {
-            canon(h, fpr_of(h, i), fpr_of(h, i));
-            set_del(&h->raw, i);
+            return i;
         }
+    }
+    return 0;
+}
+
+/* The one that will be looked at next, and is there already; else i itself. */
+static unsigned raw_next(const JitHost *h, unsigned i)
+{
+    for (uint32_t q = h->q + 1; q < h->b->nops; q++) {
+        const IrOp *o = &h->b->op[q];
+        unsigned next = raw_source(h, o);
+        if (next && next != i) {
+            return next;
+        }
+        if (ir_op_info[o->op].has_dst && set_has(&h->raw, host_id(h, o->d))) {
+            return i; /* what is looked at from here on may be another value */
+        }
+    }
+    return i;
+}
+
+void host_canon_sources(JitHost *h, const IrOp *o)
+{
+    unsigned i;
+    while ((i = raw_source(h, o))) {
+        unsigned other = raw_next(h, i);
+        canon(h, fpr_of(h, i), fpr_of(h, other));
+        set_del(&h->raw, i);
+        set_del(&h->raw, other);
     }
 }
 
