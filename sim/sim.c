@@ -135,19 +135,6 @@ static void on_space_code(void *ctx, uint64_t gpa, uint64_t n)
 }
 
 /* ---- create ---- */
-static int slot_regs_make(Sim *s)
-{
-    const IrGuest *ir = &s->isa->ir;
-    s->slot_regs = x_calloc(ir->nslots, sizeof *s->slot_regs);
-    for (size_t i = 0; i < ir->nslots; i++) {
-        const RegInfo *reg = reg_find(s->isa->id, ir->slots[i].name);
-        if (reg && REG_SIZE(reg->id) == 8) {
-            s->slot_regs[s->nslot_regs++] = (SlotReg){.at = ir->slots[i].at, .id = reg->id};
-        }
-    }
-    return 0;
-}
-
 int sim_new(const SimConfig *cfg, Sim **out, Err *err)
 {
     const GuestIsa *isa = guest_isa(cfg->guest);
@@ -175,9 +162,8 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
     s->cpu = cpu;
     s->space = space_new();
     space_on_code(s->space, on_space_code, s);
-    rc = slot_regs_make(s);
     *out = s;
-    return rc;
+    return 0;
 }
 
 int sim_isa_string(const char *guest, const char *cpu, char *text, size_t size, Err *err)
@@ -213,7 +199,6 @@ void sim_free(Sim *s)
     }
     sim_board_free(s);
     space_free(s->space);
-    mem_free(s->slot_regs);
     mem_free(s->cpu);
     mem_free(s);
 }

@@ -102,10 +102,14 @@ static int tree_place(Boot *b, const SimFile *disk, Buf *fdt, SimStart *out)
     Buf draft = {0};
     board_fdt(w->board, &what, &draft);
     uint64_t need = draft.n + FDT_ROOM, info = PAGE, at = (ram_end - need) & ~(uint64_t)(FDT_ALIGN - 1);
-    buf_free(&draft);
     what.initrd_start = (at - info - disk->n) & ~(uint64_t)(PAGE - 1);
     what.initrd_end = what.initrd_start + disk->n;
-    board_fdt(w->board, &what, fdt);
+    if (disk->n) {
+        board_fdt(w->board, &what, fdt);
+    } else {
+        buf_bytes(fdt, draft.data, draft.n);
+    }
+    buf_free(&draft);
     if (need + info + FDT_ALIGN > w->ram_bytes || at - info < b->end) {
         return no_room(b, "the device tree", fdt->n);
     }

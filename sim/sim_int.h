@@ -15,11 +15,6 @@
 
 enum { SIM_MAX_VCPUS = 256 };
 
-typedef struct {
-    Slot at;
-    RegId id;
-} SlotReg;
-
 struct SimVcpu {
     Sim *s;
     ExecVcpu *x;
@@ -30,6 +25,8 @@ struct SimVcpu {
     bool serves_board;      /* of the run that is going on */
     SpaceHit io;            /* where it found a device last, */
     uint64_t io_version;    /* as of this version of the map; 0: nowhere yet */
+    Slot reg_slot;          /* of the register that an access stopped for last: */
+    RegId reg_id;
     /* sim_threads.c */
     pthread_t thread;
     _Atomic bool is_out; /* it has ended */
@@ -80,8 +77,6 @@ struct Sim {
     Space *space;
     _Atomic(SimVcpu *) vcpu[SIM_MAX_VCPUS]; /* one that runs looks for the others while more are made */
     _Atomic unsigned nvcpus;
-    SlotReg *slot_regs; /* the guest's registers by slot */
-    size_t nslot_regs;
     SimMachine *machine; /* NULL: bare */
     bool is_covered;
 };

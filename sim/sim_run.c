@@ -2,14 +2,27 @@
  * sim_run.c - running one vcpu: what the dispatcher stopped for, as an exit. */
 #include "sim/sim_int.h"
 
+/* The guest's register of 8 bytes that is this slot; 0: none. */
 static RegId reg_of_slot(const Sim *s, Slot at)
 {
-    for (size_t i = 0; i < s->nslot_regs; i++) {
-        if (s->slot_regs[i].at == at) {
-            return s->slot_regs[i].id;
+    const IrGuest *ir = &s->isa->ir;
+    for (size_t i = 0; i < ir->nslots; i++) {
+        const RegInfo *reg = ir->slots[i].at == at ? reg_find(s->isa->id, ir->slots[i].name) : NULL;
+        if (reg && REG_SIZE(reg->id) == 8) {
+            return reg->id;
         }
     }
     return 0;
+}
+
+/* Found by name, and kept: of the accesses that stop a vcpu many in a row are one instruction's. */
+static RegId reg_of_access(SimVcpu *v, Slot at)
+{
+    if (v->reg_slot != at) {
+        v->reg_slot = at;
+        v->reg_id = reg_of_slot(v->s, at);
+    }
+    return v->reg_id;
 }
 
 static void access_fill(SimVcpu *v, SimExit *out)
@@ -23,7 +36,7 @@ static void access_fill(SimVcpu *v, SimExit *out)
     out->reg_size_bytes = a->reg_size_bytes;
     out->piece = a->piece;
     out->npieces = a->npieces;
-    out->reg = a->is_write ? 0 : reg_of_slot(v->s, a->dst);
+    out->reg = a->is_write ? 0 : reg_of_access(v, a->dst);
     out->has_reg = out->reg != 0;
     out->pc_before = exec_frame(v->x)->pc;
     out->pc_after = out->pc_before + a->insn_len;

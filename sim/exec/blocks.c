@@ -37,7 +37,7 @@ static Block *block_alloc(ExecVcpu *v)
 static PageBlocks *page_get(ExecVcpu *v, uint64_t gpa, _Atomic uint8_t *flags)
 {
     uint64_t page = gpa >> MMU_PAGE_BITS;
-    PageBlocks **at = &v->tables->pages[page & ((1u << PAGE_HASH_BITS) - 1)];
+    PageBlocks **at = &v->tables.pages[page & ((1u << PAGE_HASH_BITS) - 1)];
     for (PageBlocks *p = *at; p; p = p->next) {
         if (p->page == page) {
             p->flags = flags ? flags : p->flags;
@@ -131,7 +131,7 @@ static void unlink_out(Block *b, unsigned exit)
 /* ---- dropping ---- */
 static void hash_remove(ExecVcpu *v, Block *b)
 {
-    Block **at = &v->tables->hash[hash_of(b->gpa, b->gva, b->mode_key)];
+    Block **at = &v->tables.hash[hash_of(b->gpa, b->gva, b->mode_key)];
     while (*at != b) {
         at = &(*at)->hash_next;
     }
@@ -150,7 +150,7 @@ static void block_kill(ExecVcpu *v, Block *b)
         }
     }
     for (size_t t = 0; t < JUMP_TABLES && v->jump_key[t]; t++) { /* in order of use: those that follow are untouched */
-        JumpEntry *e = &v->tables->jump[t][JUMP_INDEX(b->gva)];
+        JumpEntry *e = &v->tables.jump[t][JUMP_INDEX(b->gva)];
         if (e->code == b->code) {
             *e = JUMP_FREE(JUMP_INDEX(b->gva));
         }
@@ -229,8 +229,11 @@ bool blocks_drop(ExecVcpu *v, uint64_t gpa, uint64_t n)
 
 void blocks_drop_all(ExecVcpu *v)
 {
+    if (!v->pools.n) { /* nothing was made yet: the table is untouched, and stays so */
+        return;
+    }
     for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
-        for (PageBlocks *p = v->tables->pages[i]; p; p = p->next) {
+        for (PageBlocks *p = v->tables.pages[i]; p; p = p->next) {
             page_drop(v, p, 0, UINT64_MAX);
         }
     }
@@ -271,10 +274,10 @@ static void page_free(ExecVcpu *v, PageBlocks *p)
 void blocks_free(ExecVcpu *v)
 {
     blocks_reap(v);
-    for (size_t i = 0; i < 1u << PAGE_HASH_BITS; i++) {
-        while (v->tables->pages[i]) {
-            PageBlocks *p = v->tables->pages[i];
-            v->tables->pages[i] = p->next;
+    for (size_t i = 0; v->pools.n && i < 1u << PAGE_HASH_BITS; i++) {
+        while (v->tables.pages[i]) {
+            PageBlocks *p = v->tables.pages[i];
+            v->tables.pages[i] = p->next;
             page_free(v, p);
         }
     }
@@ -288,7 +291,7 @@ void blocks_free(ExecVcpu *v)
 /* ---- instructions that end their block ---- */
 static uint64_t *alone_slot(ExecVcpu *v, uint64_t gpa)
 {
-    return &v->tables->alone[(gpa >> 1 ^ gpa >> 11) % ALONE_MARKS];
+    return &v->tables.alone[(gpa >> 1 ^ gpa >> 11) % ALONE_MARKS];
 }
 
 static bool is_alone(ExecVcpu *v, uint64_t gpa)
@@ -475,7 +478,7 @@ static void block_list(ExecVcpu *v, Block *b, const Fetch *first, const Fetch *s
         is_fresh = page_watch(v, second) || is_fresh;
         page_add(v, b, 1, b->gpa2, second->page, is_fresh);
     }
-    Block **head = &v->tables->hash[hash_of(b->gpa, b->gva, b->mode_key)];
+    Block **head = &v->tables.hash[hash_of(b->gpa, b->gva, b->mode_key)];
     b->hash_next = *head;
     *head = b;
 }
@@ -521,7 +524,7 @@ Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap)
     if (!mmu_fetch(v->mmu, f->pc, &at, trap)) {
         return NULL;
     }
-    for (Block *b = v->tables->hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
+    for (Block *b = v->tables.hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
         if (b->gpa == at.gpa && b->gva == f->pc && b->mode_key == f->mode_key && b->kind == kind &&
             b->cut == max_insns) {
             if (!b->nbytes2) {
@@ -587,7 +590,7 @@ static bool kind_show(ExecVcpu *v, uint64_t gva, bool is_normal, Shown *s)
 {
     bool is_any = false;
     for (size_t i = 0; i < 1u << BLOCK_HASH_BITS; i++) {
-        for (const Block *b = v->tables->hash[i]; b; b = b->hash_next) {
+        for (const Block *b = v->tables.hash[i]; b; b = b->hash_next) {
             if (gva - b->gva < b->nbytes && (b->kind == KIND_NORMAL) == is_normal) {
                 block_show(v, b, s);
                 is_any = true;

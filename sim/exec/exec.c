@@ -77,16 +77,20 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
 /* ---- mode ---- */
 static void jump_clear(ExecVcpu *v, unsigned i)
 {
-    memset(v->tables->jump[i], 0, sizeof v->tables->jump[i]);
-    memset(v->tables->jump_parts[i], 0, sizeof v->tables->jump_parts[i]);
-    v->tables->jump[i][0] = JUMP_FREE(0);
+    if (!v->jump_is_kept[i]) {
+        return;
+    }
+    v->jump_is_kept[i] = false;
+    memset(v->tables.jump[i], 0, sizeof v->tables.jump[i]);
+    memset(v->tables.jump_parts[i], 0, sizeof v->tables.jump_parts[i]);
+    v->tables.jump[i][0] = JUMP_FREE(0);
 }
 
 static void jump_use(ExecVcpu *v, unsigned i)
 {
     v->jump_used[i] = ++v->jump_uses;
     v->jump_now = i;
-    v->f->jump = v->tables->jump[i];
+    v->f->jump = v->tables.jump[i];
 }
 
 enum { JUMP_KEY_VOID = 1 << 12 }; /* of a table that is free again: context 0 is none */
@@ -124,12 +128,9 @@ static bool jump_select(ExecVcpu *v, uint64_t key)
     bool is_taken = i == JUMP_TABLES;
     if (is_taken) {
         i = jump_oldest(v);
-        if (v->jump_key[i] &&
-            v->jump_key[i] != JUMP_KEY_VOID) { /* else it is clear: its pages may be untouched, and stay so */
-            jump_clear(v, i);
-        }
+        jump_clear(v, i);
         v->jump_key[i] = key;
-        v->tables->jump[i][0] = JUMP_FREE(0);
+        v->tables.jump[i][0] = JUMP_FREE(0);
     }
     jump_use(v, i);
     return is_taken;
@@ -138,12 +139,13 @@ static bool jump_select(ExecVcpu *v, uint64_t key)
 static uint64_t *jump_parts(ExecVcpu *v, unsigned table, uint64_t gva)
 {
     uint64_t n = (gva >> MMU_PAGE_BITS) * 0x9e3779b97f4a7c15ull >> (64 - JUMP_PAGE_BITS);
-    return &v->tables->jump_parts[table][n];
+    return &v->tables.jump_parts[table][n];
 }
 
 static void jump_note(ExecVcpu *v, uint64_t gva)
 {
     *jump_parts(v, v->jump_now, gva) |= 1ull << (gva >> JUMP_PART_BITS) % 64;
+    v->jump_is_kept[v->jump_now] = true;
 }
 _Static_assert(MMU_PAGE_BITS - JUMP_PART_BITS == 6, "the parts of a page are the bits of a word");
 
@@ -161,7 +163,7 @@ static void jumps_drop_part(ExecVcpu *v, unsigned table, uint64_t part)
 {
     unsigned step = v->isa->insn_min_bytes;
     for (uint64_t pc = part - v->isa->insn_max_bytes + step; pc != part + (1u << JUMP_PART_BITS); pc += step) {
-        JumpEntry *e = &v->tables->jump[table][JUMP_INDEX(pc)];
+        JumpEntry *e = &v->tables.jump[table][JUMP_INDEX(pc)];
         *e = e->pc == pc ? JUMP_FREE(JUMP_INDEX(pc)) : *e;
     }
 }
@@ -246,16 +248,22 @@ void exec_changed(Frame *f)
     disquiet(f);
 }
 
-void exec_state_changed(ExecVcpu *v)
+static void flush_all(ExecVcpu *v)
 {
     mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+    jumps_drop_void(v);
+}
+
+void exec_state_changed(ExecVcpu *v)
+{
+    flush_all(v);
     v->f->resv_size = 0;
     mode_refresh(v);
 }
 
 void exec_forget_translations(ExecVcpu *v)
 {
-    mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+    flush_all(v);
     mode_refresh(v);
 }
 
@@ -273,7 +281,7 @@ void exec_flush_tlb(Frame *f, uint64_t gva, uint64_t space_tag)
 void exec_flush_rights(Frame *f)
 {
     ExecVcpu *v = f->vcpu;
-    mmu_flush(f->mmu, UINT64_MAX, UINT64_MAX);
+    flush_all(v);
     exec_changed(f);
     if (v->has_far_links) {
         v->has_far_links = false;
@@ -477,7 +485,7 @@ static void take_posted(ExecVcpu *v)
     if (v->space_version != space_version(v->cfg.space)) {
         v->space_version = space_version(v->cfg.space);
         blocks_drop_all(v);
-        mmu_flush(v->mmu, UINT64_MAX, UINT64_MAX);
+        flush_all(v);
         v->has_changed = true;
     }
     if (v->has_changed) { /* others may flush too */
@@ -1086,15 +1094,14 @@ void exec_fence_self(ExecVcpu *v)
 /* ---- life ---- */
 ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
 {
-    ExecVcpu *v = x_alloc(sizeof *v);
+    ExecVcpu *v = os_pages_new(sizeof *v);
     v->cfg = *cfg;
     v->host = *host;
     v->isa = cfg->isa;
     v->random = cfg->block_seed + id;
     v->f = x_alloc(cfg->isa->ir.frame_bytes);
     v->f->vcpu = v;
-    v->tables = os_pages_new(sizeof *v->tables);
-    v->f->jump = v->tables->jump[0]; /* until the first mode_refresh, before which nothing runs */
+    v->f->jump = v->tables.jump[0]; /* until the first mode_refresh, before which nothing runs */
     v->engine = cfg->engine->create(&cfg->isa->ir);
     v->space_version = space_version(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);
@@ -1118,12 +1125,11 @@ void exec_free(ExecVcpu *v)
     blocks_free(v);
     v->cfg.engine->destroy(v->engine);
     mmu_free(v->mmu);
-    os_pages_free(v->tables, sizeof *v->tables);
     mem_free(v->cover);
     pthread_mutex_destroy(&v->post_lock);
     sem_destroy(&v->sleep);
     mem_free(v->f);
-    mem_free(v);
+    os_pages_free(v, sizeof *v);
 }
 
 Frame *exec_frame(ExecVcpu *v)

@@ -58,7 +58,7 @@ typedef struct PageBlocks {
     struct PageBlocks *next;
 } PageBlocks;
 
-typedef struct {                                  /* in os_pages: touched as it is used */
+typedef struct {
     JumpEntry jump[JUMP_TABLES][1 << JUMP_BITS];  /* each of one context; Frame.jump is one of them */
     uint64_t jump_parts[JUMP_TABLES][JUMP_PAGES]; /* by a hash of the page: its parts to which the table may lead */
     Block *hash[1 << BLOCK_HASH_BITS];
@@ -84,7 +84,7 @@ typedef struct {
     unsigned jump;
 } Mode;
 
-struct ExecVcpu {
+struct ExecVcpu { /* in os_pages: of its tables what is used is touched */
     ExecConfig cfg;
     ExecHost host;
     const GuestIsa *isa;
@@ -95,6 +95,7 @@ struct ExecVcpu {
     uint64_t jump_key[JUMP_TABLES];
     uint64_t jump_used[JUMP_TABLES], jump_uses; /* when each was last selected; how often any */
     unsigned jump_now;                          /* Frame.jump */
+    bool jump_is_kept[JUMP_TABLES];             /* something may be in it; else its pages are untouched, and stay so */
 
     Mode modes[MODES];
     uint64_t mode_word, epoch; /* of the mode now; of the modes that are kept */
@@ -102,12 +103,10 @@ struct ExecVcpu {
     bool may_go_on;            /* in this run syncs need not come to the outer loop */
 
     /* blocks.c */
-    ExecTables *tables;
     Block *dead, *spare;
     VEC(Block *) pools;
     VEC(PageBlocks *) fresh;
     uint64_t random; /* state of block_seed */
-    IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock ir;
 
     /* exec.c */
@@ -146,6 +145,9 @@ struct ExecVcpu {
     _Atomic bool is_asleep, fence_code;
     _Atomic uint64_t sleep_until, wakes;
     _Atomic uint64_t fence_asked, fence_done; /* tickets */
+
+    IrOp ops[IR_BLOCK_MAX_OPS]; /* of the block that is made */
+    ExecTables tables;
 };
 
 /* The block for the frame's pc and mode, found or made. CUT: of at most max_insns. NULL: *trap is the fetch's. */

@@ -9,7 +9,7 @@
 void jit_cache_open(CodeCache *c)
 {
     void *exec;
-    *c = (CodeCache){.code = os_code_new(CACHE_BYTES, &exec)};
+    c->code = os_code_new(CACHE_BYTES, &exec); /* the rest is 0 */
     c->exec = (uint8_t *)exec - c->code;
 }
 

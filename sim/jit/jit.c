@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * jit.c - the engine: blocks and their links, and what runs when code calls C or is left. */
+#include "sim/base/os.h"
 #include "sim/jit/jit_int.h"
 #include "sim/softmmu/softmmu.h"
 
@@ -162,9 +163,15 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 }
 
 /* ---- life ---- */
+typedef struct { /* in os_pages: a guest that ends soon touches little of it */
+    Jit jit;
+    Maker maker;
+} Together;
+
 static void *create(const IrGuest *g, int32_t cold, int32_t heat)
 {
-    Jit *j = x_alloc(sizeof *j);
+    Together *t = os_pages_new(sizeof *t);
+    Jit *j = &t->jit;
     j->heat = heat;
     j->cold = cold;
     j->guest = g;
@@ -173,7 +180,7 @@ static void *create(const IrGuest *g, int32_t cold, int32_t heat)
     for (size_t p = 0; p < j->npins; p++) {
         j->pin[p] = g->hot[p];
     }
-    j->maker = x_alloc(sizeof *j->maker);
+    j->maker = &t->maker;
     j->maker->j = j;
     j->maker->guest = g;
     j->host = host_open(j);
@@ -205,8 +212,7 @@ static void engine_destroy(void *engine)
     Jit *j = engine;
     host_close(j->host);
     jit_cache_close(&j->cache);
-    mem_free(j->maker);
-    mem_free(j);
+    os_pages_free(j, sizeof(Together));
 }
 
 /* ---- blocks ---- */

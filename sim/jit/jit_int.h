@@ -122,7 +122,7 @@ static inline JitEvent jit_event(const CodeCache *c, JitEventKind kind, uint8_t 
                       .at = bytes + c->exec,
                       .nbytes = nbytes};
 }
-void jit_cache_open(CodeCache *c);
+void jit_cache_open(CodeCache *c); /* of zeros */
 void jit_cache_close(CodeCache *c);
 uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes); /* aligned to CACHE_GRAIN; NULL: full */
 void jit_cache_put(CodeCache *c, uint8_t *p, size_t size_bytes);

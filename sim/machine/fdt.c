@@ -27,16 +27,17 @@ struct Fdt {
 
 static void put_be(Buf *b, uint64_t value, size_t nbytes)
 {
-    for (size_t i = nbytes; i-- > 0;) {
-        buf_char(b, (char)(value >> i * 8 & 0xff));
+    uint8_t bytes[8];
+    for (size_t i = nbytes; i-- > 0; value >>= 8) {
+        bytes[i] = (uint8_t)value;
     }
+    buf_bytes(b, bytes, nbytes);
 }
 
 static void pad_to(Buf *b, size_t align)
 {
-    while (b->n % align) {
-        buf_char(b, 0);
-    }
+    static const char zeros[16];
+    buf_bytes(b, zeros, (align - b->n % align) % align);
 }
 
 Fdt *fdt_new(void)

@@ -119,6 +119,7 @@ static void tables_clear(Mmu *m)
     os_pages_clear(m, sizeof m->reads + sizeof m->writes);
     memset(m->fetches, 0, sizeof m->fetches);
     memset(m->contexts, 0, sizeof m->contexts);
+    m->ncontexts = 0;
     memset(m->shared, 0, sizeof m->shared);
     memset(m->ios, 0, sizeof m->ios);
     memset(m->global_key, 0, sizeof m->global_key);
@@ -137,6 +138,7 @@ static uint64_t key_of(Mmu *m, uint64_t space_tag, unsigned regime)
 {
     Context *c = &m->contexts[(space_tag * 16 + regime) % MMU_CONTEXTS];
     if (!c->key || c->space_tag != space_tag || c->regime != regime) {
+        m->ncontexts += c->key ? 0 : 1;
         *c = (Context){.key = key_new(m), .space_tag = space_tag, .regime = regime};
     }
     return c->key;
@@ -160,7 +162,7 @@ static void shared_leave(Mmu *m, Shared *s)
         flat_end(m);
     }
     for (unsigned i = 0; s->key && i < s->npages; i++) {
-        uint64_t tag = s->page[i] | s->key;
+        uint64_t tag = m->shared_page[s - m->shared][i] | s->key;
         IoEntry *io = &m->ios[IO_INDEX(tag)];
         entry_drop(&m->reads[TLB_INDEX(tag)], tag);
         entry_drop(&m->writes[TLB_INDEX(tag)], tag);
@@ -174,17 +176,18 @@ static void shared_leave(Mmu *m, Shared *s)
 static void shared_note(Mmu *m, unsigned regime, uint64_t key, uint64_t page, bool is_code)
 {
     Shared *s = &m->shared[regime];
+    uint64_t *pages = m->shared_page[regime];
     if (s->key != key) {
         return;
     }
     s->has_code = s->has_code || is_code;
-    if (is_code || (s->npages && s->page[s->npages - 1] == page)) {
+    if (is_code || (s->npages && pages[s->npages - 1] == page)) {
         return;
     }
     if (s->npages == SHARED_PAGES) {
         s->is_over = true;
     } else {
-        s->page[s->npages++] = page;
+        pages[s->npages++] = page;
     }
 }
 
@@ -280,7 +283,7 @@ bool mmu_has_fetch_key(const Mmu *m, uint64_t fetch_key)
 {
     uint64_t key = fetch_key & KEY_MAX;
     bool is_any = false;
-    for (size_t i = 0; i < MMU_CONTEXTS; i++) {
+    for (size_t i = 0; m->ncontexts && i < MMU_CONTEXTS; i++) {
         is_any = is_any || m->contexts[i].key == key;
     }
     for (size_t i = 0; i < MMU_MAX_REGIMES; i++) {
@@ -363,9 +366,11 @@ bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
         }
     }
     flat_end(m);
-    for (size_t i = 0; i < MMU_CONTEXTS; i++) {
-        if (space_tag == UINT64_MAX || m->contexts[i].space_tag == space_tag) {
-            m->contexts[i].key = 0;
+    for (size_t i = 0; m->ncontexts && i < MMU_CONTEXTS; i++) {
+        Context *c = &m->contexts[i];
+        if (c->key && (space_tag == UINT64_MAX || c->space_tag == space_tag)) {
+            c->key = 0;
+            m->ncontexts--;
         }
     }
     if (space_tag == UINT64_MAX) {

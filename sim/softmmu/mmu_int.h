@@ -43,7 +43,6 @@ typedef struct {
     unsigned npages;
     bool is_over, has_code; /* there are more of them than page[] holds; some have been fetched from */
     unsigned strikes;       /* how often more than not all had to go; at SHARED_STRIKES it does not pay */
-    uint64_t page[SHARED_PAGES];
 } Shared;
 
 /* Of some pages in the TLB, where they are. An entry is written whenever one of the TLB is, so that what it says is true as long
@@ -70,23 +69,26 @@ struct Mmu { /* in os_pages: most of it is never touched */
     uint64_t windows; /* those that are not empty, by number */
     uint64_t window_addend[MMU_MAX_REGIMES];
     bool has_passed;     /* a Shared has another owner, since mmu_select */
-    bool has_huge;       /* since the tables were cleared some mapping was larger than the largest of these: */
-    bool has_large;      /* some bit is set in */
+    bool has_huge;       /* since the tables were cleared some mapping was larger than the largest of `large` */
+    bool has_large;      /* some bit is set there */
     bool is_flat_global; /* the flat range is that of every address space */
-    uint64_t large[LARGE_SETS][LARGE_HASHES / 64]; /* by size and two hashes of the address: there was such a mapping */
     uint64_t global_key[MMU_MAX_REGIMES];
     uint64_t flat_bytes,
         flat_key; /* of the range that is flat: 0, none was met yet; the context in which it is, or 0 */
     uint64_t flat_noted, flat_noted_end; /* pages of Frame.flat_stores that may not be 0: from, to */
     const MmuWatch *watch;
     size_t nwatch;
-    Context contexts[MMU_CONTEXTS];
+    MmuStats stats;
     Shared shared[MMU_MAX_REGIMES];
-    FetchEntry fetches[MMU_FETCHES];
-    GlobalEntry globals[MMU_GLOBALS];
     PlaceEntry places[MMU_PLACES];
     IoEntry ios[MMU_IOS];
-    MmuStats stats;
+    unsigned ncontexts; /* that are not free */
+    /* what a small program has no use for is not even read */
+    FetchEntry fetches[MMU_FETCHES];
+    GlobalEntry globals[MMU_GLOBALS];
+    Context contexts[MMU_CONTEXTS];
+    uint64_t shared_page[MMU_MAX_REGIMES][SHARED_PAGES];
+    uint64_t large[LARGE_SETS][LARGE_HASHES / 64]; /* by size and two hashes of the address: there was such a mapping */
 };
 
 /* Where one page of an access goes. */

@@ -203,13 +203,17 @@ void riscv_cpu_virt(void *cpu)
 void riscv_isa_string(const void *cpu, bool with_modes, char *text, size_t size)
 {
     const RiscvCpu *c = cpu;
-    size_t n = (size_t)snprintf(text, size, "rv64i");
-    for (size_t i = 0; i < ARRAY_LEN(features) && n < size; i++) {
+    Buf b = {0};
+    buf_str(&b, "rv64i");
+    for (size_t i = 0; i < ARRAY_LEN(features); i++) {
         const Feature *x = &features[i];
         if (c->has[x->id] && x->kind != HIDDEN && (with_modes || x->kind != MODE)) {
-            n += (size_t)snprintf(text + n, size - n, "%s%s", x->text[1] ? "_" : "", x->text);
+            buf_str(&b, x->text[1] ? "_" : "");
+            buf_str(&b, x->text);
         }
     }
+    snprintf(text, size, "%s", buf_text(&b));
+    buf_free(&b);
 }
 
 const char *riscv_fdt_mmu(const void *cpu) /* riscv,cpu.yaml: the largest, which implies the others */

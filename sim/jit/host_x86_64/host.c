@@ -3,10 +3,10 @@
 #include "sim/jit/host_x86_64/host.h"
 
 #include "sim/base/os.h"
+#include "sim/base/x86.h"
 #include "sim/softmmu/softmmu.h"
 
 #include <assert.h>
-#include <cpuid.h>
 #include <immintrin.h>
 #include <stdatomic.h>
 
@@ -253,23 +253,23 @@ enum { AROUND_BYTES = 8192 };
 
 static unsigned features(void)
 {
-    unsigned a, b, c, d, have = 0;
-    bool has_lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT; /* clang 14 has no name for it */
-    have |= has_lzcnt ? JIT_LZCNT : 0;
-    have |= __builtin_cpu_supports("bmi2") ? JIT_BMI2 : 0;
-    have |= __builtin_cpu_supports("bmi") ? JIT_BMI1 : 0;
-    have |= __builtin_cpu_supports("fma") ? JIT_FMA : 0;
-    have |= __builtin_cpu_supports("avx") ? JIT_AVX : 0;
-    have |= __builtin_cpu_supports("popcnt") ? JIT_POPCNT : 0;
+    unsigned have = 0;
+    have |= x86_has.lzcnt ? JIT_LZCNT : 0;
+    have |= x86_has.bmi2 ? JIT_BMI2 : 0;
+    have |= x86_has.bmi1 ? JIT_BMI1 : 0;
+    have |= x86_has.fma ? JIT_FMA : 0;
+    have |= x86_has.avx ? JIT_AVX : 0;
+    have |= x86_has.popcnt ? JIT_POPCNT : 0;
     return jit_features ? jit_features(have) : have;
 }
 
 JitHost *host_open(Jit *j)
 {
-    JitHost *h = x_alloc(sizeof *h);
-    unsigned has = features();
+    uint8_t *buffer = os_pages_new(HOST_BUFFER_BYTES + sizeof(JitHost)); /* of which little is touched at first */
+    JitHost *h = (JitHost *)(void *)(buffer + HOST_BUFFER_BYTES);
     h->j = j;
-    h->buffer = os_pages_new(HOST_BUFFER_BYTES);
+    h->buffer = buffer;
+    unsigned has = features();
     h->has_bmi2 = has & JIT_BMI2;
     h->has_bmi1 = has & JIT_BMI1;
     h->has_lzcnt = has & JIT_LZCNT;
@@ -290,7 +290,6 @@ JitHost *host_open(Jit *j)
 
 void host_close(JitHost *h)
 {
-    os_pages_free(h->buffer, HOST_BUFFER_BYTES);
     VEC_FREE(&h->sites);
     VEC_FREE(&h->first);
     VEC_FREE(&h->entries);
@@ -299,7 +298,7 @@ void host_close(JitHost *h)
     VEC_FREE(&h->stubs);
     VEC_FREE(&h->fixes);
     VEC_FREE(&h->tables);
-    mem_free(h);
+    os_pages_free(h->buffer, HOST_BUFFER_BYTES + sizeof *h);
 }
 
 /* ---- flags of FP, which accrue in MXCSR while code runs (SDM 1, 10.2.3) ---- */
