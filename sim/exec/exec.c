@@ -717,7 +717,8 @@ static GoOn go_on(Frame *f, uint64_t left)
 {
     ExecVcpu *v = f->vcpu;
     GoOn stop = {NULL, left};
-    if (!atomic_load_explicit(&f->is_quiet, memory_order_relaxed) || v->space_version != space_version(v->cfg.space)) {
+    if (!atomic_load_explicit(&f->is_quiet, memory_order_relaxed) ||
+        v->space_version != atomic_load_explicit(v->space_version_now, memory_order_acquire)) {
         return stop;
     }
     if (left == LEFT_EVENT) {
@@ -1104,6 +1105,7 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->f->jump = v->tables.jump[0]; /* until the first mode_refresh, before which nothing runs */
     v->engine = cfg->engine->create(&cfg->isa->ir);
     v->space_version = space_version(cfg->space);
+    v->space_version_now = space_version_at(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);
     sem_init(&v->sleep, 0, 0);
     MmuHost mmu_host = {.ctx = v,

@@ -113,6 +113,7 @@ struct ExecVcpu { /* in os_pages: of its tables what is used is touched */
     uint64_t end_insns; /* of this run */
     uint64_t skipped;   /* of the clock: time in which nothing retired */
     uint64_t space_version;
+    const _Atomic uint64_t *space_version_now;
     uint64_t useless_traps; /* since an instruction last retired */
     uint64_t last_trap_insns;
     uint64_t host_deadline; /* as last asked, unless is_deadline_void */

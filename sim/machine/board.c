@@ -4,8 +4,10 @@
 #include "sim/base/mem.h"
 
 #include <assert.h>
-#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 enum { NO_ROW = -1, PHANDLE_DEVICE = 0x1000 };
 
@@ -25,19 +27,29 @@ struct Board {
     unsigned nvcpus;
     unsigned vcpu;         /* on whose behalf devices run now */
     int console, irq_chip; /* rows; NO_ROW */
-    pthread_mutex_t lock;
+    _Atomic bool is_locked;
     Slot slots[BOARD_MAX_DEVICES];
     Counted *counted; /* [row]; NULL: nobody counts */
 };
 
+/* Held for as long as a register takes, and mostly free: so one exchange is all that an access pays. The lock is no part of the
+ * value of a Board, so that const functions may take it. */
 static void board_lock(const Board *b)
 {
-    pthread_mutex_lock((pthread_mutex_t *)&b->lock);
+    enum { YIELDS = 100, NAP_NS = 50000 };
+    _Atomic bool *is_locked = (_Atomic bool *)&b->is_locked;
+    for (unsigned n = 0; atomic_exchange_explicit(is_locked, true, memory_order_acquire); n++) {
+        if (n < YIELDS) {
+            sched_yield();
+        } else { /* its holder does something slow, such as printing to a pipe that is full */
+            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+        }
+    }
 }
 
 static void board_unlock(const Board *b)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)&b->lock);
+    atomic_store_explicit((_Atomic bool *)&b->is_locked, false, memory_order_release);
 }
 
 /* ---- what the board gives a device: all under the lock ---- */
@@ -143,7 +155,6 @@ int board_new(const BoardDef *def, unsigned nvcpus, const BoardHost *host, Board
                                   .mem_write = host_mem_write,
                                   .mem_discard = host_mem_discard,
                                   .accepted = host_accepted};
-    pthread_mutex_init(&b->lock, NULL);
     for (size_t i = 0; i < def->nrows; i++) {
         b->console = def->rows[i].is_console ? (int)i : b->console;
         b->irq_chip = def->rows[i].is_irq_chip ? (int)i : b->irq_chip;
@@ -162,7 +173,6 @@ void board_free(Board *b)
         for (size_t i = 0; i < b->def->nrows; i++) {
             device_free(b->slots[i].device);
         }
-        pthread_mutex_destroy(&b->lock);
         mem_free(b->counted);
         mem_free(b);
     }
@@ -190,15 +200,22 @@ void board_reset(Board *b)
 }
 
 /* ---- access ---- */
+static void access_count(const Slot *slot, uint64_t offset, bool is_write)
+{
+    int reg = device_reg_at(slot->device->type, offset, is_write);
+    if (reg >= 0) {
+        slot->board->counted[slot->device->index].reg[2 * reg + is_write]++;
+    }
+}
+
 static int slot_access(const Slot *slot, unsigned vcpu, uint64_t offset, unsigned size_bytes, bool is_write,
                        uint64_t *value)
 {
     Board *b = slot->board;
     board_lock(b);
     b->vcpu = vcpu;
-    int reg = b->counted ? device_reg_at(slot->device->type, offset, is_write) : -1;
-    if (reg >= 0) {
-        b->counted[slot->device->index].reg[2 * reg + is_write]++;
+    if (b->counted) {
+        access_count(slot, offset, is_write);
     }
     int rc = is_write ? device_write(slot->device, vcpu, offset, size_bytes, *value)
                       : device_read(slot->device, vcpu, offset, size_bytes, value);
@@ -226,7 +243,16 @@ void board_cover_read(Board *b, Buf *out)
 
 static int space_dev_read(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)
 {
-    return slot_access(ctx, vcpu, offset, size_bytes, false, value);
+    const Slot *slot = ctx;
+    Board *b = slot->board;
+    board_lock(b);
+    b->vcpu = vcpu;
+    if (b->counted) {
+        access_count(slot, offset, false);
+    }
+    int rc = device_read(slot->device, vcpu, offset, size_bytes, value);
+    board_unlock(b);
+    return rc;
 }
 
 static int space_dev_write(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value)

@@ -63,21 +63,9 @@ void device_cover(const DeviceType *t, const uint64_t *reg, const uint64_t *feat
     }
 }
 
-static bool takes(const Device *d, uint64_t offset, unsigned size_bytes)
-{
-    return size_bytes <= 8 && d->type->access_bytes & size_bytes && !(size_bytes & (size_bytes - 1)) &&
-           offset % size_bytes == 0 && offset < d->type->size_bytes && size_bytes <= d->type->size_bytes - offset;
-}
-
-int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)
-{
-    *value = 0;
-    return takes(d, offset, size_bytes) ? d->type->read(d, vcpu, offset, size_bytes, value) : -ERR_FAULT;
-}
-
 int device_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value)
 {
-    if (!takes(d, offset, size_bytes)) {
+    if (!device_takes(d, offset, size_bytes)) {
         return -ERR_FAULT;
     }
     uint64_t mask = size_bytes == 8 ? UINT64_MAX : (1ull << size_bytes * 8) - 1;

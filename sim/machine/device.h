@@ -134,8 +134,17 @@ struct Device {
 Device *device_new(const DeviceType *t, const DeviceHost *host);
 void device_free(Device *d); /* NULL is fine */
 void device_reset(Device *d);
+static inline bool device_takes(const Device *d, uint64_t offset, unsigned size_bytes)
+{
+    return size_bytes <= 8 && d->type->access_bytes & size_bytes && !(size_bytes & (size_bytes - 1)) &&
+           !(offset & (size_bytes - 1)) && offset < d->type->size_bytes && size_bytes <= d->type->size_bytes - offset;
+}
 /* Checks size and alignment, then calls the device. -ERR_FAULT: bus error. */
-int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value);
+static inline int device_read(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)
+{
+    *value = 0;
+    return device_takes(d, offset, size_bytes) ? d->type->read(d, vcpu, offset, size_bytes, value) : -ERR_FAULT;
+}
 int device_write(Device *d, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value);
 /* Appends the fields' bytes in table order, preceded by their total in 4 bytes, then what more_save has to say. */
 void device_save(Device *d, Buf *out);

@@ -78,6 +78,11 @@ static void map_install(Space *s, Map *m)
     atomic_fetch_add_explicit(&s->version, 1, memory_order_release);
 }
 
+const _Atomic uint64_t *space_version_at(const Space *s)
+{
+    return &s->version;
+}
+
 uint64_t space_version(const Space *s)
 {
     return atomic_load_explicit(&s->version, memory_order_acquire);

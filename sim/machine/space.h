@@ -66,6 +66,7 @@ typedef struct SpaceHit {
 } SpaceHit;
 bool space_find(const Space *s, uint64_t gpa, SpaceHit *out); /* THREAD-SAFE; false: a hole */
 uint64_t space_version(const Space *s);                       /* THREAD-SAFE; changes with every change of the map */
+const _Atomic uint64_t *space_version_at(const Space *s);     /* where it is, for who looks often */
 void space_collect(Space *s);                                 /* frees old maps: when no vcpu of the machine runs */
 
 /* For loaders, debuggers and the waist. R/W/X are ignored; never reaches a device; a hole anywhere: -ERR_FAULT with the address

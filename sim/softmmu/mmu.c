@@ -757,9 +757,15 @@ void mmu_watch_report(Mmu *m, uint64_t gva, unsigned size_bytes, Access acc)
     }
 }
 
+/* Is it as accesses of the mode itself are, alone in its block, and within a page? */
+static bool is_io_plain(uint64_t gva, uint32_t aux)
+{
+    return (aux & (MEM_ALONE | MEM_FETCHLIKE | MEM_REGIME(15))) == MEM_ALONE && !(gva & (MEM_SIZE(aux) - 1));
+}
+
 static void io_keep(Mmu *m, uint64_t gva, uint64_t gpa, Access acc, uint32_t aux)
 {
-    if (!MEM_REGIME_OF(aux) && !(aux & MEM_FETCHLIKE)) {
+    if (!m->nwatch && is_io_plain(gva, aux)) {
         IoEntry *e = &m->ios[IO_INDEX(gva)];
         shared_note(m, m->data_regime, m->data_key, gva & ~(uint64_t)PAGE_MASK, false); /* if it is global, no harm */
         *e =
@@ -771,29 +777,15 @@ static void io_keep(Mmu *m, uint64_t gva, uint64_t gpa, Access acc, uint32_t aux
 }
 
 /* The page of a device that was accessed before; NULL: not known. */
-static const IoEntry *io_find(const Mmu *m, uint64_t gva, Access acc, uint32_t aux, uint64_t *gpa)
+static inline const IoEntry *io_find(const Mmu *m, uint64_t gva, Access acc, uint32_t aux)
 {
     const IoEntry *e = &m->ios[IO_INDEX(gva)];
-    uint64_t last = gva + MEM_SIZE(aux) - 1;
-    bool is_near = aux & MEM_ALONE && e->tag == ((last & ~(uint64_t)PAGE_MASK) | m->data_key) && e->acc == acc &&
-                   !m->nwatch && !MEM_REGIME_OF(aux) && !(aux & MEM_FETCHLIKE);
-    *gpa = e->gpa | (gva & PAGE_MASK);
-    return is_near ? e : NULL;
+    return is_io_plain(gva, aux) && e->tag == ((gva & ~(uint64_t)PAGE_MASK) | m->data_key) && e->acc == acc ? e : NULL;
 }
 
-/* What the dispatcher would do in io, for an instruction that has met nothing yet. */
-static bool io_read_by_way(Mmu *m, const MmuWay *way, uint64_t gva, uint64_t gpa, uint32_t aux, uint64_t *value)
+static inline uint64_t io_gpa(const IoEntry *e, uint64_t gva)
 {
-    Frame *f = m->f;
-    m->stats.io++;
-    if (way->read(way->ctx, way->who, gpa - way->base, MEM_SIZE(aux), value)) {
-        mmu_bus_fault(m, gva, gpa, ACC_READ, aux);
-        return false;
-    }
-    f->reply_gpa[0] = gpa;
-    f->reply[0] = *value;
-    f->nreplies = f->reply_next = 1;
-    return true;
+    return e->gpa | (gva & PAGE_MASK);
 }
 
 /* An access to what is not RAM: true when it is done. */
@@ -853,7 +845,7 @@ static uint64_t extend(uint64_t value, uint32_t aux)
     return aux & MEM_SIGNED ? (uint64_t)((int64_t)(value << unused) >> unused) : value;
 }
 
-uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
+static __attribute__((noinline)) uint64_t load_any(Frame *f, uint64_t gva, uint32_t aux)
 {
     Mmu *m = f->mmu;
     unsigned size = MEM_SIZE(aux);
@@ -862,12 +854,10 @@ uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
         return 0;
     }
     Pieces p;
-    uint64_t value = 0, gpa;
-    const IoEntry *e = io_find(m, gva, ACC_READ, aux, &gpa);
+    uint64_t value = 0;
+    const IoEntry *e = io_find(m, gva, ACC_READ, aux);
     if (e) {
-        bool is_done = e->way.read && !f->nreplies ? io_read_by_way(m, &e->way, gva, gpa, aux, &value)
-                                                   : io(m, gva, gpa, size, ACC_READ, aux, &value);
-        return is_done ? extend(value, aux) : 0;
+        return io(m, gva, io_gpa(e, gva), size, ACC_READ, aux, &value) ? extend(value, aux) : 0;
     }
     if (!pieces_resolve(m, gva, size, ACC_READ, aux, &p)) {
         return 0;
@@ -885,6 +875,26 @@ uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
     return extend(value, aux);
 }
 
+/* By the way of a device that is known: what the dispatcher would do in io, for an instruction that has met nothing yet. */
+uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
+{
+    Mmu *m = f->mmu;
+    const IoEntry *e = io_find(m, gva, ACC_READ, aux);
+    if (!e || !e->way.read || f->nreplies) {
+        return load_any(f, gva, aux);
+    }
+    uint64_t gpa = io_gpa(e, gva), value;
+    m->stats.io++;
+    if (e->way.read(e->way.ctx, e->way.who, gpa - e->way.base, MEM_SIZE(aux), &value)) {
+        mmu_bus_fault(m, gva, gpa, ACC_READ, aux);
+        return 0;
+    }
+    f->reply_gpa[0] = gpa;
+    f->reply[0] = value;
+    f->nreplies = f->reply_next = 1;
+    return extend(value, aux);
+}
+
 void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
 {
     Mmu *m = f->mmu;
@@ -894,10 +904,10 @@ void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
         return;
     }
     Pieces p;
-    uint64_t gpa;
-    if (io_find(m, gva, ACC_WRITE, aux, &gpa)) {
+    const IoEntry *e = io_find(m, gva, ACC_WRITE, aux);
+    if (e) {
         value &= size < 8 ? (1ull << (8 * size)) - 1 : ~0ull;
-        (void)io(m, gva, gpa, size, ACC_WRITE, aux, &value);
+        (void)io(m, gva, io_gpa(e, gva), size, ACC_WRITE, aux, &value);
         return;
     }
     if (!pieces_resolve(m, gva, size, ACC_WRITE, aux, &p)) {

@@ -51,11 +51,11 @@ typedef struct {
     uint64_t tag, gpa; /* of the page */
 } PlaceEntry;
 
-/* A page that is a device, for one kind of access. */
+/* A page that is a device, for one kind of access. None is kept while anything is watched. */
 typedef struct {
     uint64_t tag, gpa; /* page | context; of the page */
     Access acc;
-    MmuWay way; /* read NULL: none */
+    MmuWay way; /* of loads; read NULL: none */
 } IoEntry;
 
 struct Mmu { /* in os_pages: most of it is never touched */

@@ -807,7 +807,8 @@ static bool is_straight(const JitHost *h, const IrOp *o, uint32_t effects)
     return o->op == IR_call && effects & EFF_ENDS && !(effects & (EFF_EVENT | EFF_FP_FLAGS)) && !temps_live_on(h, o);
 }
 
-static void emit_straight_call(JitHost *h, const IrOp *o)
+/* Registers are given up, and are only in the frame afterwards. */
+static void emit_call_given_up(JitHost *h, const IrOp *o)
 {
     static const uint8_t arg[] = {RSI, RDX, RCX};
     Asm *a = &h->a;
@@ -824,10 +825,40 @@ static void emit_straight_call(JitHost *h, const IrOp *o)
     x_movi64(a, RAX, (uintptr_t)h->m->guest->helpers[o->aux].fn);
     x_rr(a, 0, X_GROUP5, 2, RAX);
     x_alumi(a, W, G_SUB, RBP, AT(budget), rest);
+}
+
+static void emit_straight_call(JitHost *h, const IrOp *o)
+{
+    emit_call_given_up(h, o);
     frame_take(h);
     if (h->m->is_flat && !h->m->is_ranged) { /* C keeps the other */
-        x_rm(a, W, X_LOAD, FLAT_REG, RBP, AT(window_addend));
+        x_rm(&h->a, W, X_LOAD, FLAT_REG, RBP, AT(window_addend));
     }
+}
+
+/* Nothing but the end of the block follows, which needs no register. */
+static bool is_sync_next(const IrOp *o)
+{
+    const IrOp *end = o + 1;
+    return end->op == IR_sync || (end->op == IR_syncr && end->a == o->d && IR_IS_TEMP(o->d) && !end->imm);
+}
+
+static void emit_call_and_sync(JitHost *h, const IrOp *o, bool has_dst)
+{
+    Asm *a = &h->a;
+    const IrOp *end = o + 1;
+    emit_call_given_up(h, o);
+    if (end->op == IR_syncr) {
+        x_rm(a, W, X_STORE, RAX, RBP, AT(pc));
+    } else {
+        if (has_dst && !IR_IS_TEMP(o->d)) {
+            x_rm(a, W, X_STORE, RAX, RBP, AT_SLOT(o->d));
+        }
+        imm_to_frame(h, AT(pc), (uint64_t)end->imm);
+    }
+    x_movi(a, RAX, LEFT_SYNC);
+    leave(h, h->asked);
+    h->q++;
 }
 
 void host_emit_call(JitHost *h, const IrOp *o)
@@ -839,6 +870,10 @@ void host_emit_call(JitHost *h, const IrOp *o)
     }
     if (is_straight(h, o, effects)) {
         operands_to_stack(h, o);
+        if (is_sync_next(o)) {
+            emit_call_and_sync(h, o, has_dst);
+            return;
+        }
         emit_straight_call(h, o);
         if (has_dst) {
             host_fin(h, o->d, RAX);

@@ -42,15 +42,27 @@ void host_pins_store(JitHost *h)
     pins(h, X_STORE);
 }
 
-/* Homes into the JitStack, of which rsp is `below` bytes short. */
-static void save(Asm *a, bool has_fpr, int32_t below)
+static void save_gprs(Asm *a, unsigned from, unsigned to, int32_t below)
 {
-    for (unsigned i = 0; i < sizeof host_gprs; i++) {
+    for (unsigned i = from; i < to; i++) {
         x_rm(a, W, X_STORE, host_gprs[i], RSP, below + ON_STACK(gpr) + host_gprs[i] * 8);
     }
+}
+
+/* Homes into the JitStack, of which rsp is `below` bytes short: those that C does not keep; */
+static void save_lost(Asm *a, bool has_fpr, int32_t below)
+{
+    save_gprs(a, KEPT_BY_C, sizeof host_gprs, below);
     for (unsigned x = host_fpr_first; has_fpr && x < host_fpr_end; x++) {
         x_rm(a, 0, X_MOVQ_STORE, x, RSP, below + ON_STACK(fpr) + (int32_t)x * 8);
     }
+}
+
+/* all. */
+static void save(Asm *a, bool has_fpr, int32_t below)
+{
+    save_gprs(a, 0, KEPT_BY_C, below);
+    save_lost(a, has_fpr, below);
 }
 
 static void restore(Asm *a, bool has_fpr, int32_t below)
@@ -155,7 +167,7 @@ static uint8_t *emit_slow_call(Asm *a, bool has_fpr, const uint8_t *ask)
 static uint8_t *emit_alone_call(Asm *a, bool is_store, bool has_fpr, const uint8_t *ask)
 {
     uint8_t *start = a->p;
-    save(a, has_fpr, 8);
+    save_lost(a, has_fpr, 8);
     x_rm(a, W, X_STORE, RCX, RSP, 8 + ON_STACK(arg[1]));
     x_alumi(a, W, G_ADD, RBP, AT(budget), 1);
     x_rm(a, W, X_LOAD, RDI, RSP, 8 + ON_STACK(f));
@@ -171,6 +183,7 @@ static uint8_t *emit_alone_call(Asm *a, bool is_store, bool has_fpr, const uint8
     x_byte(a, 0xc3);
     x_fix(event, a->p);
     x_alui(a, W, G_ADD, RSP, 8);
+    save_gprs(a, 0, KEPT_BY_C, 0);
     x_mov(a, RDI, RSP);
     x_rm(a, W, X_LOAD, RSI, RSP, ON_STACK(arg[1]));
     call_c(a, (uintptr_t)jit_show);
@@ -233,6 +246,7 @@ static void emit_around(JitHost *h)
     x_zero(a, RDX);
     x_fix(x_jmp(a), back);
     uint8_t *asked = emit_ask(h, back);
+    h->asked = asked + exec;
     h->ask = a->p + exec;
     pins(h, X_STORE);
     x_fix(x_jmp(a), asked);
