@@ -160,6 +160,7 @@ void os_pages_clear(void *p, size_t size_bytes)
 }
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14, glibc 2.35 */
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 
@@ -181,6 +182,12 @@ void os_pages_touch(void *p, size_t size_bytes)
 void os_pages_large(void *p, size_t size_bytes)
 {
     advise(p, size_bytes, MADV_HUGEPAGE);
+}
+
+void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes)
+{
+    advise((char *)code + at, size_bytes, MADV_POPULATE_WRITE);
+    advise((char *)exec + at, size_bytes, MADV_POPULATE_READ);
 }
 
 void *os_code_new(size_t size_bytes, void **exec)

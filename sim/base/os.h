@@ -29,5 +29,7 @@ void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing
 /* Memory for code, mapped twice: written at the address that is returned, run and read at *exec. Ends the process if the host does not
  * give it. */
 void *os_code_new(size_t size_bytes, void **exec);
+/* Bytes from at on, of both, are about to be used: their pages are made at once, as far as the host can do that. */
+void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes);
 void os_code_free(void *code, void *exec, size_t size_bytes);
 #endif

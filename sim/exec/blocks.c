@@ -21,11 +21,13 @@ static Block *block_alloc(ExecVcpu *v)
 {
     if (!v->spare) {
         size_t n = v->pools.n ? BLOCK_POOL : BLOCK_POOL_FIRST; /* a guest that ends at once touches few pages */
-        Block *pool = x_calloc(n, sizeof *pool);
+        char *pool = x_alloc(n * BLOCK_BYTES + BLOCK_ALIGN);
         VEC_PUSH(&v->pools, pool);
+        pool += -(uintptr_t)pool % BLOCK_ALIGN;
         for (size_t i = 0; i < n; i++) {
-            pool[i].hash_next = v->spare;
-            v->spare = &pool[i];
+            Block *b = (Block *)(void *)(pool + i * BLOCK_BYTES);
+            b->hash_next = v->spare;
+            v->spare = b;
         }
     }
     Block *b = v->spare;
@@ -524,9 +526,13 @@ Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap)
     if (!mmu_fetch(v->mmu, f->pc, &at, trap)) {
         return NULL;
     }
-    for (Block *b = v->tables.hash[hash_of(at.gpa, f->pc, f->mode_key)]; b; b = b->hash_next) {
+    Block **first = &v->tables.hash[hash_of(at.gpa, f->pc, f->mode_key)], *b;
+    for (Block **link = first; (b = *link); link = &b->hash_next) {
         if (b->gpa == at.gpa && b->gva == f->pc && b->mode_key == f->mode_key && b->kind == kind &&
             b->cut == max_insns) {
+            *link = b->hash_next; /* to the front: blocks that were cut once are many, and looked for less */
+            b->hash_next = *first;
+            *first = b;
             if (!b->nbytes2) {
                 return b;
             }
@@ -539,7 +545,7 @@ Block *block_get(ExecVcpu *v, BlockKind kind, uint32_t max_insns, Trap *trap)
             }
         }
     }
-    Block *b = block_make(v, kind, max_insns, &at);
+    b = block_make(v, kind, max_insns, &at);
     if (!b) {
         *trap = f->trap;
     }

@@ -15,6 +15,8 @@ enum {
     ALONE_MARKS = 1024,
     BLOCK_POOL = 256,      /* blocks an allocation, */
     BLOCK_POOL_FIRST = 32, /* but for the first */
+    BLOCK_ALIGN = 64,
+    BLOCK_BYTES = 256, /* from one to the next */
     MAX_POSTED_RANGES = 16,
     JUMP_TABLES = 16,
     JUMP_PAGE_BITS = 12,
@@ -29,13 +31,18 @@ typedef enum {
     KIND_CUT,   /* the first instructions of a block that would pass a deadline (ir.h 6) */
     KIND_SINGLE /* one instruction that runs alone (ir.h 5) */
 } BlockKind;
-typedef struct Block {
-    uint64_t gva, gpa, gpa2;                         /* gpa2: of the first byte in a second page, if nbytes2 */
-    uint32_t mode_key, ninsns, nbytes, nbytes2, cut; /* cut: the most that a CUT may have */
+typedef struct Block { /* aligned to BLOCK_ALIGN: */
+    /* all that is looked at to find it is one line of the host's cache */
+    struct Block *hash_next;
+    uint64_t gpa, gva;
+    uint32_t mode_key, cut; /* cut: the most that a CUT may have */
     BlockKind kind;
-    bool is_dead;
+    uint32_t nbytes2;
     void *code;
-    struct Block *hash_next, *page_next[2]; /* [1]: in the list of the second page */
+    uint32_t ninsns, nbytes;
+    uint64_t gpa2; /* of the first byte in a second page, if nbytes2 */
+    bool is_dead;
+    struct Block *page_next[2]; /* [1]: in the list of the second page */
     /* links: out by exit; the list of those that come in */
     struct Block *to[IR_MAX_EXITS];
     struct Block *next_in[IR_MAX_EXITS]; /* of the same target */
@@ -48,6 +55,7 @@ typedef struct Block {
     uint8_t last_len;
     uint8_t by_jump; /* exits that are linked by the jump cache */
 } Block;
+_Static_assert(offsetof(Block, gpa2) <= BLOCK_ALIGN && sizeof(Block) <= BLOCK_BYTES, "see blocks.c");
 
 typedef struct PageBlocks {
     uint64_t page; /* gpa >> 12 */
@@ -104,7 +112,7 @@ struct ExecVcpu { /* in os_pages: of its tables what is used is touched */
 
     /* blocks.c */
     Block *dead, *spare;
-    VEC(Block *) pools;
+    VEC(char *) pools;
     VEC(PageBlocks *) fresh;
     uint64_t random; /* state of block_seed */
     IrBlock ir;

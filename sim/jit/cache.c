@@ -23,6 +23,17 @@ static size_t grains(size_t size_bytes)
     return (size_bytes + CACHE_GRAIN - 1) / CACHE_GRAIN;
 }
 
+/* Who makes much code makes more: pages come by the chunk, and not each by two faults. A short run needs few. */
+static void touch(CodeCache *c)
+{
+    enum { BY_PAGE = 64 << 10, CHUNK = 256 << 10 };
+    if (c->used > c->touched && c->used > BY_PAGE && c->touched < CACHE_BYTES) {
+        c->touched = c->touched ? c->touched : c->used / CHUNK * CHUNK;
+        os_code_touch(c->code, c->code + c->exec, c->touched, CHUNK);
+        c->touched += CHUNK;
+    }
+}
+
 uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes)
 {
     size_t n = grains(size_bytes);
@@ -35,6 +46,7 @@ uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes)
         return NULL;
     }
     c->used += n * CACHE_GRAIN;
+    touch(c);
     return c->code + c->used - n * CACHE_GRAIN;
 }
 

@@ -52,7 +52,7 @@ typedef struct JExit {
 } JExit;
 /* A piece of code with what belongs to it: of one block, or of a region. */
 typedef struct Unit {
-    uint8_t *code; /* writable side */
+    uint8_t *code;                   /* writable side */
     uint32_t code_bytes, insn_bytes; /* all; of instructions, from HOST_ENTRY on */
     uint32_t nsites, nexits, nentries;
     Site *sites;
@@ -109,6 +109,7 @@ typedef struct {
     uint8_t *code;      /* writable side; CACHE_BYTES, touched as it is used */
     int64_t exec;       /* from there to where it runs */
     size_t fixed, used; /* the first bytes are never released */
+    size_t touched;     /* up to there pages are there, but for the first */
     CachePiece *released[CACHE_SIZES];
 } CodeCache;
 /* What jit.h's jit_watch is told, if there is one: of bytes of code. */

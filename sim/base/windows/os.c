@@ -151,6 +151,14 @@ void *os_code_new(size_t size_bytes, void **exec)
     return code;
 }
 
+void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes)
+{
+    (void)code;
+    (void)exec;
+    (void)at;
+    (void)size_bytes;
+}
+
 void os_code_free(void *code, void *exec, size_t size_bytes)
 {
     (void)size_bytes;
