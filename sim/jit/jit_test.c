@@ -792,6 +792,45 @@ TEST(jit, a_budget_that_is_too_small_leaves_before_the_block)
     rig_close(g);
 }
 
+/* Every misaligned address in a page that is known, and those that go beyond it. */
+TEST(jit, an_atomic_that_is_misaligned_traps_and_does_nothing)
+{
+    static const IrOpcode ops[] = {IR_amo_add, IR_amo_swap, IR_amo_min, IR_amo_cas, IR_lr, IR_sc};
+    for (unsigned lg2 = 1; lg2 <= 3; lg2++) {
+        for (size_t n = 0; n < ARRAY_LEN(ops); n++) {
+            for (uint64_t off = 0; off < 16; off++) {
+                Rig *g = rig_open(1);
+                uint64_t size = 1ull << lg2, at = PAGE + SPACE_PAGE_BYTES - 16 + off;
+                bool is_aligned = !(at % size);
+                uint8_t before[SPACE_PAGE_BYTES];
+                memcpy(before, g->memory, sizeof before);
+                memset(&g->f->r, 0, sizeof g->f->r);
+                g->f->r[0] = at;
+                g->f->r[1] = 77;
+                ir_begin(&g->build, &g->block, g->ops, GVA, 0);
+                ir_insn(&g->build, INSN_BYTES, 0);
+                ir_emit(&g->build, &(IrOp){.op = (uint16_t)ops[n],
+                                           .aux = (uint16_t)(lg2 | MEM_ALIGNED),
+                                           .d = R(2),
+                                           .a = R(0),
+                                           .b = ops[n] == IR_lr ? IR_ZERO : R(1),
+                                           .c = ops[n] == IR_amo_cas ? R(1) : IR_ZERO});
+                ir_insn(&g->build, INSN_BYTES, 0);
+                ir_jmp(&g->build, GVA);
+                void *code = g->kind->prepare(g->engine, &g->block, g);
+                g->f->f.budget = 2;
+                Left left = g->kind->enter(g->engine, code, &g->f->f);
+                bool is_miss = ops[n] == IR_lr || ops[n] == IR_sc; /* the table here does not say where the page is */
+                CHECK_INT(left, is_aligned && !is_miss ? LEFT_EXIT : LEFT_EVENT);
+                CHECK(is_aligned || (g->f->f.trap.cause == CAUSE && g->f->f.trap.value == at && !g->f->r[2]));
+                CHECK(is_aligned || !memcmp(before, g->memory, sizeof before));
+                g->kind->release(g->engine, code);
+                rig_close(g);
+            }
+        }
+    }
+}
+
 TEST(jit, exits_go_where_they_are_linked_to)
 {
     Rig *g = rig_open(6);

@@ -930,6 +930,8 @@ static void emit_op(JitHost *h, const IrOp *o)
         host_emit_fp(h, o);
         break;
     case CLASS_ATOMIC:
+        host_emit_atomic(h, o);
+        break;
     case CLASS_CALL:
         host_emit_call(h, o);
         break;

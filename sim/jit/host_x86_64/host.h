@@ -198,6 +198,7 @@ void host_emit_nan(JitHost *h, const Stub *s);
 /* memory.c */
 void host_emit_load(JitHost *h, const IrOp *o);
 void host_emit_store(JitHost *h, const IrOp *o);
+void host_emit_atomic(JitHost *h, const IrOp *o);
 void host_emit_fence(JitHost *h, const IrOp *o);
 void host_emit_slow(JitHost *h, const Stub *s);
 void host_emit_addend(JitHost *h, const Stub *s);

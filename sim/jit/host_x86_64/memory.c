@@ -536,6 +536,91 @@ void host_emit_store(JitHost *h, const IrOp *o)
     stubs_back(h, stub);
 }
 
+/* ---- atomics: what mmu_atomic does with an address that the TLB has ---- */
+static bool is_near_atomic(const IrOp *o)
+{
+    return MEM_LG2(o->aux) >= 2 && !MEM_REGIME_OF(o->aux) && o->op != IR_lr && o->op != IR_sc;
+}
+
+static void lock(Asm *a, unsigned w, uint32_t opc) /* [rcx], rdx */
+{
+    x_byte(a, 0xf0);
+    x_rm(a, w, opc, RDX, RCX, 0);
+}
+
+/* rdx = what op makes of rdx and what was there, rax. */
+static void combine(Asm *a, unsigned op, unsigned w)
+{
+    static const uint8_t cc[] = {CC_L, CC_G, CC_B, CC_A};
+    static const uint8_t alu[] = {X_AND, X_OR, X_XOR};
+    if (op <= IR_amo_xor) {
+        x_rr(a, w, alu[op - IR_amo_and], RDX, RAX);
+    } else {
+        x_rr(a, w, X_CMP, RAX, RDX);
+        x_rr(a, w, X_CMOV | cc[op - IR_amo_min], RDX, RAX);
+    }
+}
+
+/* rax = what was at [rcx], of 4 or 8 bytes. rdx is lost. */
+static void atomic(JitHost *h, const IrOp *o, unsigned w)
+{
+    _Static_assert(IR_amo_or == IR_amo_and + 1 && IR_amo_xor == IR_amo_or + 1 && IR_amo_max == IR_amo_min + 1 &&
+                       IR_amo_minu == IR_amo_max + 1 && IR_amo_maxu == IR_amo_minu + 1,
+                   "combine's tables are in this order");
+    Asm *a = &h->a;
+    host_gpr_to(h, RDX, o->op == IR_amo_cas ? o->c : o->b);
+    if (o->op == IR_amo_swap) {
+        x_rm(a, w, X_XCHG, RDX, RCX, 0); /* locked by itself */
+        x_mov(a, RAX, RDX);
+    } else if (o->op == IR_amo_add) {
+        lock(a, w, X_XADD);
+        x_mov(a, RAX, RDX);
+    } else if (o->op == IR_amo_cas) {
+        host_gpr_to(h, RAX, o->b);
+        lock(a, w, X_CMPXCHG);
+    } else {
+        x_rm(a, w, X_LOAD, RAX, RCX, 0);
+        uint8_t *again = a->p;
+        host_gpr_to(h, RDX, o->b);
+        combine(a, o->op, w);
+        lock(a, w, X_CMPXCHG);
+        x_fix(x_jcc(a, CC_NE), again);
+    }
+}
+
+void host_emit_atomic(JitHost *h, const IrOp *o)
+{
+    Asm *a = &h->a;
+    if (!is_near_atomic(o)) {
+        host_emit_call(h, o);
+        return;
+    }
+    unsigned w = MEM_LG2(o->aux) == 3 ? W : 0;
+    host_kill(h, o->d);
+    Stub *s = host_stub_new(h, STUB_SOFT, NULL);
+    size_t stub = h->stubs.n - 1;
+    Slot src[3];
+    s->q = h->q;
+    s->noperands = jit_op_sources(h->m->guest, o, src);
+    for (unsigned k = 0; k < s->noperands; k++) {
+        s->operand[k] = host_opnd(h, src[k]);
+    }
+    s->site = jit_site_new(h, h->q);
+    gva_to_rax(h, o);
+    x_rr(a, BYTE, X_TESTI8, 0, RAX); /* al */
+    x_byte(a, MEM_SIZE(o->aux) - 1);
+    s->fix = x_jcc(a, CC_NE);
+    s->fix2 = tag_check(h, 1, true);
+    addend_op(h, X_ADD, RAX, true);
+    x_mov(a, RCX, RAX);
+    atomic(h, o, w);
+    if (!w) {
+        x_rr(a, o->aux & MEM_SIGNED ? W : 0, o->aux & MEM_SIGNED ? X_MOVSXD : X_LOAD, RAX, RAX);
+    }
+    host_fin(h, o->d, RAX);
+    stubs_back(h, stub);
+}
+
 /* x86-64 orders all but a store before a load that follows it (SDM 3, 9.2.2). */
 void host_emit_fence(JitHost *h, const IrOp *o)
 {

@@ -23,6 +23,10 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_MOVSXD     0x63u
 #define X_TEST       0x85u
 #define X_CMPI8      0x80u /* G_x of a byte of memory and the byte that follows */
+#define X_XCHG       0x87u
+#define X_CMPXCHG    0x0fb1u
+#define X_XADD       0x0fc1u
+#define X_TESTI8     0xf6u /* a byte and the byte that follows */
 #define X_GROUP3     0xf7u
 #define X_GROUP5     0xffu
 #define X_MOVI8      0xc6u
