@@ -130,7 +130,7 @@ static void image_write(char path[64])
     static const uint32_t words[] = {
 #include "sim/timing_gate.def"
     };
-    snprintf(path, 64, "timing_gate.%d.bin", (int)getpid());
+    snprintf(path, 64, "/tmp/conf-timing-gate-%d.bin", (int)getpid());
     CHECK(!os_write_file(path, words, sizeof words, NULL));
 }
 
