@@ -123,6 +123,14 @@ static void insn_chain(Gen *g)
 }
 
 /* ---- memory ---- */
+/* d = an address in the first pages of the window, known as the block is translated. */
+static void known_address(Gen *g, Slot d)
+{
+    uint64_t page = CROSS_WINDOW + choose(g->c, 5) * SPACE_PAGE_BYTES;
+    uint64_t at = choose(g->c, 3) ? page + choose(g->c, SPACE_PAGE_BYTES) : page - 1 - choose(g->c, 16);
+    ir_emit(&g->b, &(IrOp){.op = IR_movi, .d = d, .imm = (int64_t)at});
+}
+
 /* An address: *imm goes with the slot. */
 static Slot address(Gen *g, unsigned size_bytes, bool is_aligned, int64_t *imm)
 {
@@ -141,6 +149,11 @@ static Slot address(Gen *g, unsigned size_bytes, bool is_aligned, int64_t *imm)
     }
     case 2:
         *imm += ((int64_t)choose(g->c, 9) - 4) * SPACE_PAGE_BYTES;
+        break;
+    case 3:
+        base = ir_temp(&g->b);
+        known_address(g, base);
+        *imm /= 16;
         break;
     default:
         break;
@@ -195,6 +208,10 @@ static void insns_group(Gen *g)
 {
     Slot base = CROSS_REG(CROSS_BASES + choose(g->c, CROSS_REGS - CROSS_BASES));
     uint64_t stores = choose(g->c, 3);
+    if (!choose(g->c, 6)) {
+        known_address(g, base);
+        insn_begin(g);
+    }
     for (uint64_t n = 2 + choose(g->c, 5); n-- && !g->b.is_full;) {
         bool is_store = stores == 2 ? choose(g->c, 2) : stores;
         uint16_t aux = (uint16_t)(choose(g->c, 2) ? 3 : choose(g->c, 4));
@@ -267,6 +284,9 @@ static void term_ends(Gen *g) /* a helper that ends the block */
         ir_call(&g->b, HELP_COUNT, destination(g), IR_ZERO, IR_ZERO, IR_ZERO, 0);
     } else {
         ir_call(&g->b, HELP_ROUND, destination(g), reg(g), IR_ZERO, IR_ZERO, 0);
+    }
+    if (!choose(g->c, 4)) {
+        ir_emit(&g->b, &(IrOp){.op = IR_add_i, .d = destination(g), .a = reg(g), .imm = (int64_t)choose(g->c, 16)});
     }
     ir_emit(&g->b, &(IrOp){.op = IR_sync, .imm = (int64_t)target(g)});
 }

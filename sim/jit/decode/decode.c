@@ -163,6 +163,14 @@ static size_t table_at(const JitEvent *e)
     return e->nbytes + (-end & 15);
 }
 
+/* The table behind the code, or what is outside of the cache: a region reaches the guest's memory so. */
+static bool is_near_right(const JitEvent *e, size_t at, const ZydisDecodedInstruction *i)
+{
+    uint64_t to = at + i->length + (uint64_t)i->raw.disp.value;
+    bool is_outside = (uintptr_t)e->at + to - (uintptr_t)e->where >= e->cache_bytes;
+    return (e->table_bytes && to == table_at(e)) || (is_outside && e->kind == JIT_REGION);
+}
+
 static void look_at_insn(const JitEvent *e, size_t at, const ZydisDecodedInstruction *i)
 {
     enum { SEGMENTS = ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS };
@@ -170,7 +178,7 @@ static void look_at_insn(const JitEvent *e, size_t at, const ZydisDecodedInstruc
         wrong(e, at, i, "no instruction that the emitter uses (allowed.def)");
     } else if (has_fixed_address(i) || i->attributes & SEGMENTS) {
         wrong(e, at, i, "its address has no base, or a segment");
-    } else if (is_rip_relative(i) && (!e->table_bytes || at + i->length + (uint64_t)i->raw.disp.value != table_at(e))) {
+    } else if (is_rip_relative(i) && !is_near_right(e, at, i)) {
         wrong(e, at, i, "it reads code, and not the table behind it");
     }
 }
