@@ -195,6 +195,39 @@ TEST(softmmu, a_flush_of_one_space_is_for_what_it_has_alone)
     rig_close(&g);
 }
 
+/* Spaces that do not gain by sharing a context have one each. */
+TEST(softmmu, a_flush_of_one_space_leaves_the_contexts_of_others)
+{
+    enum { MANY = 100 };
+    static Rig g;
+    uint64_t key[2] = {0};
+    rig_open(&g);
+    g.map[0] = (Map){0x100000, MANY * PAGE, 10, SPACE_A};
+    g.map[1] = (Map){0x100000, MANY * PAGE, 500, SPACE_B};
+    for (unsigned round = 0; round < 3 * 64; round++) {
+        bool is_b = round % 2;
+        select_space(&g, is_b ? SPACE_B : SPACE_A);
+        for (uint64_t i = 0; i < MANY; i++) {
+            (void)load(&g, 0x100000 + i * PAGE);
+        }
+        key[is_b] = mmu_fetch_key(g.mmu);
+    }
+    CHECK(key[0] != key[1] && mmu_has_fetch_key(g.mmu, key[0]) && mmu_has_fetch_key(g.mmu, key[1]));
+    g.map[0].to = 20;
+    g.map[1].to = 600;
+    mmu_flush(g.mmu, UINT64_MAX, SPACE_A); /* the other one is selected */
+    CHECK(!mmu_has_fetch_key(g.mmu, key[0]) && mmu_has_fetch_key(g.mmu, key[1]));
+    CHECK_INT(load(&g, 0x100000), 500);
+    select_space(&g, SPACE_A);
+    CHECK_INT(load(&g, 0x100000), 20);
+    select_space(&g, SPACE_B);
+    CHECK_INT(mmu_fetch_key(g.mmu), key[1]);
+    mmu_flush(g.mmu, UINT64_MAX, UINT64_MAX);
+    CHECK(!mmu_has_fetch_key(g.mmu, key[1]));
+    CHECK_INT(load(&g, 0x100000), 600);
+    rig_close(&g);
+}
+
 /* Unpriv 14.2: sc pairs with lr by the place in memory, of which the TLB alone does not tell. */
 TEST(softmmu, a_reservation_is_of_a_place_in_memory)
 {
