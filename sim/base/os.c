@@ -137,6 +137,10 @@ out:
     return rc;
 }
 
+/* Of the leak sanitizer, if it is there: what only such pages point to is no leak. */
+void __lsan_register_root_region(const void *p, size_t n) __attribute__((weak));
+void __lsan_unregister_root_region(const void *p, size_t n) __attribute__((weak));
+
 void *os_pages_new(size_t size_bytes)
 {
     void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -144,11 +148,17 @@ void *os_pages_new(size_t size_bytes)
         fprintf(stderr, "conf: out of memory (%zu bytes)\n", size_bytes);
         exit(70);
     }
+    if (__lsan_register_root_region) {
+        __lsan_register_root_region(p, size_bytes);
+    }
     return p;
 }
 
 void os_pages_free(void *p, size_t size_bytes)
 {
+    if (p && __lsan_unregister_root_region) {
+        __lsan_unregister_root_region(p, size_bytes);
+    }
     if (p) {
         munmap(p, size_bytes);
     }
