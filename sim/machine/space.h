@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * space.h - the physical address space of a machine: pieces of RAM, where they are mapped, and where devices are.
  *
- * RAM and mapping are apart: a piece of RAM is a memfd (or a private overlay of one, after space_fork), lives as long as
- * the Space, and may be mapped several times. Mappings do not overlap; they are aligned to SPACE_PAGE_BYTES.
+ * RAM and mapping are apart: a piece of RAM is anonymous memory (or a private overlay of a memfd, after space_fork), lives
+ * as long as the Space, and may be mapped several times. Mappings do not overlap; they are aligned to SPACE_PAGE_BYTES.
  *
  * THREADS. Changes (ram_new, map, unmap, device) are serialised by an own lock, which all but space_find and
  * space_version take. space_find may be called by any
@@ -43,8 +43,8 @@ typedef struct SpaceDevice {
 Space *space_new(void);
 void space_free(Space *s); /* nobody may be using it; NULL is fine */
 /* A twin with the same RAM contents, copy-on-write, the same map and dirty log, without devices. s stays usable; its host
- * addresses stay. Neither sees what the other writes from now on. No vcpu of s may run. The first fork of a RAM copies nothing;
- * later ones copy the pages that this side has written since its first. */
+ * addresses stay. Neither sees what the other writes from now on. No vcpu of s may run. The first fork of a RAM copies what
+ * has been written, for both; later ones copy the pages that this side has written since its first. */
 MUST_USE int space_fork(Space *s, Space **out, Err *err);
 /* Zeroed; host pages are committed when touched. size: a multiple of the page. -ERR_NOMEM, -ERR_INVAL, -ERR_LIMIT. */
 MUST_USE int space_ram_new(Space *s, uint64_t size_bytes, uint32_t *ram, Err *err);
@@ -92,8 +92,8 @@ typedef struct {
     uint8_t *host;
 } SpaceRam;
 size_t space_rams(const Space *s, SpaceRam *out, size_t cap); /* returns the count */
-/* The next run of pages, from page `from` of a RAM on, that were ever written or read, on any side of a fork; false: none.
- * All others are zero, and reading them would commit them. */
+/* The next run of pages, from page `from` of a RAM on, that may hold something: that were written or read, on any side of a
+ * fork, or lie in a large page of the host with such; false: none. All others are zero, and reading them would commit them. */
 bool space_ram_touched(const Space *s, uint32_t ram, uint64_t from, uint64_t *first, uint64_t *npages);
 /* Makes a RAM all zeros again and gives its host pages back; host addresses stay. What was not zero is dirty, nothing is
  * PAGE_CODE, and space_version changes: no vcpu may run, and what was translated is void. -ERR_NOMEM, -ERR_LIMIT: unchanged. */

@@ -22,14 +22,13 @@ typedef struct Map {
     Region regions[];
 } Map;
 
-/* A piece of RAM. Until the first fork host is the shared mapping of fd: a fork then costs no copy. From then on
- * fd is sealed and host is a private overlay of it; each side of a fork has an fd of its own for the same memfd. */
+/* A piece of RAM. Until the first fork it is anonymous memory and fd is -1. From then on fd is a sealed memfd and host a
+ * private overlay of it; each side of a fork has an fd of its own for the same memfd. */
 typedef struct {
     uint64_t size_bytes;
     uint8_t *host;
     _Atomic uint8_t *pages; /* PAGE_x; anonymous memory, so that those of untouched RAM cost nothing */
     int fd;
-    bool is_overlay;
 } Ram;
 
 struct Space {

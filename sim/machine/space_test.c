@@ -249,15 +249,12 @@ TEST(space, a_host_without_a_file_for_memory_is_an_error_and_nothing_is_half_mad
 {
     Space *s = space_with(4, 0x80000000, SPACE_R | SPACE_W), *twin = NULL;
     struct rlimit before, none;
-    uint32_t ram;
     Err err;
     word_put(s, 0x80001000, 7);
     CHECK(!getrlimit(RLIMIT_NOFILE, &before));
     none = before;
     none.rlim_cur = 0;
     CHECK(!setrlimit(RLIMIT_NOFILE, &none));
-    CHECK_INT(space_ram_new(s, PAGE, &ram, &err), -ERR_LIMIT);
-    CHECK_HAS(err.text, "memfd for RAM");
     CHECK_INT(space_fork(s, &twin, &err), -ERR_LIMIT);
     CHECK_HAS(err.text, "memfd for RAM");
     CHECK(!setrlimit(RLIMIT_NOFILE, &before));
@@ -265,6 +262,11 @@ TEST(space, a_host_without_a_file_for_memory_is_an_error_and_nothing_is_half_mad
     CHECK_INT(space_fork(s, &twin, NULL), 0);
     CHECK_INT(word_at(twin, 0x80001000), 7);
     space_free(twin);
+    CHECK(!setrlimit(RLIMIT_NOFILE, &none));
+    CHECK_INT(space_fork(s, &twin, &err), -ERR_LIMIT); /* now it is a memfd already */
+    CHECK_HAS(err.text, "memfd for RAM");
+    CHECK(!setrlimit(RLIMIT_NOFILE, &before));
+    CHECK_INT(word_at(s, 0x80001000), 7);
     space_free(s);
 }
 
@@ -491,7 +493,7 @@ TEST(space, pages_that_were_touched_are_known_in_a_base_and_in_its_overlays)
     Space *s = space_with(64, 0x10000, SPACE_R | SPACE_W), *twin;
     CHECK_INT(touched(s), 0);
     word_put(s, 0x10000 + 3 * PAGE, 1);
-    word_put(s, 0x10000 + 5 * PAGE - 4, 1);
+    word_put(s, 0x10000 + 5 * PAGE - 4, 1ull << 32 | 1);
     word_put(s, 0x10000 + 63 * PAGE, 1);
     CHECK_INT(touched(s), 1ull << 63 | 0x38);
     CHECK_INT(space_fork(s, &twin, NULL), 0);
@@ -506,6 +508,32 @@ TEST(space, pages_that_were_touched_are_known_in_a_base_and_in_its_overlays)
     CHECK_INT(word_at(s, 0x10000), 0);
     space_free(twin);
     space_free(s);
+}
+
+TEST(space, ram_of_large_pages_is_forked_discarded_and_cleared_as_any)
+{
+    enum { N = 64 << 20 };
+    const uint64_t base = 0x80000000, at[] = {0, PAGE, (2 << 20) - 8, 2 << 20, (5 << 20) + 16, N - 8};
+    Space *s = space_with(N / PAGE, base, SPACE_R | SPACE_W), *twin;
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        word_put(s, base + at[i], i + 1);
+    }
+    CHECK_INT(space_discard(s, base + (5 << 20), PAGE, NULL), 0);
+    CHECK_INT(space_fork(s, &twin, NULL), 0);
+    word_put(s, base + (3 << 20), 9);
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        uint64_t want = at[i] >> 20 == 5 ? 0 : i + 1;
+        CHECK_INT(word_at(s, base + at[i]), want);
+        CHECK_INT(word_at(twin, base + at[i]), want);
+    }
+    CHECK_INT(word_at(twin, base + (3 << 20)), 0);
+    CHECK_INT(space_ram_clear(s, 0, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        CHECK_INT(word_at(s, base + at[i]), 0);
+    }
+    space_free(s);
+    CHECK_INT(word_at(twin, base + N - 8), ARRAY_LEN(at));
+    space_free(twin);
 }
 
 TEST(space, cleared_ram_is_zero_at_the_same_address_and_what_changed_is_dirty)
