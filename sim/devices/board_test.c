@@ -348,6 +348,7 @@ TEST(board, its_device_tree_has_no_complaint_of_dtc_and_says_what_qemus_virt_say
         "stdout-path = \"/soc/serial@10000000\";",
         "linux,initrd-start = <0x00 0x84000000>;",
         "linux,initrd-end = <0x00 0x84001000>;",
+        "rng-seed = <0x",
         "memory@80000000",
         "reg = <0x00 0x80000000 0x00 0x8000000>;",
         "timebase-frequency = <0x989680>;",
@@ -398,6 +399,7 @@ TEST(board, its_device_tree_has_no_complaint_of_dtc_and_says_what_qemus_virt_say
         buf_clear(&text);
         tree_text(virt, &(BoardFdt){.ram_bytes = 4096, .isa = "rv64i", .mmu = "riscv,sv39"}, &text);
         CHECK_HAS(buf_text(&text), "interrupts-extended = <0x01 0x09 0x02 0x09>;");
+        CHECK_HAS(buf_text(&text), "rng-seed = <0x");
         CHECK(!strstr(buf_text(&text), "clint") && !strstr(buf_text(&text), "initrd") &&
               !strstr(buf_text(&text), "bootargs") && !strstr(buf_text(&text), "Warning"));
     }
