@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -200,16 +201,18 @@ void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes)
     advise((char *)exec + at, size_bytes, MADV_POPULATE_READ);
 }
 
-void *os_code_new(size_t size_bytes, void **exec)
+void *os_code_make(void *exec, size_t size_bytes, size_t used_bytes)
 {
-    void *code = MAP_FAILED;
-    *exec = MAP_FAILED;
+    void *code = MAP_FAILED, *run = MAP_FAILED;
     int fd = memfd_create("code", MFD_CLOEXEC);
     if (fd >= 0 && !ftruncate(fd, (off_t)size_bytes)) {
         code = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        *exec = mmap(NULL, size_bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
     }
-    if (code == MAP_FAILED || *exec == MAP_FAILED) {
+    if (code != MAP_FAILED) {
+        memcpy(code, exec, used_bytes);
+        run = mmap(exec, size_bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
+    }
+    if (run == MAP_FAILED) {
         perror("conf: memory for code");
         exit(70);
     }
@@ -217,8 +220,7 @@ void *os_code_new(size_t size_bytes, void **exec)
     return code;
 }
 
-void os_code_free(void *code, void *exec, size_t size_bytes)
+void os_code_free(void *code, size_t size_bytes)
 {
     munmap(code, size_bytes);
-    munmap(exec, size_bytes);
 }

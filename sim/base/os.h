@@ -26,10 +26,11 @@ void os_pages_touch(void *p, size_t size_bytes);
 void os_pages_large(void *p, size_t size_bytes);
 void os_pages_free(void *p, size_t size_bytes);
 void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing again */
-/* Memory for code, mapped twice: written at the address that is returned, run and read at *exec. Ends the process if the host does not
- * give it. */
-void *os_code_new(size_t size_bytes, void **exec);
+/* Memory for code (not on Windows, where no code is made). Whole pages [exec, exec + size_bytes) of os_pages_new become memory that is
+ * mapped twice: run and read where it is, written at the address that is returned. Their first used_bytes stay what they are, the rest
+ * is zero. Ends the process if the host does not give it. exec goes with its pages, the other address with os_code_free. */
+void *os_code_make(void *exec, size_t size_bytes, size_t used_bytes);
 /* Bytes from at on, of both, are about to be used: their pages are made at once, as far as the host can do that. */
 void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes);
-void os_code_free(void *code, void *exec, size_t size_bytes);
+void os_code_free(void *code, size_t size_bytes);
 #endif

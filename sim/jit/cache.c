@@ -6,16 +6,26 @@
 
 #include <string.h>
 
-void jit_cache_open(CodeCache *c)
+void jit_cache_open(CodeCache *c, uint8_t *pages)
 {
-    void *exec;
-    c->code = os_code_new(CACHE_BYTES, &exec); /* the rest is 0 */
-    c->exec = (uint8_t *)exec - c->code;
+    c->code = pages; /* the rest is 0 */
+    c->used = c->fixed = HOST_AROUND_BYTES;
+}
+
+/* What is released so far is forgotten: little, and found at its old address. */
+void jit_cache_run(CodeCache *c)
+{
+    uint8_t *pages = c->code;
+    c->code = os_code_make(pages, CACHE_BYTES, c->used);
+    c->exec = pages - c->code;
+    memset(c->released, 0, sizeof c->released);
 }
 
 void jit_cache_close(CodeCache *c)
 {
-    os_code_free(c->code, c->code + c->exec, CACHE_BYTES);
+    if (c->exec) {
+        os_code_free(c->code, CACHE_BYTES);
+    }
 }
 
 static size_t grains(size_t size_bytes)

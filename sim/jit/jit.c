@@ -166,16 +166,18 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 typedef struct { /* in os_pages: a guest that ends soon touches little of it */
     Jit jit;
     Maker maker;
+    _Alignas(JIT_PAGE_BYTES) uint8_t code[CACHE_BYTES];
 } Together;
 
-static void *create(const IrGuest *g, int32_t cold, int32_t heat)
+static void *create(const IrGuest *g, int32_t cold, int32_t heat, int32_t first)
 {
     Together *t = os_pages_new(sizeof *t);
     Jit *j = &t->jit;
     j->heat = heat;
     j->cold = cold;
+    j->first = first;
     j->guest = g;
-    jit_cache_open(&j->cache);
+    jit_cache_open(&j->cache, t->code);
     j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
     for (size_t p = 0; p < j->npins; p++) {
         j->pin[p] = g->hot[p];
@@ -183,34 +185,35 @@ static void *create(const IrGuest *g, int32_t cold, int32_t heat)
     j->maker = &t->maker;
     j->maker->j = j;
     j->maker->guest = g;
-    j->host = host_open(j);
     return j;
 }
 
 static void *create_jit(const IrGuest *g)
 {
-    return create(g, -1, JIT_HEAT);
+    return create(g, -1, JIT_HEAT, 0);
 }
 
 static void *create_jit_eager(const IrGuest *g)
 {
-    return create(g, -1, 1);
+    return create(g, -1, 1, 0);
 }
 
 static void *create_hybrid(const IrGuest *g)
 {
-    return create(g, JIT_COLD, JIT_HEAT);
+    return create(g, JIT_COLD, JIT_HEAT, JIT_FIRST);
 }
 
 static void *create_hybrid_eager(const IrGuest *g)
 {
-    return create(g, 1, 1);
+    return create(g, 1, 1, 0);
 }
 
 static void engine_destroy(void *engine)
 {
     Jit *j = engine;
-    host_close(j->host);
+    if (j->host) {
+        host_close(j->host);
+    }
     jit_cache_close(&j->cache);
     os_pages_free(j, sizeof(Together));
 }
@@ -242,13 +245,33 @@ void jit_unit_connect(const Jit *j, Unit *u)
     }
 }
 
-static void *code_of(const Jit *j, const JBlock *b)
+static void stub_make(const Jit *j, uint8_t *code)
 {
-    return b->head + j->cache.exec;
+    JBlock *b = jblock_of(code + HOST_ENTRY);
+    host_stub(j->host, code);
+    memcpy(&b->head_bytes, code + HOST_ENTRY, sizeof b->head_bytes);
+}
+
+/* The first code is about to be made: what a guest that ends before has done without. */
+static void code_begin(Jit *j)
+{
+    CodeCache *c = &j->cache;
+    jit_cache_run(c);
+    j->host = host_open(j);
+    j->first = 0;
+    for (uint8_t *code = c->code + c->fixed; code < c->code + c->used;
+         code += HOST_STUB_BYTES) { /* all that there is */
+        if (jblock_of(code + HOST_ENTRY)) {
+            stub_make(j, code);
+        }
+    }
 }
 
 static bool unit_make(Jit *j, JBlock *b)
 {
+    if (!j->host) {
+        code_begin(j);
+    }
     jit_unit_begin(j->maker);
     jit_unit_add(j->maker, b);
     jit_unit_plan(j->maker);
@@ -259,12 +282,25 @@ static bool unit_make(Jit *j, JBlock *b)
     return b->unit;
 }
 
+static void block_note(uint8_t *code, const JBlock *b) /* for jblock_of */
+{
+    memcpy(code + HOST_ENTRY - sizeof b, &b, sizeof b);
+}
+
+/* Its writable side. Stubs are not run, and so are not made, before there is code that goes to them. */
 static uint8_t *head_make(Jit *j, JBlock *b)
 {
     if (j->cold < 0) {
         return unit_make(j, b) ? b->unit->code : NULL;
     }
-    return host_stub(j->host, b);
+    uint8_t *code = jit_cache_get(&j->cache, HOST_STUB_BYTES);
+    if (code) {
+        block_note(code, b);
+    }
+    if (code && j->host) {
+        host_stub(j->host, code);
+    }
+    return code;
 }
 
 static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
@@ -279,17 +315,17 @@ static void *engine_prepare(void *engine, const IrBlock *from, void *tag)
         mem_free(b);
         return NULL;
     }
-    b->head = code + HOST_ENTRY;
-    memcpy(&b->head_bytes, b->head, sizeof b->head_bytes);
+    memcpy(&b->head_bytes, code + HOST_ENTRY, sizeof b->head_bytes);
+    b->head = code + HOST_ENTRY + j->cache.exec;
     j->nblocks++;
-    return code_of(j, b);
+    return b->head;
 }
 
 /* A block that has no code yet, and those that follow it. true: *left says why that came to an end; else *b has code. */
 static bool cold_go(Jit *j, JBlock **b, Frame *f, Left *left)
 {
     while (!(*b)->hot && !(*b)->unit) {
-        if (--(*b)->cold < 0) {
+        if (--(*b)->cold < -j->first) {
             if (unit_make(j, *b)) {
                 jit_block_aim(j, *b);
                 return false;
@@ -315,7 +351,7 @@ static bool block_improve(Jit *j, const LeftBy *by, Frame *f, void **code, Left 
     } else if (cold_go(j, &b, f, left)) {
         return false;
     }
-    *code = code_of(j, b);
+    *code = b->head;
     return true;
 }
 
@@ -333,7 +369,7 @@ static Left engine_enter(void *engine, void *code, Frame *f)
     f->event = 0;
     jit_regions_reap(j);
     uint32_t host_fp = host_fp_begin();
-    LeftBy by = host_enter(j->host, code, f);
+    LeftBy by = j->host ? host_enter(j->host, code, f) : (LeftBy){(uintptr_t)jblock_of(code), BY_COLD};
     while (by.by == BY_HEAT || by.by == BY_COLD) {
         Left left;
         flags_fold(j, f);
@@ -370,7 +406,9 @@ static void engine_release(void *engine, void *code)
         mem_free(b->unit);
     }
     if (j->cold >= 0) {
-        jit_cache_put(&j->cache, b->head - HOST_ENTRY, HOST_STUB_BYTES);
+        uint8_t *stub = b->head - j->cache.exec - HOST_ENTRY;
+        block_note(stub, NULL);
+        jit_cache_put(&j->cache, stub, HOST_STUB_BYTES);
     }
     mem_free(b);
     if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
@@ -385,7 +423,7 @@ static void block_seen(const Jit *j, const JBlock *b, EngineSeen *seen, void *ct
     const uint8_t *code = b->unit->code + HOST_ENTRY;
     uint8_t *copy = x_alloc(b->unit->insn_bytes);
     memcpy(copy, code, b->unit->insn_bytes);
-    if (code == b->head) {
+    if (code + j->cache.exec == b->head) {
         memcpy(copy, &b->head_bytes, sizeof b->head_bytes);
     }
     seen(ctx, b->hot ? "block, but it is entered in a region now" : "block", copy, b->unit->insn_bytes,

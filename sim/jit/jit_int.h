@@ -14,11 +14,13 @@ enum {
     JIT_MAX_PINS = 5,
     JIT_MAX_BBS = 64, /* blocks of a unit */
     JIT_MAX_OPS = 3000,
-    JIT_COLD = 4,    /* runs after which a block of the hybrid is worth code */
+    JIT_COLD = 4,    /* runs after which a block of the hybrid is worth code, */
+    JIT_FIRST = 60,  /* and how many more if it would be the first: then there is all that code needs to be made, too */
     JIT_SAME = 4,    /* entries of the TLB in a row with one addend, after which the next is likely to have it too */
     JIT_HEAT = 1000, /* runs after which a block is worth a region */
     WARM_PART = 16,  /* this part of them makes it worth a place in one that calls or jumps to it */
     JIT_HOST_REGS = 16,
+    JIT_PAGE_BYTES = 4096, /* of hosts; what is mapped apart is aligned to it */
 };
 
 /* ---- side tables: how a place that may be left is shown (ir.h P2) ---- */
@@ -80,7 +82,7 @@ struct JBlock {
     uint32_t nops, ninsns, nbytes;
     int32_t heat;  /* how often it is still to be run before it is looked at; negative: now */
     int32_t cold;  /* likewise, before code is made of it */
-    uint8_t *head; /* where its code begins, wherever it goes from there: writable side */
+    uint8_t *head; /* where its code begins, wherever it goes from there: where it runs */
     Unit *unit;    /* its own code; NULL: none yet */
     Member *members;
     Member *hot;                 /* its code begins with a jump to this */
@@ -107,8 +109,8 @@ typedef struct CachePiece {
 } CachePiece;
 typedef struct {
     uint8_t *code;      /* writable side; CACHE_BYTES, touched as it is used */
-    int64_t exec;       /* from there to where it runs */
-    size_t fixed, used; /* the first bytes are never released */
+    int64_t exec;       /* from there to where it runs; 0: nothing runs there yet */
+    size_t fixed, used; /* the first bytes are never released: for the code around units */
     size_t touched;     /* up to there pages are there, but for the first */
     CachePiece *released[CACHE_SIZES];
 } CodeCache;
@@ -123,7 +125,9 @@ static inline JitEvent jit_event(const CodeCache *c, JitEventKind kind, uint8_t 
                       .at = bytes + c->exec,
                       .nbytes = nbytes};
 }
-void jit_cache_open(CodeCache *c); /* of zeros */
+void jit_cache_open(CodeCache *c,
+                    uint8_t *pages); /* c: zeros; pages: CACHE_BYTES of os_pages_new, which stay the caller's */
+void jit_cache_run(CodeCache *c);    /* from now on code can be run there; its writable side is elsewhere */
 void jit_cache_close(CodeCache *c);
 uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes); /* aligned to CACHE_GRAIN; NULL: full */
 void jit_cache_put(CodeCache *c, uint8_t *p, size_t size_bytes);
@@ -188,10 +192,11 @@ typedef struct Maker {
 struct Jit {
     const IrGuest *guest;
     CodeCache cache;
-    struct JitHost *host; /* host_x86_64/ */
+    struct JitHost *host; /* host_x86_64/; NULL: no code was made yet, stubs are not run */
     Maker *maker;
     size_t nblocks, npins;
     int32_t heat, cold; /* what each block begins with; cold -1: code is made at once */
+    int32_t first;      /* how much longer the first to get code must wait; 0 as soon as there is any */
     bool is_full;       /* no room for better code: the next prepare says so */
     Slot pin[JIT_MAX_PINS];
     Unit *dead; /* regions: code may be inside, until the next enter */
@@ -242,9 +247,10 @@ Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
 
 /* host_x86_64/ */
 enum {
-    HOST_ENTRY = 16,
-    HOST_STUB_BYTES = 64
-}; /* where in a unit's code it is entered; before it, the block of jblock_of */
+    HOST_ENTRY = 16, /* where in a unit's code it is entered; before it, the block of jblock_of */
+    HOST_STUB_BYTES = 64,
+    HOST_AROUND_BYTES = 8192, /* at most, of the code around units, which is the first of a cache */
+};
 typedef struct {
     uint64_t what; /* a Left, a JExit, a JBlock */
     uint64_t by;   /* BY_x */
@@ -253,7 +259,7 @@ enum { BY_LEFT, BY_EXIT, BY_HEAT, BY_COLD };
 extern const uint8_t host_gprs[];
 extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
 extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no homes in regions; none in ranged ones */
-struct JitHost *host_open(Jit *j);                   /* makes the code around units */
+struct JitHost *host_open(Jit *j); /* makes the code around units, at the beginning of a cache that can be run */
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
 bool host_has_range(uint64_t flat_first);                /* can code look whether an address is in it? */
@@ -265,6 +271,7 @@ void host_fp_end(uint32_t host);
 /* Code of the planned unit. NULL: no room in the cache. */
 Unit *host_emit(struct JitHost *h, Maker *m);
 void host_patch(const Jit *j, const JExit *e, const void *to); /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
-uint8_t *host_stub(struct JitHost *h, JBlock *b); /* code that leaves with BY_COLD; HOST_STUB_BYTES. NULL: no room */
+void host_stub(struct JitHost *h,
+               uint8_t *code); /* at HOST_STUB_BYTES, in which the block is noted: leaves with BY_COLD */
 void host_redirect(const Jit *j, JBlock *b, const uint8_t *to); /* its head goes there; NULL: no longer */
 #endif

@@ -861,6 +861,53 @@ TEST(jit, exits_go_where_they_are_linked_to)
     rig_close(g);
 }
 
+/* r1 += 1; goes on at itself, which is another block for the dispatcher */
+static void *counter_make(Rig *g)
+{
+    ir_begin(&g->build, &g->block, g->ops, GVA, 0);
+    ir_insn(&g->build, INSN_BYTES, 0);
+    ir_opi(&g->build, IR_add_i, R(1), R(1), 1);
+    ir_jmp(&g->build, GVA);
+    return engine_hybrid.prepare(g->engine, &g->block, g);
+}
+
+/* The hybrid has no memory for code until a block is worth it; what was prepared, released and linked by then goes on as before. */
+TEST(jit, blocks_go_on_when_the_first_code_is_made)
+{
+    enum { BLOCKS = 200, RUNS = 100 };
+    Rig *g = rig_open_with(&engine_hybrid, 8);
+    void *code[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        code[i] = counter_make(g);
+        if (i % 3 == 1) { /* its place is for the next but one */
+            engine_hybrid.release(g->engine, code[i - 1]);
+            code[i - 1] = i % 2 ? counter_make(g) : NULL;
+        }
+    }
+    g->f->r[1] = 0;
+    uint64_t n = 0;
+    for (int run = 0; run < RUNS; run++) {
+        for (int i = 0; i < BLOCKS; i++) {
+            if (code[i] && (run < 2 || i % 7 == 3)) { /* most are prepared, and hardly run */
+                g->f->f.budget = 1;
+                CHECK_INT(engine_hybrid.enter(g->engine, code[i], &g->f->f), LEFT_EXIT);
+                CHECK_INT(g->f->r[1], ++n);
+            }
+        }
+    }
+    engine_hybrid.link(g->engine, code[10], 0, code[5]); /* of code to a stub that was made before there was any */
+    engine_hybrid.link(g->engine, code[5], 0, code[1]);
+    g->f->f.budget = 3;
+    CHECK_INT(engine_hybrid.enter(g->engine, code[10], &g->f->f), LEFT_EXIT);
+    CHECK_INT(g->f->r[1], n + 3);
+    for (int i = 0; i < BLOCKS; i++) {
+        if (code[i]) {
+            engine_hybrid.release(g->engine, code[i]);
+        }
+    }
+    rig_close(g);
+}
+
 TEST(jit, code_that_is_made_again_and_again_needs_no_more_memory)
 {
     Rig *g = rig_open(7);

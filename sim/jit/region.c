@@ -14,7 +14,7 @@ void jit_block_aim(const Jit *j, JBlock *b)
     const uint8_t *to = NULL;
     if (b->hot) {
         to = b->hot->region->code + b->hot->entry + j->cache.exec;
-    } else if (b->unit && b->unit->code + HOST_ENTRY != b->head) {
+    } else if (b->unit && b->unit->code + HOST_ENTRY + j->cache.exec != b->head) {
         to = b->unit->code + HOST_ENTRY + j->cache.exec;
     }
     host_redirect(j, b, to);

@@ -136,32 +136,3 @@ void os_pages_clear(void *p, size_t size_bytes)
         exit(OUT_OF_MEMORY);
     }
 }
-
-void *os_code_new(size_t size_bytes, void **exec)
-{
-    HANDLE map = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE,
-                                    (DWORD)((uint64_t)size_bytes >> 32), (DWORD)size_bytes, NULL);
-    void *code = map ? MapViewOfFile(map, FILE_MAP_WRITE, 0, 0, size_bytes) : NULL;
-    *exec = map ? MapViewOfFile(map, FILE_MAP_READ | FILE_MAP_EXECUTE, 0, 0, size_bytes) : NULL;
-    if (!code || !*exec) {
-        fprintf(stderr, "conf: memory for code: error %lu of Windows\n", (unsigned long)GetLastError());
-        exit(OUT_OF_MEMORY);
-    }
-    CloseHandle(map);
-    return code;
-}
-
-void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes)
-{
-    (void)code;
-    (void)exec;
-    (void)at;
-    (void)size_bytes;
-}
-
-void os_code_free(void *code, void *exec, size_t size_bytes)
-{
-    (void)size_bytes;
-    UnmapViewOfFile(code);
-    UnmapViewOfFile(exec);
-}

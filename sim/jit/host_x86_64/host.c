@@ -263,8 +263,6 @@ static void emit_around(JitHost *h)
 }
 
 /* ---- life ---- */
-enum { AROUND_BYTES = 8192 };
-
 static unsigned features(void)
 {
     unsigned have = 0;
@@ -290,11 +288,10 @@ JitHost *host_open(Jit *j)
     h->has_fma = has & JIT_FMA;
     h->has_avx = has & JIT_AVX;
     h->has_popcnt = has & JIT_POPCNT;
-    uint8_t *code = jit_cache_get(&j->cache, AROUND_BYTES);
-    h->a = (Asm){.p = code, .end = code + AROUND_BYTES};
+    uint8_t *code = j->cache.code;
+    h->a = (Asm){.p = code, .end = code + HOST_AROUND_BYTES};
     emit_around(h);
     assert(!h->a.is_full);
-    j->cache.fixed = j->cache.used;
     if (jit_watch) {
         JitEvent e = jit_event(&j->cache, JIT_AROUND, code, (size_t)(h->a.p - code));
         jit_watch(&e);
@@ -488,21 +485,17 @@ void host_patch(const Jit *j, const JExit *e, const void *to)
     jump_show(j, e->jump - 1);
 }
 
-uint8_t *host_stub(JitHost *h, JBlock *b)
+void host_stub(JitHost *h, uint8_t *code)
 {
-    uint8_t *code = jit_cache_get(&h->j->cache, HOST_STUB_BYTES);
-    if (code) {
-        memcpy(code + HOST_ENTRY - sizeof b, &b, sizeof b);
-        h->a = (Asm){.p = code + HOST_ENTRY, .end = code + HOST_STUB_BYTES};
-        x_movi64(&h->a, RAX, (uintptr_t)b);
-        x_fix(x_jmp(&h->a), h->cold - h->j->cache.exec);
-        if (jit_watch) {
-            JitEvent e = jit_event(&h->j->cache, JIT_STUB, code + HOST_ENTRY, (size_t)(h->a.p - code - HOST_ENTRY));
-            e.gva = b->gva;
-            jit_watch(&e);
-        }
+    const JBlock *b = jblock_of(code + HOST_ENTRY);
+    h->a = (Asm){.p = code + HOST_ENTRY, .end = code + HOST_STUB_BYTES};
+    x_movi64(&h->a, RAX, (uintptr_t)b);
+    x_fix(x_jmp(&h->a), h->cold - h->j->cache.exec);
+    if (jit_watch) {
+        JitEvent e = jit_event(&h->j->cache, JIT_STUB, code + HOST_ENTRY, (size_t)(h->a.p - code - HOST_ENTRY));
+        e.gva = b->gva;
+        jit_watch(&e);
     }
-    return code;
 }
 
 /* A head begins with movabs rax, of 10 bytes, and is aligned: one store changes it. */
@@ -511,12 +504,13 @@ void host_redirect(const Jit *j, JBlock *b, const uint8_t *to)
     uint64_t now = b->head_bytes;
     if (to) {
         uint8_t jump[8] = {0xe9};
-        int32_t displacement = (int32_t)(to - (b->head + j->cache.exec + JUMP_BYTES));
+        int32_t displacement = (int32_t)(to - (b->head + JUMP_BYTES));
         memcpy(jump + 1, &displacement, sizeof displacement);
         memcpy(&now, jump, sizeof now);
     }
-    atomic_store_explicit((_Atomic uint64_t *)(void *)b->head, now, memory_order_release);
+    uint8_t *head = b->head - j->cache.exec;
+    atomic_store_explicit((_Atomic uint64_t *)(void *)head, now, memory_order_release);
     if (to) {
-        jump_show(j, b->head);
+        jump_show(j, head);
     }
 }
