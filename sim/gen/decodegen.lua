@@ -512,12 +512,16 @@ local function write_header(sources)
     put("extern const char *const %s_ext_names[%s_EXT_COUNT];", prefix, UPPER)
     put("typedef struct %sRowBits {\n    uint32_t mask, value; /* which bits a row fixes, and how */\n} %sRowBits;", camel, camel)
     put("extern const %sRowBits %s_row_bits[%s_ROW_COUNT];", camel, prefix, UPPER)
-    local nclasses = 0
-    for _, row in ipairs(named_rows()) do nclasses = nclasses + #row.classes end
+    local nclasses, longest = 0, 0
+    for _, row in ipairs(named_rows()) do
+        nclasses = nclasses + #row.classes
+        for _, c in ipairs(row.classes) do longest = math.max(longest, #c.text) end
+    end
     put("/* Classes of operands, by row: what of row r's are row_classes[r] up to that of r + 1. */")
     put("enum { %s_CLASS_COUNT = %d };", UPPER, nclasses)
-    put("typedef struct %sClass {\n    const char *text; /* \"rd=x0\" */\n    uint8_t test, a, b; /* a, b: indices into %sArgs */", camel, camel)
-    put("    int32_t value;\n} %sClass;\nextern const %sClass %s_classes[%s_CLASS_COUNT + 1];", camel, camel, prefix, UPPER)
+    put("typedef struct %sClass {\n    int32_t value;\n    uint8_t test, a, b; /* a, b: indices into %sArgs */", camel, camel)
+    put("    char text[%d]; /* \"rd=x0\"; no pointer, which would be relocated at each start */\n} %sClass;", longest + 1, camel)
+    put("extern const %sClass %s_classes[%s_CLASS_COUNT + 1];", camel, prefix, UPPER)
     put("extern const uint16_t %s_row_classes[%s_ROW_COUNT + 1];", prefix, UPPER)
     put("bool %s_in_class(const %sClass *c, const %sArgs *a);", prefix, camel, camel)
     put("/* The row of an instruction word, and its arguments. */")
@@ -642,10 +646,10 @@ local function put_classes(put, camel, list)
     put("const %sClass %s_classes[%s_CLASS_COUNT + 1] = {", camel, prefix, UPPER)
     for _, row in ipairs(list) do
         for _, c in ipairs(row.classes) do
-            put('    {"%s", %s, ARG(%s), ARG(%s), %d},', c.text, c.test, c.a, c.b, c.value)
+            put('    {%d, %s, ARG(%s), ARG(%s), "%s"},', c.value, c.test, c.a, c.b, c.text)
         end
     end
-    put("    {NULL, 0, 0, 0, 0},\n};\nconst uint16_t %s_row_classes[%s_ROW_COUNT + 1] = {\n    0,", prefix, UPPER)
+    put("    {0, 0, 0, 0, \"\"},\n};\nconst uint16_t %s_row_classes[%s_ROW_COUNT + 1] = {\n    0,", prefix, UPPER)
     local n = 0
     for _, row in ipairs(list) do
         put("    [%s] = %d,", row_id(row), n)

@@ -121,8 +121,17 @@ typedef enum {
 } Handler;
 typedef enum { HOW_N, HOW_P, HOW_O, HOW_V, HOW_COUNT } How; /* runs.def */
 
-/* handlers[h]: filled by a call of the loop without code, as labels are visible inside it only. */
-static Left interp_loop(Head *head, Frame *f, const void *const **handlers);
+/* Where the handlers are: told by a call of the loop without code, as labels are visible inside it only. As distances, so that the
+ * table is the same wherever the program is loaded. */
+typedef struct {
+    const char *from;
+    const int32_t *to; /* [Handler] */
+} Handlers;
+static const void *handler_at(const Handlers *l, unsigned h)
+{
+    return l->from + l->to[h];
+}
+static Left interp_loop(Head *head, Frame *f, Handlers *handlers);
 
 /* ---- lowering ---- */
 static Handler lower_mem(const IrOp *op)
@@ -316,16 +325,17 @@ static void exit_add(Code *c, Op *op, uint64_t target, const void *leave)
     exit_to(op, &e->stub);
 }
 
-static void op_lower(Code *c, const IrBlock *b, uint32_t i, const void *const *handlers)
+static void op_lower(Code *c, const IrBlock *b, uint32_t i, const Handlers *handlers)
 {
     const IrOp *from = &b->op[i];
     Op *to = &c->head.op[i];
     Handler h = lower(from, c->guest);
-    *to = (Op){.handler = handlers[h], .d = from->d, .a = from->a, .b = from->b, .c = from->c, .imm = from->imm};
+    *to = (Op){
+        .handler = handler_at(handlers, h), .d = from->d, .a = from->a, .b = from->b, .c = from->c, .imm = from->imm};
     c->meta[i] = (OpMeta){.op = from->op, .aux = from->aux, .insn = (uint16_t)from->insn, .handler = (uint16_t)h};
     if (from->op == IR_brcond || from->op == IR_jmp) {
         to->c = (Slot)(b->ninsns - from->insn - 1); /* what this exit gives back */
-        exit_add(c, to, (uint64_t)from->imm, handlers[H_leave]);
+        exit_add(c, to, (uint64_t)from->imm, handler_at(handlers, H_leave));
     } else if (ir_op_info[from->op].cls == CLASS_FP) {
         to->imm = c->guest->fp_flags;
     } else if (from->op == IR_jmpr) {
@@ -350,7 +360,7 @@ static uint32_t group_count(const Op *op, const OpMeta *meta, uint32_t n)
 }
 
 /* One look into the TLB for all of a group: from its lowest byte (b: less the first's) to its highest (c: less the lowest). */
-static uint32_t group_lower(Code *c, uint32_t i, uint32_t n, const void *const *handlers)
+static uint32_t group_lower(Code *c, uint32_t i, uint32_t n, const Handlers *handlers)
 {
     Op *op = &c->head.op[i];
     bool is_load = c->meta[i].handler == H_ld64;
@@ -366,7 +376,7 @@ static uint32_t group_lower(Code *c, uint32_t i, uint32_t n, const void *const *
     }
     *(is_load ? &op->b : &op->d) = (Slot)(int16_t)(low - op->imm);
     op->c = (Slot)(high - low + 7);
-    op->handler = handlers[is_load ? (k == 4 ? H_ld64x4 : H_ld64x2) : k == 4 ? H_st64x4 : H_st64x2];
+    op->handler = handler_at(handlers, is_load ? (k == 4 ? H_ld64x4 : H_ld64x2) : k == 4 ? H_st64x4 : H_st64x2);
     return k;
 }
 
@@ -410,7 +420,7 @@ static bool has_value(const OpMeta *m)
 }
 
 /* Gives op i the handler of the longest run or group that begins there; returns how many ops it is of. */
-static uint32_t run_lower(Code *c, uint32_t i, uint32_t nops, const void *const *handlers)
+static uint32_t run_lower(Code *c, uint32_t i, uint32_t nops, const Handlers *handlers)
 {
     Op *op = c->head.op;
     const OpMeta *m = c->meta;
@@ -435,13 +445,13 @@ static uint32_t run_lower(Code *c, uint32_t i, uint32_t nops, const void *const 
         }
         run = longer;
     }
-    op[i].handler = handlers[run];
+    op[i].handler = handler_at(handlers, run);
     return n;
 }
 
 static void *interp_prepare(void *engine, const IrBlock *b, void *tag)
 {
-    const void *const *handlers;
+    Handlers handlers;
     interp_loop(NULL, NULL, &handlers);
     Interp *in = engine;
     assert(b->nops && b->nops <= IR_BLOCK_MAX_OPS);
@@ -450,9 +460,9 @@ static void *interp_prepare(void *engine, const IrBlock *b, void *tag)
         return NULL;
     }
     for (uint32_t i = 0; i < b->nops; i++) {
-        op_lower(c, b, i, handlers);
+        op_lower(c, b, i, &handlers);
     }
-    for (uint32_t i = 0; i < b->nops; i += run_lower(c, i, b->nops, handlers)) {
+    for (uint32_t i = 0; i < b->nops; i += run_lower(c, i, b->nops, &handlers)) {
     }
     return &c->head;
 }
@@ -460,13 +470,13 @@ static void *interp_prepare(void *engine, const IrBlock *b, void *tag)
 static void interp_link(void *engine, void *from, unsigned exit, void *to)
 {
     (void)engine;
-    const void *const *handlers;
+    Handlers handlers;
     interp_loop(NULL, NULL, &handlers);
     Code *c = code_of(from);
     assert(exit < c->nexits);
     bool is_stub = !to || to == LINK_BY_JUMP_CACHE;
     Exit *e = &c->exits[exit];
-    e->stub_op.handler = handlers[to == LINK_BY_JUMP_CACHE ? H_leave_far : H_leave];
+    e->stub_op.handler = handler_at(&handlers, to == LINK_BY_JUMP_CACHE ? H_leave_far : H_leave);
     exit_to(e->site, is_stub ? &e->stub : to);
 }
 
@@ -810,13 +820,14 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 #define OP_O(name, q, va, vb, before) x = fn_##name(va, vb, S((q)->c), (uint64_t)(q)->imm)
 
 /* NOLINTNEXTLINE(readability-function-size): labels and their registers live in one function */
-static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **handlers)
+static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, Handlers *handlers)
 {
-    static const void *const table[H_COUNT] = {
-#define NUL(name, expr) [H_##name] = &&L_##name,
-#define UN(name, expr)  [H_##name] = &&L_##name,
-#define BIN(name, expr) [H_##name] = &&L_##name, [H_##name##_i] = &&L_##name##_i,
-#define TRI(name, expr) [H_##name] = &&L_##name,
+#define AT(label) (int32_t)((const char *)&&label - (const char *)&&L_leave)
+    static const int32_t table[H_COUNT] = {
+#define NUL(name, expr) [H_##name] = AT(L_##name),
+#define UN(name, expr)  [H_##name] = AT(L_##name),
+#define BIN(name, expr) [H_##name] = AT(L_##name), [H_##name##_i] = AT(L_##name##_i),
+#define TRI(name, expr) [H_##name] = AT(L_##name),
 #define FP(name, ...)
 #define MEM(name, ...)
 #define CTL(name, ...)
@@ -828,21 +839,22 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, const void *const **h
 #undef FP
 #undef MEM
 #undef CTL
-#define X(name, ...) [H_##name] = &&L_##name,
+#define X(name, ...) [H_##name] = AT(L_##name),
         LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
-#define FPH(name, op, aux, expr) [H_##name] = &&L_##name,
+#define FPH(name, op, aux, expr) [H_##name] = AT(L_##name),
 #include "sim/interp/fps.def"
 #undef FPH
-#define RUN2(first, how, second) [H_##first##_##how##_##second] = &&L_##first##_##how##_##second,
+#define RUN2(first, how, second) [H_##first##_##how##_##second] = AT(L_##first##_##how##_##second),
 #define RUN3(first, how, second, how3, third)                                                                          \
-    [H_##first##_##how##_##second##_##how3##_##third] = &&L_##first##_##how##_##second##_##how3##_##third,
+    [H_##first##_##how##_##second##_##how3##_##third] = AT(L_##first##_##how##_##second##_##how3##_##third),
 #include "sim/interp/runs.def"
 #undef RUN2
 #undef RUN3
+#undef AT
     };
     if (!head) {
-        *handlers = table;
+        *handlers = (Handlers){&&L_leave, table};
         return LEFT_EXIT;
     }
     const Op *p;
