@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What small programs use lies at the start of their RAM: a large page there would cost them more than it gives. */
+/* What small programs use lies at the start of their RAM, and a device tree at its end: large pages there would cost them more than
+ * they give. */
 enum { PAGEMAP_CHUNK = 512, SMALL_PAGES_BYTES = 2 << 20, LARGE_RAM_BYTES = 16 << 20 };
 /* Linux, Documentation/admin-guide/mm/pagemap.rst */
 static const uint64_t PAGEMAP_PRESENT = 1ull << 63, PAGEMAP_SWAPPED = 1ull << 62, PAGEMAP_FILE = 1ull << 61;
@@ -26,7 +27,7 @@ static void *ram_map(void *at, uint64_t size_bytes, int fd)
 {
     uint8_t *host = map_or_null(at, size_bytes, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE, fd);
     if (host && fd < 0 && size_bytes >= LARGE_RAM_BYTES) {
-        os_pages_large(host + SMALL_PAGES_BYTES, size_bytes - SMALL_PAGES_BYTES);
+        os_pages_large(host + SMALL_PAGES_BYTES, size_bytes - 2 * SMALL_PAGES_BYTES);
     }
     return host;
 }
