@@ -9,7 +9,8 @@ typedef struct {
     Choices *c;
     IrBuild b;
     unsigned nblocks;
-    bool is_rich; /* calls, traps, stops: else arithmetic, memory and branches, so that loops are long */
+    bool is_rich;    /* calls, traps, stops: else arithmetic, memory and branches, so that loops are long */
+    bool is_numeric; /* mostly chains of numbers, which engines keep in their own form */
 } Gen;
 
 /* ---- operands ---- */
@@ -90,6 +91,42 @@ static void insn_fp(Gen *g)
     o.a = fp_source(g);
     o.b = info->nsrc > 1 ? fp_source(g) : IR_ZERO;
     o.c = info->nsrc > 2 ? fp_source(g) : IR_ZERO;
+    ir_emit(&g->b, &o);
+}
+
+/* What compilers make of numbers, of which there are few: chains of arithmetic between memory and comparisons. */
+static void insn_number(Gen *g)
+{
+    static const uint16_t ops[] = {IR_fadd, IR_fsub,    IR_fmul,    IR_fdiv, IR_fsqrt, IR_fma, IR_fma,
+                                   IR_fmin, IR_fmaxnum, IR_fminnum, IR_flt,  IR_feq,   IR_fle, IR_fclass,
+                                   IR_fcvt, IR_itof,    IR_ftoi,    IR_fadd, IR_fmul,  IR_fsub};
+    enum { NUMBERS = 6, SIGNS = 5 };
+    Slot at[4];
+    for (unsigned i = 0; i < ARRAY_LEN(at); i++) {
+        at[i] = CROSS_REG(choose(g->c, NUMBERS));
+    }
+    unsigned fmt = choose(g->c, 3) ? FMT_F64 : FMT_F32;
+    int64_t sign = fmt == FMT_F64 ? INT64_MIN : 1ll << 31;
+    if (!choose(g->c, SIGNS)) { /* the absolute value, or -(a * b) + c */
+        Slot t = ir_temp(&g->b);
+        bool is_fma = choose(g->c, 3);
+        ir_opi(&g->b, is_fma ? IR_xor_i : IR_and_i, t, at[0], is_fma ? sign : ~sign);
+        IrOp turned = {.op = IR_fma, .aux = FP_AUX(fmt, RM_RNE), .d = at[1], .a = t, .b = at[2], .c = at[3]};
+        ir_emit(&g->b, is_fma ? &turned : &(IrOp){.op = IR_mov, .d = at[1], .a = t});
+        return;
+    }
+    IrOpcode op = (IrOpcode)ops[choose(g->c, ARRAY_LEN(ops))];
+    FpShape shape = ir_op_info[op].shape;
+    unsigned other = shape == FP_SHAPE_CONVERT   ? FMT_F32 + FMT_F64 - fmt
+                     : shape >= FP_SHAPE_CONVERT ? (unsigned)choose(g->c, 4)
+                                                 : 0;
+    unsigned rm = op == IR_ftoi && choose(g->c, 4) ? RM_RTZ : RM_RNE;
+    IrOp o = {.op = (uint16_t)op, .aux = (uint16_t)FP_AUX3(fmt, rm, other), .d = at[0]};
+    o.aux |= fmt == FMT_F32 || shape == FP_SHAPE_CONVERT ? FP_BOXED : 0;
+    o.d = shape == FP_SHAPE_TEST || shape == FP_SHAPE_TO_INT ? destination(g) : o.d;
+    o.a = at[1];
+    o.b = ir_op_info[op].nsrc > 1 ? at[2] : IR_ZERO;
+    o.c = ir_op_info[op].nsrc > 2 ? at[3] : IR_ZERO;
     ir_emit(&g->b, &o);
 }
 
@@ -326,6 +363,10 @@ static void terminate(Gen *g)
 
 static void insn_any(Gen *g)
 {
+    if (g->is_numeric && choose(g->c, 3)) {
+        insn_number(g);
+        return;
+    }
     uint64_t kind = choose(g->c, 64);
     if (kind < 18) {
         insn_pure(g);
@@ -464,7 +505,8 @@ static void state_random(Program *p, Choices *c)
 
 void program_random(Program *p, Choices *c)
 {
-    Gen g = {.c = c, .nblocks = 1 + (unsigned)choose(c, CROSS_BLOCKS), .is_rich = choose(c, 2)};
+    Gen g = {
+        .c = c, .nblocks = 1 + (unsigned)choose(c, CROSS_BLOCKS), .is_rich = choose(c, 2), .is_numeric = !choose(c, 3)};
     p->nblocks = g.nblocks;
     p->is_linked = choose(c, 8);
     static const struct {
@@ -477,6 +519,9 @@ void program_random(Program *p, Choices *c)
         block_random(&g, p, k);
     }
     state_random(p, c);
+    for (unsigned i = 0; g.is_numeric && i < CROSS_BASES; i++) {
+        p->reg[i] = choose(c, 8) ? choose_fp_slot(c) : choose_operand(c);
+    }
 }
 
 /* ---- one op ---- */

@@ -122,7 +122,7 @@ void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by)
 
 static void is_home_now(JitHost *h, unsigned i)
 {
-    set_del(&h->raw, i);
+    host_raw_drop(h, i);
     set_del(&h->words, i);
     h->val[i].kind = V_HOME;
     set_del(&h->away, i);
@@ -296,7 +296,7 @@ static void entry_add(JitHost *h, unsigned i)
         e.kind = ENTRY_GPR;
         break;
     case O_XMM:
-        e.kind = set_has(&h->raw, i) ? ENTRY_RAW : ENTRY_FPR;
+        e.kind = h->raws.raw >> o.reg & 1 ? ENTRY_RAW : ENTRY_FPR;
         break;
     case O_MEM:
         e.kind = ENTRY_SLOT;
@@ -335,8 +335,14 @@ uint32_t jit_site_new(JitHost *h, uint32_t op)
 
 Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
-    VEC_PUSH(&h->stubs,
-             (Stub){.kind = kind, .fix = fix, .back = h->a.p, .k = h->k, .b = h->b, .dirty = h->dirty, .raw = h->raw});
+    VEC_PUSH(&h->stubs, (Stub){.kind = kind,
+                               .fix = fix,
+                               .back = h->a.p,
+                               .k = h->k,
+                               .b = h->b,
+                               .dirty = h->dirty,
+                               .raw = h->raws.raw,
+                               .last = host_raw_last(&h->raws)});
     return &h->stubs.items[h->stubs.n - 1];
 }
 
@@ -347,7 +353,7 @@ void host_rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
     s->point = x_alloc(sizeof *s->point);
     memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
     s->point->away = h->away;
-    s->point->raw = h->raw;
+    s->point->raws = h->raws;
     s->point->q = h->q;
     h->nrests++;
 }
@@ -379,18 +385,10 @@ static void write_back(JitHost *h, const Set *dirty)
     }
 }
 
-/* Everywhere else than in a block, what is in homes is what it is. */
-static void canon_all(JitHost *h)
-{
-    Set raw = h->raw;
-    host_canon(h, &raw);
-    h->raw = (Set){0};
-}
-
 /* Before code is left for good: what is only noted goes straight to the frame, pins to their registers. rax may be lost. */
 static void write_back_all(JitHost *h)
 {
-    canon_all(h);
+    host_look_all(h);
     Set away = h->away;
     SET_EACH(i, &away)
     {
@@ -543,7 +541,7 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     int to = x->succ[number];
     if (to >= 0 && (unsigned)to <= h->k && (h->b == x->b || (unsigned)to == h->k)) { /* a loop: mostly taken */
         uint8_t *over = x_jcc(&h->a, cc ^ 1);
-        host_canon(h, &h->raw);
+        host_look(h, host_raw_last(&h->raws), h->raws.raw);
         edge_to(h, (unsigned)to, give);
         x_fix(over, h->a.p);
         return;
@@ -593,7 +591,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
         exit_to(h, x->b, number, (uint64_t)o->imm);
         return;
     }
-    canon_all(h);
+    host_look_all(h);
     flush(h);
     if (!h->is_rest && is_switch(&h->m->bb[to])) {
         emit_switch(h, (unsigned)to);
@@ -638,7 +636,7 @@ static void emit_inner_jump(JitHost *h, const IrOp *o)
 static void emit_jmpr(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
-    canon_all(h);
+    host_look_all(h);
     if (h->m->ntargets) {
         emit_inner_jump(h, o);
     }
@@ -765,7 +763,7 @@ static void emit_term(JitHost *h, const IrOp *o)
 /* What a helper writes to the frame is read again; before, everything must be there. */
 static void frame_give(JitHost *h)
 {
-    canon_all(h);
+    host_look_all(h);
     Set away = h->away;
     SET_EACH(i, &away)
     {
@@ -912,7 +910,7 @@ static void emit_op(JitHost *h, const IrOp *o)
     if (touches_flags(h, o)) {
         host_jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
     }
-    host_canon_sources(h, o);
+    host_look_sources(h, o);
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
         host_emit_pure(h, o);
@@ -952,7 +950,8 @@ static void block_begin(JitHost *h, unsigned k, const JBlock *b)
     h->k = k;
     h->b = b;
     h->dirty = h->m->bb[k].dirty_in;
-    h->away = h->raw = h->words = (Set){0};
+    h->away = h->words = (Set){0};
+    h->raws = (Raws){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     memset(h->group_of, 0, sizeof h->group_of);
@@ -986,7 +985,7 @@ static void emit_unrolled(JitHost *h, unsigned k)
     h->is_apart = true;
     emit_ops(h, 0);
     if (x->tail < x->b->nops) {
-        canon_all(h);
+        host_look_all(h);
         Set dirty = h->dirty;
         block_begin(h, k, x->b);
         h->dirty = dirty;
@@ -1016,13 +1015,13 @@ static void emit_rest(JitHost *h, const Stub *s)
     memcpy(h->val, s->point->val, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     h->away = s->point->away;
-    h->raw = s->point->raw;
+    h->raws = s->point->raws;
     h->words = (Set){0};
     h->dirty = s->dirty;
     h->is_rest = h->is_apart = true;
     emit_ops(h, s->point->q);
     if (h->b == h->m->bb[h->k].unrolled && h->bb[h->k].tail) {
-        canon_all(h);
+        host_look_all(h);
         fix_later(h, x_jmp(&h->a), h->k, FIX_TAIL);
     }
     h->is_rest = h->is_apart = false;
@@ -1044,7 +1043,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         host_emit_slow(h, s);
         break;
     case STUB_EXIT:
-        host_canon(h, &s->raw);
+        host_look(h, s->last, s->raw);
         write_back(h, &s->dirty);
         if (s->give) {
             x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
@@ -1052,7 +1051,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
         break;
     case STUB_EDGE:
-        host_canon(h, &s->raw);
+        host_look(h, s->last, s->raw);
         edge_to(h, s->number, s->give);
         break;
     case STUB_BUDGET:
@@ -1063,7 +1062,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         emit_few(h, s);
         break;
     case STUB_TAIL:
-        host_canon(h, &s->raw);
+        host_look(h, s->last, s->raw);
         x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
         fix_later(h, x_jmp(a), s->k, FIX_TAIL);
         break;

@@ -3,9 +3,7 @@
  * MXCSR (fp_flags_fold): masked SSE exceptions are IEEE 754's, and tininess is seen after rounding (SDM 1, 4.9.1, 11.5.2). What the
  * processor leaves to an architecture, it does here: a NaN becomes the default one, an integer that does not fit is softfp's.
  *
- * RAW. An f64 in a register of the other file may be a NaN that only stands for the default one: FP ops make no difference between
- * NaNs that are quiet, so it is looked at when something else reads it, or at the end of its block, two at once. What was
- * loaded or moved is never raw: of that each bit counts. */
+*/
 #include "sim/jit/host_x86_64/host.h"
 
 enum { X0, X1, PICK_F32 = 0xf3, PICK_F64 = 0xf2 };
@@ -168,100 +166,7 @@ static void ucomi(JitHost *h, unsigned a, unsigned b, Format f, bool is_signalli
     x_rr(&h->a, 0, (f.is_f32 ? 0u : 0x66000000u) | (is_signalling ? X_COMI : X_UCOMI), a, b);
 }
 
-/* ---- raw results ---- */
-void host_emit_nan(JitHost *h, const Stub *s)
-{
-    const unsigned x[2] = {s->reg, s->other};
-    x_movi(&h->a, RAX, F64_NAN);
-    for (unsigned i = 0; i < (x[0] == x[1] ? 1u : 2u); i++) {
-        x_rr(&h->a, 0, 0x66000000u | X_UCOMI, x[i], x[i]);
-        uint8_t *plain = x_jcc(&h->a, CC_NP);
-        x_rr(&h->a, W, X_MOVQ_TO, x[i], RAX);
-        x_fix(plain, h->a.p);
-    }
-    x_fix(x_jmp(&h->a), s->back);
-}
-
-static void canon(JitHost *h, unsigned x, unsigned y)
-{
-    x_rr(&h->a, 0, 0x66000000u | X_UCOMI, x, y);
-    Stub *s = host_stub_new(h, STUB_NAN, x_jcc(&h->a, CC_P));
-    s->reg = (uint8_t)x;
-    s->other = (uint8_t)y;
-    s->back = h->a.p;
-}
-
-static unsigned fpr_of(const JitHost *h, unsigned i)
-{
-    return (unsigned)h->m->home[i] - FPR_HOME;
-}
-
-void host_canon(JitHost *h, const Set *raw)
-{
-    unsigned before = 0;
-    SET_EACH(i, raw)
-    {
-        if (before) {
-            canon(h, fpr_of(h, before), fpr_of(h, i));
-        }
-        before = before ? 0 : i;
-    }
-    if (before) {
-        canon(h, fpr_of(h, before), fpr_of(h, before));
-    }
-}
-
-/* It reads numbers of f64, and no more of a NaN than that it is one. */
-static bool takes_raw(const JitHost *h, const IrOp *o)
-{
-    FpShape shape = ir_op_info[o->op].shape;
-    unsigned fmt = shape == FP_SHAPE_CONVERT ? FP_OTHER(o->aux) : FP_FMT(o->aux);
-    return ir_op_info[o->op].cls == CLASS_FP && shape != FP_SHAPE_FROM_INT && fmt == FMT_F64 &&
-           host_fp_is_inline(h->m->guest, o);
-}
-
-/* A slot that is raw and that the op must not see so; 0: none. */
-static unsigned raw_source(const JitHost *h, const IrOp *o)
-{
-    Slot src[3];
-    unsigned n = takes_raw(h, o) ? 0 : jit_op_sources(h->m->guest, o, src);
-    for (unsigned s = 0; s < n; s++) {
-        unsigned i = host_id(h, src[s]);
-        i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
-        if (i && set_has(&h->raw, i)) {
-            return i;
-        }
-    }
-    return 0;
-}
-
-/* The one that will be looked at next, and is there already; else i itself. */
-static unsigned raw_next(const JitHost *h, unsigned i)
-{
-    for (uint32_t q = h->q + 1; q < h->b->nops; q++) {
-        const IrOp *o = &h->b->op[q];
-        unsigned next = raw_source(h, o);
-        if (next && next != i) {
-            return next;
-        }
-        if (ir_op_info[o->op].has_dst && set_has(&h->raw, host_id(h, o->d))) {
-            return i; /* what is looked at from here on may be another value */
-        }
-    }
-    return i;
-}
-
-void host_canon_sources(JitHost *h, const IrOp *o)
-{
-    unsigned i;
-    while ((i = raw_source(h, o))) {
-        unsigned other = raw_next(h, i);
-        canon(h, fpr_of(h, i), fpr_of(h, other));
-        set_del(&h->raw, i);
-        set_del(&h->raw, other);
-    }
-}
-
+/* ---- raw results (raw.c) ---- */
 /* The register of a result that may stay raw; 0: there is none. */
 static unsigned raw_home(const JitHost *h, const IrOp *o, Format f)
 {
@@ -269,14 +174,8 @@ static unsigned raw_home(const JitHost *h, const IrOp *o, Format f)
     return !f.is_f32 && home >= FPR_HOME ? (unsigned)home - FPR_HOME : 0;
 }
 
-static void wrote_raw(JitHost *h, Slot d)
-{
-    host_wrote(h, d);
-    set_add(&h->raw, host_id(h, d));
-}
-
 /* VADDSD x, y, z and the like (SDM 2, VEX.LIG.F2.0F): x = y op z; z may be in the frame. */
-static void vex_f64(JitHost *h, uint32_t opc, unsigned x, unsigned y, Opnd z)
+void host_vex_f64(JitHost *h, uint32_t opc, unsigned x, unsigned y, Opnd z)
 {
     Asm *a = &h->a;
     bool is_reg = z.kind == O_XMM;
@@ -295,13 +194,14 @@ static void vex_f64(JitHost *h, uint32_t opc, unsigned x, unsigned y, Opnd z)
 
 static void emit_raw(JitHost *h, const IrOp *o, uint32_t opc, unsigned x)
 {
+    RegMask from = host_raw_operands(h, o);
     Slot right = o->op == IR_fsqrt ? o->a : o->b;
     if (h->has_avx) {
         Opnd z = host_opnd(h, right);
-        if (z.kind != O_XMM && z.kind != O_MEM) {
+        if (z.kind != O_XMM && (z.kind != O_MEM || o->op == IR_fsqrt)) { /* a root must not wait for another register */
             z = (Opnd){.kind = O_XMM, .reg = pick(h, right, X1)};
         }
-        vex_f64(h, opc, x, o->op == IR_fsqrt ? X0 : pick(h, o->a, X0), z);
+        host_vex_f64(h, opc, x, o->op == IR_fsqrt ? z.reg : pick(h, o->a, X0), z);
     } else {
         unsigned z = pick(h, right, X1);
         if (o->op != IR_fsqrt) {
@@ -310,7 +210,8 @@ static void emit_raw(JitHost *h, const IrOp *o, uint32_t opc, unsigned x)
         x_rr(&h->a, 0, (uint32_t)PICK_F64 << 24 | opc, X0, z);
         x_rr(&h->a, 0, X_MOVAPS, x, X0);
     }
-    wrote_raw(h, o->d);
+    host_wrote(h, o->d);
+    host_raw_add(h, x, from);
 }
 
 /* ---- ops ---- */

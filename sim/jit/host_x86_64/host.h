@@ -55,9 +55,16 @@ typedef enum {
     STUB_LOOK,
     STUB_NAN
 } StubKind;
+enum { HOST_FPRS = 16 };
+typedef uint16_t RegMask;    /* of the other file, by number */
+typedef struct {             /* raw.c */
+    RegMask raw;             /* results of FP ops that were not looked at: a NaN stands for the default one */
+    RegMask from[HOST_FPRS]; /* by register: those whose values, which are still there, its result was made of */
+} Raws;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
     Val val[JIT_IDS];
-    Set away, raw;
+    Set away;
+    Raws raws;
     uint32_t q;
 } Point;
 typedef struct { /* code that is rarely run: behind the rest */
@@ -69,12 +76,13 @@ typedef struct { /* code that is rarely run: behind the rest */
     unsigned k, give;
     const JBlock *b; /* of which it is code: of block k, or that unrolled */
     uint64_t pc;     /* of an exit; gva of an access by FIXED_BASE */
-    Set dirty, raw;
-    uint8_t other;           /* STUB_NAN: beside reg */
-    Opnd value;              /* of a store */
-    uint8_t base;            /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
-    uint32_t q;              /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
-    unsigned which;          /* STUB_WINDOW, STUB_LOOK: Frame.window */
+    Set dirty;
+    RegMask raw,
+        last;       /* raw: of STUB_NAN, those that may be NaNs; else all that are raw, and the last of their chains */
+    Opnd value;     /* of a store */
+    uint8_t base;   /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
+    uint32_t q;     /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
+    unsigned which; /* STUB_WINDOW, STUB_LOOK: Frame.window */
     int32_t low, span_bytes; /* STUB_LOOK: of the group, which may be written */
     bool can_write;
     unsigned noperands;
@@ -140,9 +148,9 @@ typedef struct JitHost {
     /* of the point being emitted */
     Val val[JIT_IDS];
     Set away, dirty; /* away: val is not V_HOME */
-    Set raw;    /* results of FP ops that were not looked at: a NaN in the home stands for the default one (fp.c) */
-    Set words;  /* what is in the home is 32 bits, sign-extended */
-    unsigned k; /* block */
+    Raws raws;
+    Set words;       /* what is in the home is 32 bits, sign-extended */
+    unsigned k;      /* block */
     const JBlock *b; /* its ops, or those of its copies */
     uint32_t q;      /* op */
     bool is_rest;    /* of a STUB_REST */
@@ -192,8 +200,16 @@ void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */
 void host_emit_fp(JitHost *h, const IrOp *o);
 void host_emit_soft(JitHost *h, const Stub *s);
-void host_canon(JitHost *h, const Set *raw);        /* their NaNs become the default one. rax and flags may be lost */
-void host_canon_sources(JitHost *h, const IrOp *o); /* those that the op reads, if it must not see them raw */
+void host_vex_f64(JitHost *h, uint32_t opc, unsigned x, unsigned y,
+                  Opnd z); /* x = y opc z; z: O_XMM, or O_MEM of the frame */
+/* raw.c. Looks: NaNs become the default one. rax, xmm0 and flags may be lost. */
+void host_raw_drop(JitHost *h, unsigned i);                 /* id i has another value */
+void host_raw_add(JitHost *h, unsigned x, RegMask from);    /* register x has, and it is raw; from: host_raw_operands */
+RegMask host_raw_operands(const JitHost *h, const IrOp *o); /* the raw ones that its result is made of */
+RegMask host_raw_last(const Raws *r);                       /* all other raw ones are parts of these */
+void host_look(JitHost *h, RegMask last, RegMask all);      /* at `last`, of which all are parts */
+void host_look_sources(JitHost *h, const IrOp *o);          /* those that the op reads, if it must not see them raw */
+void host_look_all(JitHost *h);
 void host_emit_nan(JitHost *h, const Stub *s);
 /* memory.c */
 void host_emit_load(JitHost *h, const IrOp *o);

@@ -46,6 +46,7 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_XORPS      0x0f57u
 #define X_UCOMI      0x0f2eu /* 0x66 for f64 */
 #define X_COMI       0x0f2fu
+#define X_CMPSD      0x0fc2u /* 0xf2; and the byte that follows */
 #define X_CVTSI2S    0x0f2au /* 0xf2, 0xf3 for f64, f32, as of the next ones */
 #define X_CVTTS2SI   0x0f2cu
 #define X_CVTS2SI    0x0f2du
