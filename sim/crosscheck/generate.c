@@ -442,6 +442,24 @@ static void insns_walk(Gen *g)
     }
 }
 
+/* An entry of a table takes the place of its number, and of its address: what an engine may leave out. */
+static void insns_indexed(Gen *g)
+{
+    Slot base = CROSS_REG(CROSS_BASES + choose(g->c, CROSS_REGS - CROSS_BASES)), d = destination(g), of = reg(g);
+    uint64_t scale = choose(g->c, 5);
+    insn_begin(g);
+    ir_opi(&g->b, IR_and_i, d, of, (1ll << (4 + choose(g->c, 9))) - 1);
+    if (scale) {
+        insn_begin(g);
+        ir_opi(&g->b, IR_shl_i, d, choose(g->c, 4) ? d : of, (int64_t)scale);
+    }
+    bool is_first = choose(g->c, 2);
+    insn_begin(g);
+    ir_op2(&g->b, IR_add, d, is_first ? d : base, is_first ? base : d);
+    insn_begin(g);
+    ir_load(&g->b, (uint16_t)choose(g->c, 8), choose(g->c, 8) ? d : destination(g), d, (int64_t)choose(g->c, 64) - 16);
+}
+
 /* Back to the head of the block, mostly a few times. */
 static void insns_around(Gen *g, uint64_t head)
 {
@@ -470,8 +488,9 @@ static void block_random(Gen *g, Program *p, unsigned k)
         insns_random(g, b, choose(g->c, 8) ? choose(g->c, 12) : choose(g->c, IR_BLOCK_MAX_INSNS - 2));
     } else {
         insns_random(g, b, choose(g->c, 5));
-        if (choose(g->c, 3)) {
-            insns_walk(g);
+        uint64_t body = choose(g->c, 4);
+        if (body) {
+            (body < 3 ? insns_walk : insns_indexed)(g);
         }
         insns_around(g, b->gva);
         insns_random(g, b, choose(g->c, 4));

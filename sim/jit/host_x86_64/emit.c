@@ -342,7 +342,8 @@ Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
                                .b = h->b,
                                .dirty = h->dirty,
                                .raw = h->raws.raw,
-                               .last = host_raw_last(&h->raws)});
+                               .last = host_raw_last(&h->raws),
+                               .at = BY_BASE(0)});
     return &h->stubs.items[h->stubs.n - 1];
 }
 
@@ -917,9 +918,6 @@ static void emit_op(JitHost *h, const IrOp *o)
         break;
     case CLASS_LOAD:
         host_emit_load(h, o);
-        if (MEM_LG2(o->aux) < 2 || (MEM_LG2(o->aux) == 2 && o->aux & MEM_SIGNED)) {
-            host_set_word(h, o->d);
-        }
         break;
     case CLASS_STORE:
         host_emit_store(h, o);

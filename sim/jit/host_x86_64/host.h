@@ -39,6 +39,12 @@ typedef struct {
     int32_t disp;
     uint64_t imm;
 } Opnd;
+typedef struct { /* registers: base + (index << scale); index -1: none */
+    unsigned base;
+    int index;
+    unsigned scale;
+} Indexed;
+#define BY_BASE(r) ((Indexed){.base = (r), .index = -1})
 typedef enum {
     STUB_SLOW,
     STUB_EXIT,
@@ -81,6 +87,7 @@ typedef struct { /* code that is rarely run: behind the rest */
         last;       /* raw: of STUB_NAN, those that may be NaNs; else all that are raw, and the last of their chains */
     Opnd value;     /* of a store */
     uint8_t base;   /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
+    Indexed at;     /* of the first two: what it is there; without an index: it is there */
     uint32_t q;     /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
     unsigned which; /* STUB_WINDOW, STUB_LOOK: Frame.window */
     int32_t low, span_bytes; /* STUB_LOOK: of the group, which may be written */
@@ -213,6 +220,8 @@ void host_look_all(JitHost *h);
 void host_emit_nan(JitHost *h, const Stub *s);
 /* memory.c */
 void host_emit_load(JitHost *h, const IrOp *o);
+/* o loads from slot base, which is to become `at`: false, or all of that has code, and h->q is o */
+bool host_emit_indexed(JitHost *h, const IrOp *o, Slot base, Indexed at);
 void host_emit_store(JitHost *h, const IrOp *o);
 void host_emit_atomic(JitHost *h, const IrOp *o);
 void host_emit_fence(JitHost *h, const IrOp *o);

@@ -152,6 +152,18 @@ static void fixed_range_check(JitHost *h, int64_t disp, int32_t end, bool is_wri
     }
 }
 
+/* rax = [at + disp - flat_first] */
+static void from_range_to_rax(JitHost *h, Indexed at, int64_t disp)
+{
+    int64_t from = (int64_t)(0 - h->m->flat_first);
+    if (is_s32((uint64_t)(disp + from))) {
+        x_rx(&h->a, W, X_LEA, RAX, at.base, at.index, at.scale, (int32_t)(disp + from));
+    } else {
+        x_rx(&h->a, W, X_LEA, RAX, at.base, at.index, at.scale, (int32_t)disp);
+        x_alui(&h->a, W, G_ADD, RAX, (int32_t)from);
+    }
+}
+
 /* Jumps away unless the access at base + disp is in the range and, if it is a store, its page takes stores. rax is lost. */
 static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bool is_write, uint8_t *fix[2])
 {
@@ -160,13 +172,7 @@ static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bo
         fixed_range_check(h, disp, end, is_write, fix);
         return;
     }
-    int64_t from = (int64_t)(0 - h->m->flat_first);
-    if (is_s32((uint64_t)(disp + from))) {
-        x_rm(a, W, X_LEA, RAX, base, (int32_t)(disp + from));
-    } else {
-        x_rm(a, W, X_LEA, RAX, base, (int32_t)disp);
-        x_alui(a, W, G_ADD, RAX, (int32_t)from);
-    }
+    from_range_to_rax(h, BY_BASE(base), disp);
     x_rm(a, W, X_CMP, RAX, RBP, end);
     fix[0] = x_jcc(a, CC_AE);
     fix[1] = NULL;
@@ -196,10 +202,10 @@ static int32_t at_window(unsigned which, size_t field)
     return AT(window) + (int32_t)(which * sizeof(TlbWindow) + field);
 }
 
-/* Jumps away unless the access at base + disp is in the window: end is that of TlbWindow which counts. rax is lost. */
-static uint8_t *window_check(JitHost *h, unsigned base, int64_t disp, unsigned which, size_t end)
+/* Jumps away unless the access at [at + disp] is in the window: end is that of TlbWindow which counts. rax is lost. */
+static uint8_t *window_check(JitHost *h, Indexed at, int64_t disp, unsigned which, size_t end)
 {
-    x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)disp);
+    x_rx(&h->a, W, X_LEA, RAX, at.base, at.index, at.scale, (int32_t)disp);
     x_rm(&h->a, W, X_SUB, RAX, RBP, at_window(which, offsetof(TlbWindow, first)));
     x_rm(&h->a, W, X_CMP, RAX, RBP, at_window(which, end));
     return x_jcc(&h->a, CC_AE);
@@ -215,12 +221,6 @@ static void window_missed(JitHost *h, unsigned base, int64_t disp, unsigned whic
     x_movi(a, RDX, which);
     host_jump_out(h, x_call(a), h->aim[h->m->has_fpr]);
     x_fix(over, a->p);
-}
-
-void host_emit_window(JitHost *h, const Stub *s)
-{
-    window_missed(h, s->base, h->b->op[s->q].imm, s->which);
-    host_emit_entry(h, s);
 }
 
 /* Behind the unit: the group's entry. */
@@ -293,7 +293,7 @@ static void group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
     }
     if (has_windows(h)) {
         unsigned which = window_of(o->a, now.can_write);
-        uint8_t *fix = window_check(h, base, now.low, which, offsetof(TlbWindow, end_span));
+        uint8_t *fix = window_check(h, BY_BASE(base), now.low, which, offsetof(TlbWindow, end_span));
         Stub *s = host_stub_new(h, STUB_LOOK, fix);
         s->base = (uint8_t)base;
         s->value = host_opnd(h, o->a);
@@ -352,16 +352,20 @@ static void place_op(JitHost *h, unsigned flags, uint32_t opc, unsigned r, unsig
     }
 }
 
-static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
+static uint32_t load_opcode(const IrOp *o, unsigned d, unsigned *flags)
 {
-    if (d >= FPR_HOME) {
-        place_op(h, 0, X_MOVQ_LOAD, d - FPR_HOME, base, idx, disp);
-        return;
-    }
     static const uint32_t opc[8] = {X_MOVZX8, X_MOVZX16, X_LOAD, X_LOAD, X_MOVSX8, X_MOVSX16, X_MOVSXD, X_LOAD};
     unsigned lg2 = MEM_LG2(o->aux);
     bool is_signed = o->aux & MEM_SIGNED;
-    place_op(h, lg2 == 3 || is_signed ? W : 0, opc[lg2 | (is_signed ? 4 : 0)], d, base, idx, disp);
+    *flags = d < FPR_HOME && (lg2 == 3 || is_signed) ? W : 0;
+    return d >= FPR_HOME ? X_MOVQ_LOAD : opc[lg2 | (is_signed ? 4 : 0)];
+}
+
+static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
+{
+    unsigned flags;
+    uint32_t opc = load_opcode(o, d, &flags);
+    place_op(h, flags, opc, d % FPR_HOME, base, idx, disp);
 }
 
 static void store_gpr(JitHost *h, const IrOp *o, unsigned r, unsigned base, unsigned idx, int32_t disp)
@@ -436,7 +440,7 @@ static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
     if (h->m->is_ranged) {
         range_check(h, base, o->imm, AT(flat_end), o->op == IR_st, fix);
     } else {
-        fix[0] = window_check(h, base, o->imm, which, offsetof(TlbWindow, end));
+        fix[0] = window_check(h, BY_BASE(base), o->imm, which, offsetof(TlbWindow, end));
     }
     uint32_t site = jit_site_new(h, h->q);
     Stub *s = host_stub_new(h, h->m->is_ranged ? STUB_ENTRY : STUB_WINDOW, fix[0]);
@@ -457,8 +461,16 @@ static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
     stubs_back(h, first);
 }
 
-/* Behind the unit: by the TLB after all. */
-void host_emit_entry(JitHost *h, const Stub *s)
+/* Behind the unit: the address comes into its register. */
+static void take_index(JitHost *h, const Stub *s)
+{
+    if (s->at.index >= 0) {
+        x_rx(&h->a, W, X_LEA, s->base, s->at.base, s->at.index, s->at.scale, 0);
+    }
+}
+
+/* By the TLB after all. */
+static void by_entry(JitHost *h, const Stub *s)
 {
     const IrOp *o = &h->b->op[s->q];
     bool is_store = o->op == IR_st;
@@ -475,6 +487,19 @@ void host_emit_entry(JitHost *h, const Stub *s)
     host_emit_slow(h, &slow);
 }
 
+void host_emit_entry(JitHost *h, const Stub *s)
+{
+    take_index(h, s);
+    by_entry(h, s);
+}
+
+void host_emit_window(JitHost *h, const Stub *s)
+{
+    take_index(h, s);
+    window_missed(h, s->base, h->b->op[s->q].imm, s->which);
+    by_entry(h, s);
+}
+
 /* d: register, or FPR_HOME + that of the other file */
 static void fin_load(JitHost *h, const IrOp *o, unsigned d)
 {
@@ -483,6 +508,62 @@ static void fin_load(JitHost *h, const IrOp *o, unsigned d)
     } else {
         host_fin(h, o->d, d);
     }
+    if (MEM_LG2(o->aux) < 2 || (MEM_LG2(o->aux) == 2 && o->aux & MEM_SIGNED)) {
+        host_set_word(h, o->d);
+    }
+}
+
+/* ---- a load that replaces its address, which the instructions before it have made ---- */
+/* In a loop of one block, where what was loaded may be on the way to the next address: elsewhere it was no faster (bytecode 2 % slower). */
+static bool takes_index(const JitHost *h, const IrOp *o, Slot base)
+{
+    const Bb *x = &h->m->bb[h->k];
+    bool is_around = false;
+    for (unsigned e = 0; e < x->nexits; e++) {
+        is_around |= x->succ[e] == (int)h->k;
+    }
+    return is_around && h->m->is_region && o->op == IR_ld && o->a == base && o->d == base && is_ranged(h, o) &&
+           !may_group(h, o);
+}
+
+/* The addend and the base are added first, so that the access has to wait for the index only. If it is left there, the address is made. */
+static void indexed_access(JitHost *h, const IrOp *o, unsigned d, Indexed at)
+{
+    unsigned which = window_of(o->a, false), flags;
+    uint8_t *fix;
+    if (h->m->is_ranged) {
+        from_range_to_rax(h, at, o->imm);
+        x_rm(&h->a, W, X_CMP, RAX, RBP, AT(flat_end));
+        fix = x_jcc(&h->a, CC_AE);
+    } else {
+        fix = window_check(h, at, o->imm, which, offsetof(TlbWindow, end));
+    }
+    host_wrote(h, o->a);
+    uint32_t site = jit_site_new(h, h->q);
+    Stub *s = host_stub_new(h, h->m->is_ranged ? STUB_ENTRY : STUB_WINDOW, fix);
+    s->which = which;
+    s->site = site;
+    s->q = h->q;
+    s->reg = s->base = (uint8_t)d;
+    s->at = at;
+    x_rx(&h->a, W, X_LEA, RCX, FLAT_REG, (int)at.base, 0, 0);
+    uint32_t opc = load_opcode(o, d, &flags);
+    x_rx(&h->a, flags, opc, d, RCX, at.index, at.scale, (int32_t)o->imm);
+    h->stubs.items[h->stubs.n - 1].back = h->a.p;
+}
+
+bool host_emit_indexed(JitHost *h, const IrOp *o, Slot base, Indexed at)
+{
+    uint32_t q = h->q;
+    unsigned d = host_dst(h, base);
+    h->q = (uint32_t)(o - h->b->op);
+    if (d == RAX || !takes_index(h, o, base)) {
+        h->q = q;
+        return false;
+    }
+    indexed_access(h, o, d, at);
+    fin_load(h, o, d);
+    return true;
 }
 
 void host_emit_load(JitHost *h, const IrOp *o)

@@ -275,6 +275,9 @@ static void emit_sx32(JitHost *h, const IrOp *o)
     }
 }
 
+#define BOTH(name)                                                                                                     \
+    case IR_##name:                                                                                                    \
+    case IR_##name##_i
 static bool makes_word(const JitHost *h, const IrOp *o)
 {
     switch ((unsigned)o->op) {
@@ -297,7 +300,13 @@ static bool makes_word(const JitHost *h, const IrOp *o)
     case IR_sx32:
     case IR_zx8:
     case IR_zx16:
-        return true;
+        BOTH(eq) : BOTH(ne) : BOTH(lt) : BOTH(ltu) : return true;
+    case IR_shr32_i:
+        return o->imm & 31;
+    case IR_shr_i:
+        return (o->imm & 63) > 32;
+    case IR_sar_i:
+        return (o->imm & 63) >= 32 || host_is_word(h, o->a);
     case IR_and_i:
         return is_s32((uint64_t)o->imm) && (o->imm >= 0 || host_is_word(h, o->a));
     case IR_or_i:
@@ -375,9 +384,6 @@ static bool is_const(const JitHost *h, const IrOp *o)
     return true;
 }
 
-#define BOTH(name)                                                                                                     \
-    case IR_##name:                                                                                                    \
-    case IR_##name##_i
 #define OP2(name, call)                                                                                                \
     BOTH(name) : (call);                                                                                               \
     return true;
@@ -479,6 +485,10 @@ static bool emit_indexed(JitHost *h, const IrOp *o)
     if (a.kind != O_REG || b.kind != O_REG) {
         return false;
     }
+    Indexed at = {.base = b.reg, .index = (int)a.reg, .scale = (unsigned)o->imm};
+    if (host_emit_indexed(h, next + 1, o->d, at)) {
+        return true;
+    }
     unsigned d = host_dst(h, o->d);
     x_rx(&h->a, W, X_LEA, d, b.reg, (int)a.reg, (unsigned)o->imm, 0);
     host_fin(h, o->d, d);
@@ -486,10 +496,22 @@ static bool emit_indexed(JitHost *h, const IrOp *o)
     return true;
 }
 
+/* d = a + b; a load by d. What was d is probably the later of the two. */
+static bool emit_sum(JitHost *h, const IrOp *o)
+{
+    if (o->op != IR_add || !is_access_by(o + 1, o->d)) {
+        return false;
+    }
+    Slot index = o->b == o->d ? o->b : o->a, base = o->b == o->d ? o->a : o->b;
+    Opnd a = host_opnd(h, index), b = host_opnd(h, base);
+    return a.kind == O_REG && b.kind == O_REG &&
+           host_emit_indexed(h, o + 1, o->d, (Indexed){.base = b.reg, .index = (int)a.reg});
+}
+
 void host_emit_pure(JitHost *h, const IrOp *o)
 {
     host_kill(h, o->d);
-    if (emit_indexed(h, o)) {
+    if (emit_indexed(h, o) || emit_sum(h, o)) {
         return;
     }
     bool is_word = makes_word(h, o);
