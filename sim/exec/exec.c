@@ -711,44 +711,65 @@ static void *code_get(ExecVcpu *v, Left left, Trap *trap)
     return b->code;
 }
 
+/* The guest's trap in Frame.trap, and what is to be done before it is taken; false: the outer loop must look at it. */
+static bool trap_is_plain(ExecVcpu *v, const Frame *f, uint64_t insns)
+{
+    Stage2Fault fault;
+    return f->event == EVENT_TRAP && insns != v->last_trap_insns &&
+           !(v->isa->stage2_causes >> (f->trap.cause & 63) & 1 && v->isa->stage2_fault(f, &f->trap, &fault));
+}
+
+static bool trap_go_on(ExecVcpu *v, Frame *f)
+{
+    uint64_t insns = frame_insns(f);
+    if (!trap_is_plain(v, f, insns)) {
+        return false;
+    }
+    f->event = 0;
+    f->resv_size = 0;
+    v->useless_traps = 0;
+    v->last_trap_insns = insns;
+    v->stats.traps++;
+    if (v->cover) {
+        v->isa->cover.trap(f, &f->trap);
+    }
+    v->isa->take_trap(f, &f->trap);
+    return true;
+}
+
+/* After a sync or trap that changed more than a word says at once. */
+static __attribute__((noinline)) bool mode_is_followed(ExecVcpu *v)
+{
+    Trap t;
+    mode_follow(v);
+    return !v->isa->pending(v->f, &t);
+}
+
 /* Frame.go_on: what trap_left, sync_left and then the outer loop do, if no more is to be done. Once the trap is taken, the rest is
  * left to them as a sync. */
 static GoOn go_on(Frame *f, uint64_t left)
 {
     ExecVcpu *v = f->vcpu;
-    GoOn stop = {NULL, left};
     if (!atomic_load_explicit(&f->is_quiet, memory_order_relaxed) ||
         v->space_version != atomic_load_explicit(v->space_version_now, memory_order_acquire)) {
-        return stop;
+        return (GoOn){NULL, left};
     }
     if (left == LEFT_EVENT) {
-        uint64_t insns = exec_insns(v);
-        Stage2Fault fault;
-        if (f->event != EVENT_TRAP || insns == v->last_trap_insns ||
-            (v->isa->stage2_fault && v->isa->stage2_fault(f, &f->trap, &fault))) {
-            return stop;
+        if (!trap_go_on(v, f)) {
+            return (GoOn){NULL, left};
         }
-        f->event = 0;
-        f->resv_size = 0;
-        v->useless_traps = 0;
-        v->last_trap_insns = insns;
-        v->stats.traps++;
-        if (v->cover) {
-            v->isa->cover.trap(f, &f->trap);
-        }
-        v->isa->take_trap(f, &f->trap);
-        stop.left = LEFT_SYNC;
+        left = LEFT_SYNC;
         if (v->has_changed) {
-            return stop;
+            return (GoOn){NULL, left};
         }
     }
     instruction_done(f);
-    mode_follow(v);
-    Trap t;
-    if (f->budget > 0 && !v->isa->pending(f, &t)) {
-        stop.code = code_known(f);
+    uint64_t word = v->calm_word ? v->calm_word(f) : 0;
+    bool is_calm = word && word == v->mode_word && !v->has_changed;
+    if ((!is_calm && !mode_is_followed(v)) || f->budget <= 0) {
+        return (GoOn){NULL, left};
     }
-    return stop;
+    return (GoOn){code_known(f), left};
 }
 
 static int slice_run_blocks(ExecVcpu *v);
@@ -1099,6 +1120,7 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->cfg = *cfg;
     v->host = *host;
     v->isa = cfg->isa;
+    v->calm_word = cfg->isa->calm_word;
     v->random = cfg->block_seed + id;
     v->f = x_alloc(cfg->isa->ir.frame_bytes);
     v->f->vcpu = v;

@@ -96,6 +96,7 @@ struct ExecVcpu { /* in os_pages: of its tables what is used is touched */
     ExecConfig cfg;
     ExecHost host;
     const GuestIsa *isa;
+    uint64_t (*calm_word)(const Frame *f); /* isa's */
     Frame *f;
     Mmu *mmu;
     void *engine;

@@ -90,6 +90,8 @@ typedef struct GuestIsa {
     /* A number that says all that traps, their returns and changes of status make of mode_key and context: as long as exec_changed is not
      * called, equal numbers mean that both are equal. 0: not now. NULL = never. */
     uint64_t (*mode_word)(const Frame *f);
+    /* The same, but also 0 if an interrupt may be pending: after most traps and returns that is all there is to ask. NULL = never. */
+    uint64_t (*calm_word)(const Frame *f);
     /* The current address space and regimes, for mmu_select. */
     void (*context)(const Frame *f, uint64_t *space_tag, unsigned *data_regime, unsigned *fetch_regime);
     /* Are fetches untranslated in this mode, and not looked at in another way that does not change the key? Then code may be linked
@@ -102,6 +104,7 @@ typedef struct GuestIsa {
     /* May a table of the second stage be there? -ERR_INVAL says why not. NULL = the guest has no second stage. */
     int (*stage2_check)(uint64_t root, Err *err);
     bool (*stage2_fault)(const Frame *f, const Trap *t, Stage2Fault *out); /* is the trap one? Else it is the guest's */
+    uint64_t stage2_causes;                     /* bit n: stage2_fault may say so of a cause that is n modulo 64 */
     void (*take_trap)(Frame *f, const Trap *t); /* enters the handler: pc, cause, level, status */
     void (*line)(Frame *f, GuestLine line, bool level);
     bool (*line_get)(const Frame *f, GuestLine line);

@@ -53,11 +53,8 @@ static void start(RiscvFrame *r, unsigned i, uint64_t value, uint64_t insns)
     h->wraps_at = has_overflow && value && -value <= UINT64_MAX - insns ? insns - value : 0;
 }
 
-void riscv_hpm_settle(RiscvFrame *r, uint64_t insns)
+void riscv_hpm_settle_events(RiscvFrame *r, uint64_t insns)
 {
-    if (!r->has_hpm_event) {
-        return;
-    }
     exec_changed(&r->f); /* the deadline */
     for (unsigned i = 0; i < HPM_COUNTERS; i++) {
         uint64_t value = value_of(&r->hpm[i], insns);

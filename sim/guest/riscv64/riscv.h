@@ -116,6 +116,7 @@ enum { KEY_FRM_SHIFT = 26 };
 enum { KEY_HS_SHIFT = 8 };
 uint32_t riscv_mode_key(const Frame *f);
 uint64_t riscv_mode_word(const Frame *f);
+uint64_t riscv_calm_word(const Frame *f);
 bool riscv_fetch_is_flat(uint32_t mode_key);
 
 /* ---- mstatus (Priv 3.1.6) and its kin ---- */
@@ -281,7 +282,13 @@ void riscv_tick(Frame *f, uint64_t now_ns);
 void riscv_flush_guest(Frame *f, uint64_t gva, uint64_t asid); /* of the VMID in hgatp; UINT64_MAX = all */
 
 /* ---- hpm.c. i: from 0. insns: as of CsrRead and CsrWrite ---- */
-void riscv_hpm_settle(RiscvFrame *r, uint64_t insns); /* after a change of privilege, V or mcountinhibit */
+void riscv_hpm_settle_events(RiscvFrame *r, uint64_t insns);
+static inline void riscv_hpm_settle(RiscvFrame *r, uint64_t insns) /* after a change of privilege, V or mcountinhibit */
+{
+    if (r->has_hpm_event) {
+        riscv_hpm_settle_events(r, insns);
+    }
+}
 uint64_t riscv_hpm_counter(const RiscvFrame *r, unsigned i, uint64_t insns);
 void riscv_hpm_counter_write(RiscvFrame *r, unsigned i, uint64_t value, uint64_t insns);
 uint64_t riscv_hpm_event(const RiscvFrame *r, unsigned i, uint64_t insns);

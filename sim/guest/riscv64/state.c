@@ -96,17 +96,21 @@ uint32_t riscv_mode_key(const Frame *f)
 
 /* The rest of what mode_key and context look at changes by CSR instructions only: riscv_csr_write. What guests of a hypervisor
  * have besides is not in it. */
-uint64_t riscv_mode_word(const Frame *f)
+static inline uint64_t mode_word(const RiscvFrame *r)
 {
     enum { FRM_SHIFT = 32 };
     const uint64_t is_word = 1ull << 63, mask = MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_TVM |
                                                 MSTATUS_TW | MSTATUS_TSR;
-    const RiscvFrame *r = CRISCV(f);
     uint64_t data = r->mstatus & MSTATUS_MPRV ? r->mstatus & (MSTATUS_MPP | MSTATUS_MPV) : 0;
     if (r->v || data & MSTATUS_MPV) {
         return 0;
     }
     return is_word | (r->mstatus & mask) | data | r->priv | r->frm << FRM_SHIFT;
+}
+
+uint64_t riscv_mode_word(const Frame *f)
+{
+    return mode_word(CRISCV(f));
 }
 
 bool riscv_fetch_is_flat(uint32_t mode_key)
@@ -290,13 +294,24 @@ uint64_t riscv_help_sret(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t i
 }
 
 /* ---- interrupts ---- */
-uint64_t riscv_mip(const RiscvFrame *r)
+static inline uint64_t mip(const RiscvFrame *r)
 {
     uint64_t of_guest = r->hvip | (r->is_vs_time_due ? IRQ_VSTI : 0); /* 15.2.3 */
     if (!(r->menvcfg & MENVCFG_STCE)) {
         return r->mip_soft | r->mip_lines | of_guest;
     }
     return (r->mip_soft & ~IRQ_STI) | r->mip_lines | (r->is_time_due ? IRQ_STI : 0) | of_guest;
+}
+
+uint64_t riscv_mip(const RiscvFrame *r)
+{
+    return mip(r);
+}
+
+uint64_t riscv_calm_word(const Frame *f)
+{
+    const RiscvFrame *r = CRISCV(f);
+    return mip(r) & r->mie ? 0 : mode_word(r);
 }
 
 /* The supervisor's software interrupt is no wire: whoever sends it sets the bit, and the guest clears it (Priv 12.1.3). */
@@ -325,7 +340,7 @@ bool riscv_pending(const Frame *f, Trap *out)
 {
     static const uint8_t order[] = {11, 3, 7, 9, 1, 5, 10, 2, 6, 13};
     const RiscvFrame *r = CRISCV(f);
-    uint64_t raised = riscv_mip(r) & r->mie;
+    uint64_t raised = mip(r) & r->mie;
     if (!raised) {
         return false;
     }
