@@ -67,6 +67,25 @@ static void on_tick(void *ctx, ExecVcpu *x)
     sim_board_tick(ctx);
 }
 
+static bool has_peers(void *ctx, ExecVcpu *x)
+{
+    (void)x;
+    return atomic_load_explicit(&((SimVcpu *)ctx)->s->nvcpus, memory_order_relaxed) > 1;
+}
+
+/* One vcpu in virtual time is mostly alone with its board. */
+static void on_slice(void *ctx, ExecVcpu *x, bool is_begun)
+{
+    SimVcpu *v = ctx;
+    const SimMachine *m = v->s->machine;
+    if (is_begun) {
+        v->keeps_board = v->serves_board && m && !m->is_threaded && !has_peers(ctx, x) && board_keep(m->board);
+    } else if (v->keeps_board) {
+        v->keeps_board = false;
+        board_give(m->board);
+    }
+}
+
 static bool on_call(void *ctx, ExecVcpu *x)
 {
     (void)x;
@@ -77,12 +96,6 @@ static bool is_watched(void *ctx, ExecVcpu *x, uint64_t gpa, unsigned size_bytes
 {
     (void)x;
     return sim_board_is_watched(((SimVcpu *)ctx)->s, gpa, size_bytes);
-}
-
-static bool has_peers(void *ctx, ExecVcpu *x)
-{
-    (void)x;
-    return atomic_load_explicit(&((SimVcpu *)ctx)->s->nvcpus, memory_order_relaxed) > 1;
 }
 
 static void on_code_page(void *ctx, ExecVcpu *x)
@@ -267,6 +280,7 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                      .way = on_way,
                      .deadline = on_deadline,
                      .tick = on_tick,
+                     .slice = on_slice,
                      .call = on_call,
                      .has_peers = has_peers,
                      .code_page = on_code_page,

@@ -23,6 +23,7 @@ struct SimVcpu {
     _Atomic bool is_parked; /* waits for a start */
     bool is_suspended;      /* by the firmware, until it wakes */
     bool serves_board;      /* of the run that is going on */
+    bool keeps_board;       /* the board's lock, in this slice */
     SpaceHit io;            /* where it found a device last, */
     uint64_t io_version;    /* as of this version of the map; 0: nowhere yet */
     Slot reg_slot;          /* of the register that an access stopped for last: */

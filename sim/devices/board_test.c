@@ -408,6 +408,56 @@ TEST(board, its_device_tree_has_no_complaint_of_dtc_and_says_what_qemus_virt_say
     host_free(virt);
 }
 
+typedef struct {
+    Host *h;
+    _Atomic bool is_done;
+} Other;
+
+static void *other_prints(void *arg)
+{
+    enum { OTHERS = 300 };
+    Other *o = arg;
+    for (unsigned i = 0; i < OTHERS; i++) {
+        board_console_write(o->h->b, "b", 1);
+    }
+    o->is_done = true;
+    return NULL;
+}
+
+/* Who keeps it over and over lets others in; they see nothing of what happens meanwhile. */
+TEST(board, is_kept_from_others_for_a_while_and_not_for_ever)
+{
+    Host *h = host_new(false, 2);
+    Other o = {.h = h};
+    pthread_t thread;
+    CHECK(board_keep(h->b));
+    CHECK(!pthread_create(&thread, NULL, other_prints, &o));
+    board_give(h->b);
+    while (!o.is_done) {
+        if (!board_keep(h->b)) {
+            put(h, 0, UART, 1, '-');
+            continue;
+        }
+        put(h, 0, UART, 1, '(');
+        board_console_write(h->b, "a", 1); /* any function of the board, as always */
+        (void)board_deadline(h->b, 0);
+        CHECK_INT(get(h, 0, UART + 5, 1), 0x60);
+        put(h, 0, UART, 1, ')');
+        board_give(h->b);
+    }
+    pthread_join(thread, NULL);
+    const char *text = buf_text(&h->output);
+    unsigned others = 0;
+    for (; *text; text++) {
+        others += *text == 'b';
+        CHECK(*text != '(' || !strncmp(text, "(a)", 3));
+    }
+    CHECK_INT(others, 300);
+    CHECK(board_keep(h->b)); /* nobody waits any more */
+    board_give(h->b);
+    host_free(h);
+}
+
 TEST(htif, tohost_says_exit_output_or_something_that_is_not_served)
 {
     static const struct {

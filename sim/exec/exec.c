@@ -596,8 +596,16 @@ static int sync_left(ExecVcpu *v)
     return GO_ON;
 }
 
+static void slice_show(ExecVcpu *v, bool is_begun)
+{
+    if (v->host.slice) {
+        v->host.slice(v->host.ctx, v, is_begun);
+    }
+}
+
 static int stop_left(ExecVcpu *v)
 {
+    slice_show(v, false);
     mode_refresh(v);
     switch ((StopReason)v->f->stop_reason) {
     case STOP_WAIT:
@@ -787,7 +795,9 @@ static int slice_run(ExecVcpu *v)
     if (atomic_load(&v->posted)) { /* who posts from now on sees that it is quiet */
         disquiet(v->f);
     }
+    slice_show(v, true);
     int stop = slice_run_blocks(v);
+    slice_show(v, false);
     go_on_end(v->f);
     return stop;
 }

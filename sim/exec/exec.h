@@ -42,6 +42,9 @@ typedef struct {
      * vcpu may move it: it is asked again after those; in real time others too, and it is asked at each slice. */
     uint64_t (*deadline)(void *ctx, ExecVcpu *v);
     void (*tick)(void *ctx, ExecVcpu *v); /* that instant is reached */
+    /* NULL = none. Around the guest's code of a slice: between the two only io, way, code_x, is_x and has_peers are called, and what
+     * way has found. false may be said again. */
+    void (*slice)(void *ctx, ExecVcpu *v, bool is_begun);
     /* A call to the level above: true if it was served and the guest goes on. */
     bool (*call)(void *ctx, ExecVcpu *v);
     /* Other vcpus of the same memory: whether there are any; a page has become PAGE_CODE (exec_code_page each of them); bytes

@@ -29,28 +29,64 @@ struct Board {
     unsigned vcpu;         /* on whose behalf devices run now */
     int console, irq_chip; /* rows; NO_ROW */
     _Atomic bool is_locked;
+    _Atomic unsigned nwaiting;
+    _Atomic(const char *) keeper; /* self of the thread that has it until board_give */
     Slot slots[BOARD_MAX_DEVICES];
     Counted *counted; /* [row]; NULL: nobody counts */
 };
 
-/* Held for as long as a register takes, and mostly free: so one exchange is all that an access pays. The lock is no part of the
- * value of a Board, so that const functions may take it. */
-static void board_lock(const Board *b)
+/* Its address stands for the thread. */
+static _Thread_local const char self __attribute__((tls_model("initial-exec")));
+
+static bool is_kept(const Board *b)
+{
+    return atomic_load_explicit((_Atomic(const char *) *)&b->keeper, memory_order_relaxed) == &self;
+}
+
+static void lock_wait(Board *b)
 {
     enum { YIELDS = 100, NAP_NS = 50000 };
-    _Atomic bool *is_locked = (_Atomic bool *)&b->is_locked;
-    for (unsigned n = 0; atomic_exchange_explicit(is_locked, true, memory_order_acquire); n++) {
+    atomic_fetch_add(&b->nwaiting, 1); /* so that who keeps it again and again does not for once */
+    for (unsigned n = 0; atomic_exchange_explicit(&b->is_locked, true, memory_order_acquire); n++) {
         if (n < YIELDS) {
             sched_yield();
         } else { /* its holder does something slow, such as printing to a pipe that is full */
             nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
         }
     }
+    atomic_fetch_sub(&b->nwaiting, 1);
+}
+
+/* Held for as long as a register takes, and mostly free: so one exchange is all that an access pays, and nothing if it is kept. The
+ * lock is no part of the value of a Board, so that const functions may take it. */
+static void board_lock(const Board *b)
+{
+    if (!is_kept(b) && atomic_exchange_explicit((_Atomic bool *)&b->is_locked, true, memory_order_acquire)) {
+        lock_wait((Board *)b);
+    }
 }
 
 static void board_unlock(const Board *b)
 {
-    atomic_store_explicit((_Atomic bool *)&b->is_locked, false, memory_order_release);
+    if (!is_kept(b)) {
+        atomic_store_explicit((_Atomic bool *)&b->is_locked, false, memory_order_release);
+    }
+}
+
+bool board_keep(Board *b)
+{
+    if (atomic_load_explicit(&b->nwaiting, memory_order_relaxed)) {
+        return false;
+    }
+    board_lock(b);
+    atomic_store_explicit(&b->keeper, &self, memory_order_relaxed);
+    return true;
+}
+
+void board_give(Board *b)
+{
+    atomic_store_explicit(&b->keeper, NULL, memory_order_relaxed);
+    board_unlock(b);
 }
 
 /* ---- what the board gives a device: all under the lock ---- */
@@ -242,18 +278,22 @@ void board_cover_read(Board *b, Buf *out)
     board_unlock(b);
 }
 
+static __attribute__((noinline)) int slot_read(const Slot *slot, unsigned vcpu, uint64_t offset, unsigned size_bytes,
+                                               uint64_t *value)
+{
+    return slot_access(slot, vcpu, offset, size_bytes, false, value);
+}
+
+/* Of what a guest does to devices, reads are what it waits for: so there is a short way. */
 static int space_dev_read(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t *value)
 {
     const Slot *slot = ctx;
     Board *b = slot->board;
-    board_lock(b);
-    b->vcpu = vcpu;
-    if (b->counted) {
-        access_count(slot, offset, false);
+    if (!is_kept(b) || b->counted) {
+        return slot_read(slot, vcpu, offset, size_bytes, value);
     }
-    int rc = device_read(slot->device, vcpu, offset, size_bytes, value);
-    board_unlock(b);
-    return rc;
+    b->vcpu = vcpu;
+    return device_read(slot->device, vcpu, offset, size_bytes, value);
 }
 
 static int space_dev_write(void *ctx, unsigned vcpu, uint64_t offset, unsigned size_bytes, uint64_t value)

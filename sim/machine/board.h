@@ -63,6 +63,10 @@ void board_reset(Board *b);
  * is left there. */
 MUST_USE int board_attach(Board *b, Space *s, Err *err);
 const BoardDef *board_def(const Board *b);
+/* Takes the lock for this thread, whose calls then pay nothing for it, until board_give by the same thread; the others wait meanwhile.
+ * false: not this time, as somebody waits for the lock. For a thread that makes many accesses while hardly anybody else makes any. */
+MUST_USE bool board_keep(Board *b);
+void board_give(Board *b);
 
 /* Next instant of vcpu's clock at which board_tick is due; UINT64_MAX = none. An access by any vcpu may change it. */
 uint64_t board_deadline(Board *b, unsigned vcpu);

@@ -776,11 +776,16 @@ static void io_keep(Mmu *m, uint64_t gva, uint64_t gpa, Access acc, uint32_t aux
     }
 }
 
+static inline bool is_io_of(const Mmu *m, const IoEntry *e, uint64_t gva, uint32_t aux)
+{
+    return is_io_plain(gva, aux) && e->tag == ((gva & ~(uint64_t)PAGE_MASK) | m->data_key);
+}
+
 /* The page of a device that was accessed before; NULL: not known. */
 static inline const IoEntry *io_find(const Mmu *m, uint64_t gva, Access acc, uint32_t aux)
 {
     const IoEntry *e = &m->ios[IO_INDEX(gva)];
-    return is_io_plain(gva, aux) && e->tag == ((gva & ~(uint64_t)PAGE_MASK) | m->data_key) && e->acc == acc ? e : NULL;
+    return is_io_of(m, e, gva, aux) && e->acc == acc ? e : NULL;
 }
 
 static inline uint64_t io_gpa(const IoEntry *e, uint64_t gva)
@@ -879,20 +884,18 @@ static __attribute__((noinline)) uint64_t load_any(Frame *f, uint64_t gva, uint3
 uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
 {
     Mmu *m = f->mmu;
-    const IoEntry *e = io_find(m, gva, ACC_READ, aux);
-    if (!e || !e->way.read || f->nreplies) {
+    const IoEntry *e = &m->ios[IO_INDEX(gva)];
+    if (!is_io_of(m, e, gva, aux) || !e->way.read || f->nreplies) { /* ways are of reads */
         return load_any(f, gva, aux);
     }
-    uint64_t gpa = io_gpa(e, gva), value;
+    uint64_t gpa = f->reply_gpa[0] = io_gpa(e, gva); /* a reply only if there is a value */
     m->stats.io++;
-    if (e->way.read(e->way.ctx, e->way.who, gpa - e->way.base, MEM_SIZE(aux), &value)) {
-        mmu_bus_fault(m, gva, gpa, ACC_READ, aux);
+    if (e->way.read(e->way.ctx, e->way.who, gpa - e->way.base, MEM_SIZE(aux), &f->reply[0])) {
+        mmu_bus_fault(f->mmu, gva, f->reply_gpa[0], ACC_READ, aux);
         return 0;
     }
-    f->reply_gpa[0] = gpa;
-    f->reply[0] = value;
     f->nreplies = f->reply_next = 1;
-    return extend(value, aux);
+    return extend(f->reply[0], aux);
 }
 
 void mmu_store(Frame *f, uint64_t gva, uint64_t value, uint32_t aux)
