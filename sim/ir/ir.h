@@ -201,7 +201,6 @@ typedef struct Frame {
     /* softmmu.h, FLAT. An access at flat_first + n is the host's at gva + flat_addend if n < flat_end, and it has up to 8 bytes; or
      * n < flat_end_span, and FLAT_SPAN. Ends of 0: nothing is flat now. first and addend never change once they are set. */
     uint64_t flat_first, flat_addend, flat_end, flat_end_span;
-    uint8_t *flat_stores;   /* by page from flat_first on: not 0, a store that begins in it may be made likewise */
     uint64_t window_addend; /* softmmu.h, WINDOWS: changes at a sync only */
     JumpEntry *
         jump; /* 1 << JUMP_BITS, of the context of code: mode key and fetch translation. A context can change only after
@@ -228,7 +227,7 @@ typedef struct Frame {
     uint32_t nreplies, reply_next;
     uint64_t reply[IR_MAX_REPLIES], reply_gpa[IR_MAX_REPLIES];
     bool reply_is_fault;
-    TlbWindow window[2 * WINDOWS]; /* for loads, for stores */
+    TlbWindow window[3 * WINDOWS]; /* for loads, for stores, for stores in the flat range */
     uint64_t temp[IR_NTEMPS];
 } Frame;
 #define IR_ZERO       ((Slot)offsetof(Frame, zero))

@@ -109,7 +109,7 @@ typedef struct {
     Mmu *mmu;
     void *engine;
     uint64_t random;
-    uint8_t memory[SPACE_PAGE_BYTES], oracle_memory[SPACE_PAGE_BYTES], flat_stores;
+    uint8_t memory[SPACE_PAGE_BYTES], oracle_memory[SPACE_PAGE_BYTES];
     JumpEntry jump[1 << JUMP_BITS];
     IrOp ops[IR_BLOCK_MAX_OPS];
     IrBlock block;
@@ -156,7 +156,6 @@ static Rig *rig_open_with(const Engine *kind, uint64_t seed)
     g->f->f.tlb_read[TLB_INDEX(PAGE)] = g->f->f.tlb_write[TLB_INDEX(PAGE)] = e;
     g->f->f.flat_first = PAGE;
     g->f->f.flat_addend = e.addend;
-    g->f->f.flat_stores = &g->flat_stores;
     for (size_t i = 0; i < sizeof g->memory; i++) {
         g->memory[i] = (uint8_t)rnd(g, 256);
     }
@@ -477,7 +476,14 @@ static void fill(Rig *g)
     bool is_flat = rnd(g, 4);
     g->f->f.flat_end = is_flat ? SPACE_PAGE_BYTES - (8 - 1) : 0;
     g->f->f.flat_end_span = is_flat ? SPACE_PAGE_BYTES - (FLAT_SPAN - 1) : 0;
-    g->flat_stores = rnd(g, 2);
+    for (unsigned i = 2 * WINDOWS; i < 3 * WINDOWS;
+         i++) { /* aimed anew they are nowhere, as the Mmu knows of no range */
+        bool is_on = is_flat && rnd(g, 2);
+        g->f->f.window[i] = (TlbWindow){.first = PAGE,
+                                        .end = is_on ? SPACE_PAGE_BYTES - (8 - 1) : 0,
+                                        .end_span = is_on ? SPACE_PAGE_BYTES - (FLAT_SPAN - 1) : 0,
+                                        .wait = (int32_t)rnd(g, 4)};
+    }
     g->f->fp_rm = rnd(g, 5);
     for (unsigned i = 0; i < NREGS; i++) {
         uint64_t at =

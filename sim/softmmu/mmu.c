@@ -9,8 +9,18 @@
 enum { KEY_MAX = 0xfff, EPOCH_MAX = 0xfffff, PAGE_MASK = SPACE_PAGE_BYTES - 1 };
 
 /* ---- the flat range ---- */
+static void flat_windows_end(Mmu *m)
+{
+    for (uint64_t left = m->flat_windows; left; left &= left - 1) {
+        TlbWindow *w = &m->f->window[2 * WINDOWS + __builtin_ctzll(left)];
+        w->end = w->end_span = 0;
+    }
+    m->flat_windows = 0;
+}
+
 static void flat_show(Mmu *m, bool is_on)
 {
+    flat_windows_end(m);
     m->f->flat_end = is_on ? m->flat_bytes - (8 - 1) : 0;
     m->f->flat_end_span = is_on ? m->flat_bytes - (FLAT_SPAN - 1) : 0;
 }
@@ -21,27 +31,21 @@ static void flat_end(Mmu *m)
     flat_show(m, false);
 }
 
-static void flat_stores_clear(Mmu *m)
+/* The page of gva goes. */
+static void flat_windows_lose(Mmu *m, uint64_t gva)
 {
-    if (m->flat_noted < m->flat_noted_end) {
-        memset(m->f->flat_stores + m->flat_noted, 0, m->flat_noted_end - m->flat_noted);
-    }
-    m->flat_noted = UINT64_MAX;
-    m->flat_noted_end = 0;
-}
-
-static void flat_stores_end(Mmu *m, const uint8_t *host)
-{
-    uint64_t at = (uint64_t)(uintptr_t)host - (m->f->flat_first + m->f->flat_addend);
-    if (at < m->flat_bytes) {
-        uint64_t page = at >> MMU_PAGE_BITS;
-        m->f->flat_stores[page] = 0;
-        m->f->flat_stores[page ? page - 1 : 0] = 0;
+    for (uint64_t left = m->flat_windows; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        TlbWindow *w = &m->f->window[2 * WINDOWS + i];
+        if (gva - w->first < w->end + (8 - 1)) {
+            w->end = w->end_span = 0;
+            m->flat_windows &= ~(1ull << i);
+        }
     }
 }
 
 /* ---- windows ---- */
-enum { WINDOW_WAIT = 64, WINDOW_WAIT_FILL = 8, WINDOW_WAIT_OTHER = 1024 };
+enum { WINDOW_WAIT = 64, WINDOW_WAIT_FILL = 8, WINDOW_WAIT_OTHER = 1024, FLAT_OTHERS = 64 };
 #define WINDOWS_OF_STORES (~0ull << WINDOWS)
 _Static_assert(2 * WINDOWS == 64, "Mmu.windows has a bit for each");
 
@@ -87,17 +91,16 @@ static bool is_in_window(const Mmu *m, const TlbEntry *table, uint64_t page)
     return e->tag == (page | m->data_key) && e->addend == m->f->window_addend;
 }
 
-void mmu_window_aim(Frame *f, uint64_t which, uint64_t gva)
+static void window_aim(Mmu *m, unsigned which, uint64_t gva)
 {
-    Mmu *m = f->mmu;
     const TlbEntry *table = which < WINDOWS ? m->reads : m->writes;
-    TlbWindow *w = &f->window[which];
+    TlbWindow *w = &m->f->window[which];
     uint64_t page = gva & ~(uint64_t)PAGE_MASK, first = page, end = page, n = 0;
     for (; is_in_window(m, table, end) && n < TLB_ENTRIES && end + SPACE_PAGE_BYTES; n++) {
         end += SPACE_PAGE_BYTES;
     }
     if (first == end) {
-        window_end(m, (unsigned)which);
+        window_end(m, which);
         w->wait = table[TLB_INDEX(page)].tag == (page | m->data_key) ? WINDOW_WAIT_OTHER : WINDOW_WAIT_FILL;
         return;
     }
@@ -384,7 +387,7 @@ void mmu_flush_writes(Mmu *m)
 {
     os_pages_clear(m->writes, sizeof m->writes);
     windows_end(m, WINDOWS_OF_STORES);
-    flat_stores_clear(m);
+    flat_windows_end(m);
 }
 
 void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
@@ -395,7 +398,7 @@ void mmu_flush_writes_to(Mmu *m, const uint8_t *host)
         e[i].tag = (e[i].tag & ~(uint64_t)PAGE_MASK) + e[i].addend == page ? 0 : e[i].tag;
     }
     windows_end(m, WINDOWS_OF_STORES);
-    flat_stores_end(m, host);
+    flat_windows_lose(m, page - m->f->flat_addend);
 }
 
 void mmu_watch(Mmu *m, const MmuWatch *list, size_t n)
@@ -422,7 +425,6 @@ Mmu *mmu_new(Frame *f, Space *space, const MmuGuest *guest, const MmuHost *host)
 void mmu_free(Mmu *m)
 {
     if (m) {
-        os_pages_free(m->flat_bytes ? m->f->flat_stores : NULL, m->flat_bytes >> MMU_PAGE_BITS);
         os_pages_free(m, sizeof *m);
     }
 }
@@ -510,6 +512,11 @@ static void tlb_fill(Mmu *m, TlbEntry *table, uint64_t gva, uint64_t key, const 
     m->stats.fills++;
 }
 
+static bool is_plain(const SpaceHit *hit, uint8_t page)
+{
+    return !(page & (PAGE_CODE | PAGE_WATCH)) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
+}
+
 /* May stores to it pass by its flags? Who sets one of them afterwards sees PAGE_STORED. */
 static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
 {
@@ -518,7 +525,7 @@ static bool is_plain_store(const SpaceHit *hit, uint64_t gpa)
     if (!(page & PAGE_STORED)) {
         page = atomic_fetch_or(flags, PAGE_STORED);
     }
-    return !(page & (PAGE_CODE | PAGE_WATCH)) && (!(hit->flags & SPACE_LOG_DIRTY) || page & PAGE_DIRTY);
+    return is_plain(hit, page);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -541,27 +548,63 @@ static void flat_begin(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gva,
     }
     if (!m->flat_bytes) {
         m->flat_bytes = last - first + 1;
-        m->flat_noted = UINT64_MAX;
         f->flat_first = first;
         f->flat_addend = addend;
-        f->flat_stores = os_pages_new(m->flat_bytes >> MMU_PAGE_BITS);
     } else if (first != f->flat_first || last - first + 1 != m->flat_bytes || addend != f->flat_addend) {
         return;
     }
-    flat_stores_clear(m);
+    m->flat_gpa = w->gpa - (gva - first);
     m->flat_key = m->data_key;
     m->is_flat_global = w->is_global;
     flat_show(m, true);
 }
 
-/* Stores to the page of gva, which is flat now, need no look at its flags; if the next is such a page too, nor at its entry. */
-static void flat_store_note(Mmu *m, const SpaceHit *hit, uint64_t gva, uint64_t gpa)
+/* The page comes to a window for stores. Those that were stored to before may be as many as there are; of others, *others more. */
+static bool flat_joins(const SpaceHit *hit, uint64_t gpa, uint64_t *others)
 {
-    uint64_t page = (gva - m->f->flat_first) >> MMU_PAGE_BITS, n = m->flat_bytes >> MMU_PAGE_BITS;
-    if (page < n && (page + 1 == n || is_plain_store(hit, gpa + SPACE_PAGE_BYTES))) {
-        m->f->flat_stores[page] = 1;
-        m->flat_noted = least(m->flat_noted, page);
-        m->flat_noted_end = m->flat_noted_end > page + 1 ? m->flat_noted_end : page + 1;
+    uint8_t page = atomic_load_explicit(&hit->pages[(gpa - hit->gpa) >> MMU_PAGE_BITS], memory_order_acquire);
+    if (page & PAGE_STORED) {
+        ++*others;
+        return is_plain(hit, page);
+    }
+    return (*others)-- && is_plain_store(hit, gpa);
+}
+
+/* Of pages of the flat range, counted from flat_first. */
+static void flat_aim(Mmu *m, TlbWindow *w, uint64_t bit, uint64_t page)
+{
+    uint64_t gpa = m->flat_gpa, n = m->flat_bytes >> MMU_PAGE_BITS, first = page, end = page;
+    SpaceHit hit;
+    w->end = w->end_span = 0;
+    m->flat_windows &= ~bit;
+    w->wait = WINDOW_WAIT_OTHER;
+    if (!m->f->flat_end || page >= n || !space_find(m->space, gpa, &hit) || !hit.host || !(hit.flags & SPACE_W) ||
+        hit.size_bytes - (gpa - hit.gpa) <
+            m->flat_bytes) { /* the map may have changed since, which nobody has looked at yet */
+        return;
+    }
+    for (uint64_t others = FLAT_OTHERS; end < n && flat_joins(&hit, gpa + (end << MMU_PAGE_BITS), &others);) {
+        end++;
+    }
+    for (uint64_t others = FLAT_OTHERS;
+         end > page && first && flat_joins(&hit, gpa + ((first - 1) << MMU_PAGE_BITS), &others);) {
+        first--;
+    }
+    if (first < end) {
+        *w = (TlbWindow){.first = m->f->flat_first + (first << MMU_PAGE_BITS),
+                         .end = ((end - first) << MMU_PAGE_BITS) - (8 - 1),
+                         .end_span = ((end - first) << MMU_PAGE_BITS) - (FLAT_SPAN - 1),
+                         .wait = (int32_t)(WINDOW_WAIT + least(end - first, INT32_MAX / 2))};
+        m->flat_windows |= bit;
+    }
+}
+
+void mmu_window_aim(Frame *f, uint64_t which, uint64_t gva)
+{
+    if (which < 2 * WINDOWS) {
+        window_aim(f->mmu, (unsigned)which, gva);
+    } else {
+        flat_aim(f->mmu, &f->window[which], 1ull << (which - 2 * WINDOWS), (gva - f->flat_first) >> MMU_PAGE_BITS);
     }
 }
 
@@ -585,9 +628,6 @@ static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gv
     }
     if (w->allow & ACC_WRITE && hit->flags & SPACE_W && is_plain_store(hit, w->gpa)) {
         tlb_fill(m, m->f->tlb_write, gva, key, host);
-        if (m->f->flat_end) {
-            flat_store_note(m, hit, gva, w->gpa);
-        }
     }
 }
 

@@ -66,16 +66,16 @@ struct Mmu { /* in os_pages: most of it is never touched */
     MmuHost host;
     uint64_t last_key, data_key, fetch_key, space_tag, epoch;
     unsigned data_regime, fetch_regime;
-    uint64_t windows; /* those that are not empty, by number */
+    uint64_t windows,
+        flat_windows; /* those that are not empty, by number, and of the flat range, from 2 * WINDOWS on */
     uint64_t window_addend[MMU_MAX_REGIMES];
     bool has_passed;     /* a Shared has another owner, since mmu_select */
     bool has_huge;       /* since the tables were cleared some mapping was larger than the largest of `large` */
     bool has_large;      /* some bit is set there */
     bool is_flat_global; /* the flat range is that of every address space */
     uint64_t global_key[MMU_MAX_REGIMES];
-    uint64_t flat_bytes,
-        flat_key; /* of the range that is flat: 0, none was met yet; the context in which it is, or 0 */
-    uint64_t flat_noted, flat_noted_end; /* pages of Frame.flat_stores that may not be 0: from, to */
+    /* Of the range that is flat: 0, none was met yet; the context in which it is, or 0; machine address of flat_first. */
+    uint64_t flat_bytes, flat_key, flat_gpa;
     const MmuWatch *watch;
     size_t nwatch;
     MmuStats stats;

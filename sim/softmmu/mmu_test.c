@@ -284,6 +284,77 @@ TEST(softmmu, the_flat_range_goes_with_its_context_by_either_way)
     rig_close(&g);
 }
 
+static _Atomic uint8_t *flags_of(Rig *g, uint64_t page)
+{
+    SpaceHit hit;
+    CHECK(space_find(g->space, page * PAGE, &hit));
+    return &hit.pages[page];
+}
+
+static uint64_t flat_pages(const Rig *g, uint64_t gva)
+{
+    const TlbWindow *w = &g->f.window[2 * WINDOWS + 3];
+    CHECK_INT(w->end ? w->end + 7 : 0, w->end ? w->end_span + FLAT_SPAN - 1 : 0);
+    return gva - w->first < w->end ? (w->end + 7) / PAGE : 0;
+}
+
+/* 16 pages of RAM, from 16 on, of which 20 holds code. */
+TEST(softmmu, stores_in_the_flat_range_have_windows_around_pages_of_code)
+{
+    static Rig g;
+    const TlbWindow *w = &g.f.window[2 * WINDOWS + 3];
+    rig_open(&g);
+    g.nflat = 1;
+    g.map[0] = (Map){0x10000, 16 * PAGE, 16, SPACE_A};
+    g.map[1] = (Map){0x10000, 16 * PAGE, 32, SPACE_B};
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10000); /* nothing is flat yet */
+    CHECK_INT(w->end, 0);
+    CHECK_INT(load(&g, 0x10000), 16);
+    atomic_fetch_or(flags_of(&g, 20), PAGE_CODE);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10000 + 4 * PAGE);
+    CHECK_INT(w->end, 0);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10008 + 2 * PAGE);
+    CHECK_INT(flat_pages(&g, 0x10000), 4);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10000 + 16 * PAGE); /* behind it */
+    CHECK_INT(w->end, 0);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10008 + 6 * PAGE);
+    CHECK_INT(flat_pages(&g, 0x10000 + 5 * PAGE), 11);
+    CHECK(atomic_load(flags_of(&g, 30)) & PAGE_STORED); /* whoever finds code there must say so */
+    SpaceHit hit;
+    CHECK(space_find(g.space, 0, &hit));
+    mmu_flush_writes_to(g.mmu, hit.host + 20 * PAGE); /* of no window */
+    CHECK_INT(flat_pages(&g, 0x10000 + 5 * PAGE), 11);
+    atomic_fetch_or(flags_of(&g, 31), PAGE_CODE);
+    mmu_flush_writes_to(g.mmu, hit.host + 31 * PAGE + 100); /* the last of the window */
+    CHECK_INT(w->end, 0);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10008 + 6 * PAGE);
+    CHECK_INT(flat_pages(&g, 0x10000 + 5 * PAGE), 10);
+    mmu_flush_writes(g.mmu);
+    CHECK_INT(w->end, 0);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10008 + 6 * PAGE);
+    CHECK_INT(flat_pages(&g, 0x10000 + 5 * PAGE), 10);
+    select_space(&g, SPACE_B);
+    CHECK_INT(w->end, 0);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x10008 + 6 * PAGE); /* where the range does not count */
+    CHECK_INT(w->end, 0);
+    rig_close(&g);
+}
+
+/* Of a large range, pages that nobody has stored to come in by and by: 64 in each direction, and as many as there are. */
+TEST(softmmu, windows_of_the_flat_range_grow)
+{
+    static Rig g;
+    rig_open(&g);
+    g.nflat = 1;
+    g.map[0] = (Map){0x400000, 512 * PAGE, 16, SPACE_A};
+    CHECK_INT(load(&g, 0x400000), 16);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x400000 + 100 * PAGE);
+    CHECK_INT(flat_pages(&g, 0x400000 + 36 * PAGE), 128);
+    mmu_window_aim(&g.f, 2 * WINDOWS + 3, 0x400000 + 100 * PAGE);
+    CHECK_INT(flat_pages(&g, 0x400000), 100 + 192); /* each way 64 are there, and as many and 64 more may come */
+    rig_close(&g);
+}
+
 /* ---- windows ---- */
 enum { WINDOW = 5 };
 static bool is_in(const Rig *g, bool is_write, uint64_t gva)

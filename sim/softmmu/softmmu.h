@@ -11,13 +11,14 @@
  *
  * FLAT. Where a guest says that a whole range is translated alike (Walk.is_flat), and RAM that may be read and written is there, an engine
  * need not look at entries at all: Frame.flat_end says up to where, or 0 as long as that does not hold for the context that is selected, or
- * a watchpoint is in it. There is one such range in the life of a vcpu, the first that is met. Stores have to look at
- * Frame.flat_stores as well, which keeps away from the fast path what the TLB does; a page is noted there together with the one
- * that follows, so that an access over their border needs one look.
+ * a watchpoint is in it. There is one such range in the life of a vcpu, the first that is met. That is for loads: some pages take no stores
+ * on the fast path, so stores have windows of their own in the range, from 2 * WINDOWS on. One is a run of pages to which TLB entries for
+ * stores could be made, whether there are any or not; those that nobody has stored to come in by and by, as it costs something when
+ * code is found in one of them (PAGE_STORED).
  *
  * WINDOWS. Where neighbouring pages have entries of one addend, Frame.window_addend, a subtraction and a comparison say that an access hits.
  * A window is such a run of pages: never more than the tables have under the context that is selected, so that it decides nothing. There are
- * some for loads and some for stores, for an engine to use as it likes: it asks for one to be aimed (mmu_window_aim), best after some
+ * some for loads, some for stores, and some for stores in the flat range, for an engine to use as it likes: it asks for one to be aimed (mmu_window_aim), best after some
  * misses. Each regime has its addend, which an engine says when it sees one that is likely (mmu_window_addend).
  *
  * CONTEXT. 12 bits, a generation number: each pair (address-space tag, regime) in use has one, so that a switch of ASID or of

@@ -81,7 +81,7 @@ typedef struct { /* code that is rarely run: behind the rest */
     uint32_t site, number;
     unsigned k, give;
     const JBlock *b; /* of which it is code: of block k, or that unrolled */
-    uint64_t pc;     /* of an exit; gva of an access by FIXED_BASE */
+    uint64_t pc;     /* of an exit; what FIXED_BASE is */
     Set dirty;
     RegMask raw,
         last;       /* raw: of STUB_NAN, those that may be NaNs; else all that are raw, and the last of their chains */

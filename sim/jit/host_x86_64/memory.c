@@ -137,21 +137,6 @@ static bool is_fixed(JitHost *h, Slot base)
     return true;
 }
 
-static void fixed_range_check(JitHost *h, int64_t disp, int32_t end, bool is_write, uint8_t *fix[2])
-{
-    Asm *a = &h->a;
-    uint64_t at = h->fixed + (uint64_t)disp - h->m->flat_first;
-    x_alumi(a, W, G_CMP, RBP, end, (int32_t)at);
-    fix[0] = x_jcc(a, CC_BE);
-    fix[1] = NULL;
-    if (is_write) {
-        x_rm(a, W, X_LOAD, RAX, RBP, AT(flat_stores));
-        x_rm(a, 0, X_CMPI8, G_CMP, RAX, (int32_t)(at >> MMU_PAGE_BITS));
-        x_byte(a, 0);
-        fix[1] = x_jcc(a, CC_E);
-    }
-}
-
 /* rax = [at + disp - flat_first] */
 static void from_range_to_rax(JitHost *h, Indexed at, int64_t disp)
 {
@@ -164,37 +149,30 @@ static void from_range_to_rax(JitHost *h, Indexed at, int64_t disp)
     }
 }
 
-/* Jumps away unless the access at base + disp is in the range and, if it is a store, its page takes stores. rax is lost. */
-static void range_check(JitHost *h, unsigned base, int64_t disp, int32_t end, bool is_write, uint8_t *fix[2])
+/* Jumps away unless the load at base + disp is in the range. rax is lost. */
+static uint8_t *range_check(JitHost *h, unsigned base, int64_t disp, int32_t end)
 {
     Asm *a = &h->a;
     if (base == FIXED_BASE) {
-        fixed_range_check(h, disp, end, is_write, fix);
-        return;
+        x_alumi(a, W, G_CMP, RBP, end, (int32_t)(h->fixed + (uint64_t)disp - h->m->flat_first));
+        return x_jcc(a, CC_BE);
     }
     from_range_to_rax(h, BY_BASE(base), disp);
     x_rm(a, W, X_CMP, RAX, RBP, end);
-    fix[0] = x_jcc(a, CC_AE);
-    fix[1] = NULL;
-    if (is_write) {
-        x_shift(a, W, G_SHR, RAX, MMU_PAGE_BITS);
-        x_rm(a, W, X_ADD, RAX, RBP, AT(flat_stores));
-        x_rm(a, 0, X_CMPI8, G_CMP, RAX, 0);
-        x_byte(a, 0);
-        fix[1] = x_jcc(a, CC_E);
-    }
+    return x_jcc(a, CC_AE);
 }
 
 /* ---- windows ---- */
-static bool has_windows(const JitHost *h)
+/* For stores, and groups with one; in regions that are not ranged for loads too. */
+static bool has_windows(const JitHost *h, bool is_write)
 {
-    return h->m->is_flat && !h->m->is_ranged && !h->is_rest;
+    return h->m->is_flat && (is_write || !h->m->is_ranged) && !h->is_rest;
 }
 
 /* Accesses by one register of the guest have a window, whatever code they are in. */
-static unsigned window_of(Slot base, bool is_write)
+static unsigned window_of(const JitHost *h, Slot base, bool is_write)
 {
-    return base / 8u % WINDOWS + (is_write ? WINDOWS : 0);
+    return base / 8u % WINDOWS + (h->m->is_ranged ? 2 * WINDOWS : is_write ? WINDOWS : 0);
 }
 
 static int32_t at_window(unsigned which, size_t field)
@@ -202,23 +180,37 @@ static int32_t at_window(unsigned which, size_t field)
     return AT(window) + (int32_t)(which * sizeof(TlbWindow) + field);
 }
 
+/* rax = base + disp, where FIXED_BASE is `fixed` */
+static void place_to_rax(JitHost *h, unsigned base, int64_t disp, uint64_t fixed)
+{
+    if (base == FIXED_BASE) {
+        x_movi(&h->a, RAX, fixed + (uint64_t)disp);
+    } else {
+        x_rm(&h->a, W, X_LEA, RAX, base, (int32_t)disp);
+    }
+}
+
 /* Jumps away unless the access at [at + disp] is in the window: end is that of TlbWindow which counts. rax is lost. */
 static uint8_t *window_check(JitHost *h, Indexed at, int64_t disp, unsigned which, size_t end)
 {
-    x_rx(&h->a, W, X_LEA, RAX, at.base, at.index, at.scale, (int32_t)disp);
+    if (at.index < 0) {
+        place_to_rax(h, at.base, disp, h->fixed);
+    } else {
+        x_rx(&h->a, W, X_LEA, RAX, at.base, at.index, at.scale, (int32_t)disp);
+    }
     x_rm(&h->a, W, X_SUB, RAX, RBP, at_window(which, offsetof(TlbWindow, first)));
     x_rm(&h->a, W, X_CMP, RAX, RBP, at_window(which, end));
     return x_jcc(&h->a, CC_AE);
 }
 
 /* One more has missed: perhaps it is time to aim it anew. rax and rdx are lost. */
-static void window_missed(JitHost *h, unsigned base, int64_t disp, unsigned which)
+static void window_missed(JitHost *h, const Stub *s, int64_t disp)
 {
     Asm *a = &h->a;
-    x_alumi(a, 0, G_SUB, RBP, at_window(which, offsetof(TlbWindow, wait)), 1);
+    x_alumi(a, 0, G_SUB, RBP, at_window(s->which, offsetof(TlbWindow, wait)), 1);
     uint8_t *over = x_jcc(a, CC_NS);
-    x_rm(a, W, X_LEA, RAX, base, (int32_t)disp);
-    x_movi(a, RDX, which);
+    place_to_rax(h, s->base, disp, s->pc);
+    x_movi(a, RDX, s->which);
     host_jump_out(h, x_call(a), h->aim[h->m->has_fpr]);
     x_fix(over, a->p);
 }
@@ -226,8 +218,8 @@ static void window_missed(JitHost *h, unsigned base, int64_t disp, unsigned whic
 /* Behind the unit: the group's entry. */
 void host_emit_look(JitHost *h, const Stub *s, Stub *rest)
 {
-    window_missed(h, s->base, s->low, s->which);
-    x_rm(&h->a, W, X_LEA, RAX, s->base, s->low);
+    window_missed(h, s, s->low);
+    place_to_rax(h, s->base, s->low, s->pc);
     rest->fix = tag_check(h, (unsigned)s->span_bytes, s->can_write);
     addend_op(h, X_CMP, FLAT_REG, s->can_write);
     rest->fix2 = x_jcc(&h->a, CC_NE);
@@ -283,19 +275,18 @@ static void group_begin(JitHost *h, const IrOp *o, unsigned i, unsigned base)
 {
     Group now = {.is_on = true};
     (void)group_span(h, o->a, &now);
-    if (h->m->is_ranged) {
-        uint8_t *fix[2];
-        range_check(h, base, now.low, AT(flat_end_span), now.can_write, fix);
+    if (h->m->is_ranged && !now.can_write) {
         now.addend = FLAT_REG;
-        host_rest_stub(h, fix[0], fix[1]);
+        host_rest_stub(h, range_check(h, base, now.low, AT(flat_end_span)), NULL);
         h->group[i] = now;
         return;
     }
-    if (has_windows(h)) {
-        unsigned which = window_of(o->a, now.can_write);
+    if (has_windows(h, now.can_write)) {
+        unsigned which = window_of(h, o->a, now.can_write);
         uint8_t *fix = window_check(h, BY_BASE(base), now.low, which, offsetof(TlbWindow, end_span));
         Stub *s = host_stub_new(h, STUB_LOOK, fix);
         s->base = (uint8_t)base;
+        s->pc = h->fixed;
         s->value = host_opnd(h, o->a);
         s->which = which;
         s->low = (int32_t)now.low;
@@ -435,23 +426,19 @@ static bool is_ranged(const JitHost *h, const IrOp *o)
 
 static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
 {
-    uint8_t *fix[2] = {NULL, NULL};
-    unsigned base = is_fixed(h, o->a) ? FIXED_BASE : host_gpr(h, o->a, RCX), which = window_of(o->a, o->op == IR_st);
-    if (h->m->is_ranged) {
-        range_check(h, base, o->imm, AT(flat_end), o->op == IR_st, fix);
-    } else {
-        fix[0] = window_check(h, BY_BASE(base), o->imm, which, offsetof(TlbWindow, end));
-    }
+    bool has_window = has_windows(h, o->op == IR_st);
+    unsigned base = is_fixed(h, o->a) ? FIXED_BASE : host_gpr(h, o->a, RCX), which = window_of(h, o->a, o->op == IR_st);
+    uint8_t *fix = has_window ? window_check(h, BY_BASE(base), o->imm, which, offsetof(TlbWindow, end))
+                              : range_check(h, base, o->imm, AT(flat_end));
     uint32_t site = jit_site_new(h, h->q);
-    Stub *s = host_stub_new(h, h->m->is_ranged ? STUB_ENTRY : STUB_WINDOW, fix[0]);
+    Stub *s = host_stub_new(h, has_window ? STUB_WINDOW : STUB_ENTRY, fix);
     size_t first = h->stubs.n - 1;
     s->which = which;
-    s->fix2 = fix[1];
     s->site = site;
     s->q = h->q;
     s->reg = (uint8_t)d;
     s->base = (uint8_t)base;
-    s->pc = h->fixed + (uint64_t)o->imm;
+    s->pc = h->fixed;
     if (o->op == IR_ld) {
         load(h, o, d, FLAT_REG, base, (int32_t)o->imm);
     } else {
@@ -474,11 +461,7 @@ static void by_entry(JitHost *h, const Stub *s)
 {
     const IrOp *o = &h->b->op[s->q];
     bool is_store = o->op == IR_st;
-    if (s->base == FIXED_BASE) {
-        x_movi(&h->a, RAX, s->pc);
-    } else {
-        x_rm(&h->a, W, X_LEA, RAX, s->base, (int32_t)o->imm);
-    }
+    place_to_rax(h, s->base, o->imm, s->pc);
     uint8_t *miss = tag_check(h, MEM_SIZE(o->aux), is_store);
     host_emit_addend(h, s);
     x_fix(miss, h->a.p);
@@ -496,7 +479,7 @@ void host_emit_entry(JitHost *h, const Stub *s)
 void host_emit_window(JitHost *h, const Stub *s)
 {
     take_index(h, s);
-    window_missed(h, s->base, h->b->op[s->q].imm, s->which);
+    window_missed(h, s, h->b->op[s->q].imm);
     by_entry(h, s);
 }
 
@@ -529,7 +512,7 @@ static bool takes_index(const JitHost *h, const IrOp *o, Slot base)
 /* The addend and the base are added first, so that the access has to wait for the index only. If it is left there, the address is made. */
 static void indexed_access(JitHost *h, const IrOp *o, unsigned d, Indexed at)
 {
-    unsigned which = window_of(o->a, false), flags;
+    unsigned which = window_of(h, o->a, false), flags;
     uint8_t *fix;
     if (h->m->is_ranged) {
         from_range_to_rax(h, at, o->imm);
