@@ -189,8 +189,8 @@ static const IrOp *maker_of(const Forward *f, Slot s)
     return w->op != DEAD && w->d == s ? w : NULL;
 }
 
-/* x >> n and x << (width - n), put together: one rotation. The bits do not overlap, so or, xor and add are one. */
-static void fold_rotation(const Forward *f, IrOp *o)
+/* What two shifts of one number are, put together; op IR_COUNT: nothing. The bits do not overlap, so or, xor and add are one. */
+static Fold rotation_of(const IrOp *r, const IrOp *l)
 {
     static const struct {
         uint16_t right, left, to;
@@ -198,24 +198,68 @@ static void fold_rotation(const Forward *f, IrOp *o)
     } rows[] = {{IR_shr_i, IR_shl_i, IR_rotr_i, 64},
                 {IR_shr32_i, IR_shlw_i, IR_rotrw_i, 32},
                 {IR_shr32_i, IR_shl32_i, IR_rotr32_i, 32}};
-    const IrOp *r = maker_of(f, o->a), *l = maker_of(f, o->b);
-    if ((o->op != IR_or && o->op != IR_xor && o->op != IR_add) || !r || !l) {
-        return;
-    }
     if (l->op == IR_shr_i || l->op == IR_shr32_i) {
         const IrOp *other = r;
         r = l;
         l = other;
     }
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (r->op == rows[i].right && l->op == rows[i].left && r->a == l->a && r->imm > 0 &&
-            r->imm + l->imm == rows[i].width && holds(f, r->a, (unsigned)(r - f->b->op) + 1) &&
-            holds(f, l->a, (unsigned)(l - f->b->op) + 1)) {
+        if (r->op == rows[i].right && l->op == rows[i].left && r->imm > 0 && r->imm + l->imm == rows[i].width) {
+            return (Fold){rows[i].to, r->imm};
+        }
+    }
+    return (Fold){IR_COUNT, 0};
+}
+
+enum { NEAR_OPS = 16 };
+
+/* Is s at op `to` what it was at op `from`, near before? */
+static bool is_same(const IrOp *from, const IrOp *to, Slot s)
+{
+    for (const IrOp *o = from; o < to; o++) {
+        if (o->op != DEAD && (ir_op_info[o->op].cls == CLASS_CALL || (ir_op_info[o->op].has_dst && o->d == s))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The op before o has shifted x into x, and that goes into x again: nobody sees it, so x itself is rotated. */
+static void fold_rotation_in_place(const Forward *f, IrOp *o)
+{
+    IrOp *last = o - 1;
+    if (f->now < 2 || last->op == DEAD || last->a != last->d || last->d != o->d || (o->a == o->d) == (o->b == o->d)) {
+        return;
+    }
+    const IrOp *other = maker_of(f, o->a == o->d ? o->b : o->a);
+    if (!other || other->a != last->a || last - other > NEAR_OPS || !is_same(other, last, last->a)) {
+        return;
+    }
+    Fold to = rotation_of(last, other);
+    if (to.op != IR_COUNT) {
+        last->op = DEAD;
+        o->a = o->d;
+        become(o, to);
+    }
+}
+
+/* x >> n and x << (width - n), put together: one rotation. */
+static void fold_rotation(const Forward *f, IrOp *o)
+{
+    if (o->op != IR_or && o->op != IR_xor && o->op != IR_add) {
+        return;
+    }
+    const IrOp *r = maker_of(f, o->a), *l = maker_of(f, o->b);
+    if (r && l && r->a == l->a && holds(f, r->a, (unsigned)(r - f->b->op) + 1) &&
+        holds(f, l->a, (unsigned)(l - f->b->op) + 1)) {
+        Fold to = rotation_of(r, l);
+        if (to.op != IR_COUNT) {
             o->a = r->a;
-            become(o, (Fold){rows[i].to, r->imm});
+            become(o, to);
             return;
         }
     }
+    fold_rotation_in_place(f, o);
 }
 
 /* Is what the op makes the extension of its own low 32 bits? */
