@@ -16,6 +16,11 @@ static uint64_t *slot(Frame *f, Slot s)
 
 #define F64_INFINITY 0x7ff0000000000000ull
 
+static uint64_t operand(const JitStack *s, const Entry *e)
+{
+    return e->kind == ENTRY_GPR ? s->gpr[e->reg] : *slot(s->f, e->slot);
+}
+
 static void site_apply(const JitStack *s, const Site *site)
 {
     Frame *f = s->f;
@@ -41,6 +46,12 @@ static void site_apply(const JitStack *s, const Site *site)
         case ENTRY_SLOT:
             *to = *slot(f, (++e)->slot);
             break;
+        case ENTRY_OP: {
+            const IrOp *o = &site->b->op[(++e)->slot];
+            uint64_t a = operand(s, ++e), b = operand(s, ++e);
+            *to = ir_eval((IrOpcode)o->op, a, b, 0, o->imm);
+            break;
+        }
         }
     }
 }

@@ -30,7 +30,9 @@ typedef enum {
     ENTRY_RAW,   /* likewise; a NaN of f64 stands for the default one */
     ENTRY_CONST, /* slot = the 8 bytes that follow */
     ENTRY_SLOT,  /* slot = the slot that the next entry names */
+    ENTRY_OP, /* slot = what the op of the block that the next entry names makes of the two operands that follow: GPR, or SLOT itself */
 } EntryKind;
+enum { ENTRY_OPERANDS = 2 };
 typedef struct {
     Slot slot;
     uint8_t kind, reg;

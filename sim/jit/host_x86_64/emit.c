@@ -66,11 +66,21 @@ unsigned host_gpr(JitHost *h, Slot s, unsigned scratch)
     return scratch;
 }
 
+/* Was it stored so long ago that the host has it in its cache? */
+static bool is_old(const JitHost *h, Slot s)
+{
+    unsigned i = host_id(h, s);
+    i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
+    return i && h->q >= h->stored[i] + OLD_OPS;
+}
+
 void host_alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s)
 {
     Opnd o = host_opnd(h, s);
     if (o.kind == O_IMM && (is_s32(o.imm) || !(flags & W))) {
         x_alui(&h->a, flags, opc >> 3, r, (int32_t)o.imm);
+    } else if (o.kind == O_MEM && is_old(h, s)) {
+        x_rm(&h->a, flags, opc, r, RBP, o.disp);
     } else { /* from the frame by a mov, which the host renames if it was stored a short while ago (Zen 4: 0 cycles, else 7) */
         x_rr(&h->a, flags, opc, r, host_gpr(h, s, RCX));
     }
@@ -122,6 +132,7 @@ void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by)
 
 static void is_home_now(JitHost *h, unsigned i)
 {
+    h->stored[i] = h->q;
     host_raw_drop(h, i);
     set_del(&h->words, i);
     h->val[i].kind = V_HOME;
@@ -286,9 +297,95 @@ void host_set_word(JitHost *h, Slot d)
     }
 }
 
+/* ---- results that nobody reads ---- */
+/* May op q of the block be left to who leaves? So if its result is written again in the block unread, and its operands are what they
+ * are wherever it may be left before. */
+static bool is_unread(const JitHost *h, uint32_t q, const unsigned *source, unsigned nsources)
+{
+    const JBlock *b = h->b;
+    unsigned d = host_id(h, b->op[q].d);
+    bool has_changed = false;
+    for (uint32_t p = q + 1; p < b->nops && p <= q + UNREAD_OPS; p++) {
+        const IrOp *o = &b->op[p];
+        IrClass cls = ir_op_info[o->op].cls;
+        if (cls > CLASS_STORE) {
+            return false;
+        }
+        Slot src[3];
+        for (unsigned n = jit_op_sources(h->m->guest, o, src); n--;) {
+            if (host_id(h, src[n]) == d) {
+                return false;
+            }
+        }
+        if (has_changed && jit_op_may_leave(h->m->guest, o)) {
+            return false;
+        }
+        unsigned to = ir_op_info[o->op].has_dst ? host_id(h, o->d) : 0;
+        if (to == d && to) {
+            return true;
+        }
+        for (unsigned n = 0; n < nsources; n++) {
+            has_changed |= to && to == source[n];
+        }
+    }
+    return false;
+}
+
+bool host_put_off(JitHost *h, const IrOp *o)
+{
+    unsigned d = host_id(h, o->d), source[ENTRY_OPERANDS], n;
+    Slot src[3];
+    if (!h->m->is_region || !d || h->m->is_temp[d] || h->m->home[d] >= FPR_HOME) {
+        return false;
+    }
+    n = jit_op_sources(h->m->guest, o, src);
+    if (!n || n > ENTRY_OPERANDS) {
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        Opnd from = host_opnd(h, src[i]);
+        unsigned id = host_id(h, src[i]);
+        source[i] = id && h->val[id].kind == V_COPY ? h->val[id].of : id;
+        if (!id || (from.kind != O_REG && from.kind != O_MEM) || h->m->is_temp[source[i]]) {
+            return false;
+        }
+    }
+    if (!is_unread(h, h->q, source, n)) {
+        return false;
+    }
+    group_end(h, d);
+    set_del(&h->words, d);
+    h->val[d] =
+        (Val){.kind = V_LATER, .op = (uint16_t)h->q, .from = {(uint16_t)source[0], n > 1 ? (uint16_t)source[1] : 0}};
+    set_add(&h->away, d);
+    return true;
+}
+
 /* ---- side tables ---- */
+static Entry entry_of(Slot s, Opnd o)
+{
+    return o.kind == O_REG ? (Entry){.slot = s, .kind = ENTRY_GPR, .reg = (uint8_t)o.reg}
+                           : (Entry){.slot = (Slot)(o.disp + HOST_BIAS), .kind = ENTRY_SLOT};
+}
+
+/* The op, and where its operands are. */
+static void entry_of_op(JitHost *h, unsigned i)
+{
+    const Val *v = &h->val[i];
+    VEC_PUSH(&h->entries, (Entry){.slot = h->m->slot_of[i], .kind = ENTRY_OP});
+    VEC_PUSH(&h->entries, (Entry){.slot = v->op});
+    for (unsigned n = 0; n < ENTRY_OPERANDS; n++) {
+        Entry e = {.kind = ENTRY_SLOT, .slot = IR_ZERO};
+        VEC_PUSH(&h->entries, v->from[n] ? entry_of(0, opnd_of_home(h, v->from[n])) : e);
+    }
+}
+
 static void entry_add(JitHost *h, unsigned i)
 {
+    if (h->val[i].kind == V_LATER) {
+        entry_of_op(h, i);
+        return;
+    }
     Opnd o = opnd_of_id(h, i);
     Entry e = {.slot = h->m->slot_of[i], .reg = (uint8_t)o.reg}, word;
     switch (o.kind) {
@@ -953,6 +1050,7 @@ static void block_begin(JitHost *h, unsigned k, const JBlock *b)
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     memset(h->group_of, 0, sizeof h->group_of);
+    memset(h->stored, 0, h->m->nids * sizeof h->stored[0]);
     h->nrests = 0;
 }
 
@@ -1016,6 +1114,9 @@ static void emit_rest(JitHost *h, const Stub *s)
     h->raws = s->point->raws;
     h->words = (Set){0};
     h->dirty = s->dirty;
+    for (unsigned i = 1; i < h->m->nids; i++) {
+        h->stored[i] = s->point->q;
+    }
     h->is_rest = h->is_apart = true;
     emit_ops(h, s->point->q);
     if (h->b == h->m->bb[h->k].unrolled && h->bb[h->k].tail) {

@@ -11,7 +11,7 @@
 #include "sim/jit/host_x86_64/x64.h"
 #include "sim/jit/jit_int.h"
 
-enum { HOST_BUFFER_BYTES = 1 << 20 };
+enum { HOST_BUFFER_BYTES = 1 << 20, OLD_OPS = 16, UNREAD_OPS = 48 };
 #define HOST_BIAS  ((int32_t)sizeof(Frame) + 128)
 #define AT(field)  ((int32_t)offsetof(Frame, field) - HOST_BIAS)
 #define AT_SLOT(s) ((int32_t)(s)-HOST_BIAS)
@@ -25,11 +25,13 @@ enum { FIXED_BASE = 64 }; /* instead of a register: a constant in the flat range
 typedef enum {
     V_HOME,
     V_CONST,
-    V_COPY
-} ValKind; /* in its home; a constant not yet written; the same as that of id `of` */
+    V_COPY,
+    V_LATER
+} ValKind; /* in its home; a constant not yet written; the same as that of id `of`; what op `op` makes of the homes of `from` */
 typedef struct {
     uint8_t kind;
-    uint16_t of;
+    uint16_t of, op;
+    uint16_t from[ENTRY_OPERANDS]; /* 0: none */
     uint64_t c;
 } Val;
 typedef enum { O_REG, O_XMM, O_MEM, O_IMM } OpndKind;
@@ -165,6 +167,7 @@ typedef struct JitHost {
     unsigned nrests; /* of this block */
     uint64_t fixed;  /* what FIXED_BASE is, in the guest */
     Group group[JIT_IDS];
+    uint32_t stored[JIT_IDS];         /* by id: op that wrote its home last; 0: none of this block */
     unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
 } JitHost;
 
@@ -194,6 +197,8 @@ void host_set_const(JitHost *h, Slot d, uint64_t c);
 void host_set_copy(JitHost *h, Slot d, Slot s);
 bool host_is_word(const JitHost *h, Slot s); /* is its value known to be 32 bits, sign-extended? */
 void host_set_word(JitHost *h, Slot d);      /* it is, just written */
+/* Nobody reads what o makes, an op of CLASS_PURE, but who leaves: true, and it has no code. */
+bool host_put_off(JitHost *h, const IrOp *o);
 void host_rest_stub(JitHost *h, uint8_t *fix,
                     uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t jit_site_new(JitHost *h, uint32_t op);

@@ -511,6 +511,9 @@ static bool emit_sum(JitHost *h, const IrOp *o)
 void host_emit_pure(JitHost *h, const IrOp *o)
 {
     host_kill(h, o->d);
+    if (host_put_off(h, o)) {
+        return;
+    }
     if (emit_indexed(h, o) || emit_sum(h, o)) {
         return;
     }
