@@ -5,6 +5,7 @@
 #include "sim/devices/devices.h"
 
 #include "sim/base/hash.h"
+#include "sim/base/worker.h"
 #include "sim/engines.h"
 
 #include <string.h>
@@ -158,6 +159,10 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
     if (rc) {
         return rc;
     }
+    if (cfg->jit_threads > SIM_MAX_JIT_THREADS) {
+        return err_set(err, ERR_INVAL, "%u threads to make code, expected at most %u", (unsigned)cfg->jit_threads,
+                       (unsigned)SIM_MAX_JIT_THREADS);
+    }
     void *cpu = x_alloc(isa->cpu_bytes);
     rc = isa->cpu_parse(cfg->cpu, cpu, err);
     if (rc) {
@@ -173,6 +178,7 @@ int sim_new(const SimConfig *cfg, Sim **out, Err *err)
     s->cfg.cpu = NULL; /* parsed */
     s->isa = isa;
     s->cpu = cpu;
+    s->worker = cfg->jit_threads ? worker_new(cfg->jit_threads) : NULL;
     s->space = space_new();
     space_on_code(s->space, on_space_code, s);
     *out = s;
@@ -212,6 +218,7 @@ void sim_free(Sim *s)
     }
     sim_board_free(s);
     space_free(s->space);
+    worker_free(s->worker);
     mem_free(s->cpu);
     mem_free(s);
 }
@@ -274,7 +281,8 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                       .cpu = s->cpu,
                       .space = s->space,
                       .max_block_insns = s->cfg.max_block_insns,
-                      .block_seed = s->cfg.block_seed};
+                      .block_seed = s->cfg.block_seed,
+                      .worker = s->worker};
     ExecHost host = {.ctx = v,
                      .io = on_io,
                      .way = on_way,

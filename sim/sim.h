@@ -49,7 +49,10 @@ typedef struct {
     bool is_virt; /* the guest runs as under a hypervisor: no M-mode, EL2, VMX; SBI, PSCI, VMCALL stop as hypercall */
     uint32_t max_block_insns; /* 0 = the engine's own; else blocks are at most so long (1: reference mode) */
     uint64_t block_seed; /* not 0: each block's cap is random in 1..max_block_insns, from this seed: tests of rule 6 */
+    uint32_t
+        jit_threads; /* at most so many threads, up to SIM_MAX_JIT_THREADS, make code of loops while the vcpus run on; 0: they do it themselves */
 } SimConfig;
+enum { SIM_MAX_JIT_THREADS = 16 };
 MUST_USE int sim_new(const SimConfig *cfg, Sim **out, Err *err);
 /* What a cpu has of its guest's architecture; riscv64: its ISA string, the paged modes included. Cut if size is too small: 512
  * are enough. -ERR_INVAL as sim_new. THREAD-SAFE. */

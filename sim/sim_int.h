@@ -75,6 +75,7 @@ struct Sim {
     SimConfig cfg;
     const GuestIsa *isa;
     void *cpu;
+    struct Worker *worker; /* NULL: no jit_threads */
     Space *space;
     _Atomic(SimVcpu *) vcpu[SIM_MAX_VCPUS]; /* one that runs looks for the others while more are made */
     _Atomic unsigned nvcpus;

@@ -51,6 +51,8 @@ TEST(sim, a_guest_that_is_not_simulated_is_refused)
     CHECK(sim_new(&(SimConfig){.guest = "riscv64", .cpu = "rv64imax"}, &s, &err));
     CHECK(err.text[0]);
     CHECK_INT(sim_new(&(SimConfig){.guest = "riscv64", .engine = SIM_ENGINES}, &s, &err), -ERR_INVAL);
+    CHECK_INT(sim_new(&(SimConfig){.guest = "riscv64", .jit_threads = SIM_MAX_JIT_THREADS + 1}, &s, &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "at most 16");
     CHECK(!sim_engine_name(SIM_ENGINES));
 }
 

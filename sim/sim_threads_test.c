@@ -4,6 +4,7 @@
 #include "sim/base/mem.h"
 #include "sim/base/os.h"
 #include "sim/engine_test.h"
+#include "sim/jit/jit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,23 +26,28 @@ static const uint32_t litmus[] = {
 #include "sim/litmus.def"
 };
 
-static Sim *machine(SimEngine engine, const char *env_cpu, bool is_virt, const void *image, size_t n)
+static Sim *machine_of(const SimConfig *cfg, const void *image, size_t n)
 {
     char path[64];
     Sim *s = NULL;
     Err err = {0};
     snprintf(path, sizeof path, "litmus.%ld.bin", (long)getpid());
     int rc = os_write_file(path, image, n, &err);
+    rc = rc ? rc : sim_new(cfg, &s, &err);
     rc = rc ? rc
-            : sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .cpu = env_cpu, .is_virt = is_virt}, &s, &err);
-    rc = rc ? rc
-            : sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = NHARTS, .has_firmware = is_virt}, &err);
+            : sim_board(s, &(SimBoardConfig){.ram_bytes = RAM_BYTES, .nvcpus = NHARTS, .has_firmware = cfg->is_virt},
+                        &err);
     rc = rc ? rc : sim_board_load(s, &(SimBoot){.kernel = {.name = path}}, &err);
     unlink(path);
     if (!CHECK(!rc)) {
         printf("%s\n", err.text);
     }
     return s;
+}
+
+static Sim *machine(SimEngine engine, const char *env_cpu, bool is_virt, const void *image, size_t n)
+{
+    return machine_of(&(SimConfig){.guest = "riscv64", .engine = engine, .cpu = env_cpu, .is_virt = is_virt}, image, n);
 }
 
 /* Starts the machine and waits for its stop. */
@@ -107,9 +113,9 @@ static const uint32_t unlink_words[] = {
 #include "sim/unlink.def"
 };
 
-TEST_ENGINES(sim_threads, code_that_another_hart_changes_falls_apart_under_those_that_run_it)
+static void unlink_under_running_harts(const SimConfig *cfg)
 {
-    Sim *s = machine(engine, NULL, false, unlink_words, sizeof unlink_words);
+    Sim *s = machine_of(cfg, unlink_words, sizeof unlink_words);
     CHECK_INT(run(s).kind, SIM_EXIT_system_down);
     CHECK_INT(word(s, SHARED), UNLINK_ROUNDS);
     CHECK_INT(word(s, SHARED + 16), NHARTS - 1);
@@ -118,6 +124,40 @@ TEST_ENGINES(sim_threads, code_that_another_hart_changes_falls_apart_under_those
         CHECK(word(s, SHARED + 64 * i) >= UNLINK_ROUNDS);
     }
     sim_free(s);
+}
+
+TEST_ENGINES(sim_threads, code_that_another_hart_changes_falls_apart_under_those_that_run_it)
+{
+    unlink_under_running_harts(&(SimConfig){.guest = "riscv64", .engine = engine});
+}
+
+static size_t code_bytes;
+size_t jit_code_bytes(void)
+{
+    return code_bytes;
+}
+
+TEST_ENGINES(sim_threads, code_made_beside_the_harts_falls_apart_as_well_with_much_memory_for_it_and_with_little)
+{
+    static const size_t some[] = {0, 14 << 10, 20 << 10}; /* 8 are for the code around units */
+    for (unsigned i = 0; i < ARRAY_LEN(some); i++) {
+        code_bytes = some[i];
+        unlink_under_running_harts(&(SimConfig){.guest = "riscv64", .engine = engine, .jit_threads = 1 + i});
+    }
+    code_bytes = 0;
+}
+
+TEST_ENGINES(sim_threads, a_machine_ends_while_its_code_is_being_made)
+{
+    SimExit e;
+    uint8_t who;
+    for (unsigned i = 0; i < 12; i++) {
+        Sim *s = machine_of(&(SimConfig){.guest = "riscv64", .engine = engine, .jit_threads = 1 + i % 2}, litmus,
+                            sizeof litmus);
+        CHECK(!sim_start(s, NULL));
+        CHECK(!sim_wait(s, i * 500000, &who, &e, NULL));
+        sim_free(s);
+    }
 }
 
 TEST_ENGINES(sim_threads, a_machine_goes_from_real_time_to_virtual_time_and_back)

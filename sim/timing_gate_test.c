@@ -2,7 +2,7 @@
  * timing_gate_test.c - THE GATE FOR EVERY ENGINE: do engines agree on *when*? The guest (timing_gate.S) has two harts with timers,
  * interrupts to each other, UART polling, self-modifying code, atomics and idling. It is run in reference mode (blocks of
  * one instruction), and its state is hashed every 1,000 instructions; then with random block lengths, random budgets, and moved
- * between two machines at random points, by snapshot and by fork. All hashes and the console must be the same: of each engine, and
+ * between two machines at random points, by snapshot and by fork, with regions made beside the harts or not. All hashes and the console must be the same: of each engine, and
  * when a machine moves from engine to engine. */
 #include "sim/sim.h"
 
@@ -38,8 +38,10 @@ static Sim *machine(Trail *t, SimEngine engine, uint32_t cap, uint64_t seed, con
 {
     Sim *s = NULL;
     Err err = {0};
-    int rc = sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .max_block_insns = cap, .block_seed = seed}, &s,
-                     &err);
+    int rc = sim_new(
+        &(SimConfig){
+            .guest = "riscv64", .engine = engine, .max_block_insns = cap, .block_seed = seed, .jit_threads = seed % 3},
+        &s, &err);
     rc = rc ? rc
             : sim_board(
                   s,

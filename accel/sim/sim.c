@@ -99,26 +99,28 @@ static bool number_of(const char *text, size_t n, uint64_t *out)
     return n > 0;
 }
 
-/* "max_block_insns=N,block_seed=N": blocks of at most N instructions, of random length from a seed (sim.h). */
+/* "max_block_insns=N,block_seed=N,jit_threads=N": blocks of at most N instructions, of random length from a seed; threads beside the
+ * vcpus (sim.h). */
 static int option_parse(const char *text, size_t n, SimConfig *out, Err *err)
 {
-    static const char *const keys[] = {"max_block_insns=", "block_seed="};
+    static const char *const keys[] = {"max_block_insns=", "jit_threads=", "block_seed="};
+    uint32_t *const number[] = {&out->max_block_insns, &out->jit_threads};
     uint64_t value;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         size_t len = strlen(keys[i]);
         if (n < len || strncmp(text, keys[i], len) != 0 || !number_of(text + len, n - len, &value) ||
-            (i == 0 && value > UINT32_MAX)) {
+            (i < ARRAY_LEN(number) && value > UINT32_MAX)) {
             continue;
         }
-        if (i == 0) {
-            out->max_block_insns = (uint32_t)value;
+        if (i < ARRAY_LEN(number)) {
+            *number[i] = (uint32_t)value;
         } else {
             out->block_seed = value;
         }
         return 0;
     }
-    return err_set(err, ERR_INVAL, "option '%.*s': expected max_block_insns=N or block_seed=N", n > 60 ? 60 : (int)n,
-                   text);
+    return err_set(err, ERR_INVAL, "option '%.*s': expected max_block_insns=N, block_seed=N or jit_threads=N",
+                   n > 60 ? 60 : (int)n, text);
 }
 
 static int options_parse(const char *text, SimConfig *out, Err *err)

@@ -140,7 +140,9 @@ TEST(sim_backend, a_configuration_that_it_cannot_have_is_refused_with_the_reason
         {{.guest = GUEST_riscv64, .options = "max_block_insns=4294967296"}, -ERR_INVAL, "max_block_insns=N"},
         {{.guest = GUEST_riscv64, .options = "max_block_insns=1,block_seed=x"}, -ERR_INVAL, "block_seed=x"},
         {{.guest = GUEST_riscv64, .options = "max_block_insns=1,block_seed=99999999999999999999"}, -ERR_INVAL, "seed"},
-        {{.guest = GUEST_riscv64, .options = "max_block_insns=8,block_seed=7"}, 0, ""},
+        {{.guest = GUEST_riscv64, .options = "jit_threads=4294967296"}, -ERR_INVAL, "jit_threads=N"},
+        {{.guest = GUEST_riscv64, .options = "jit_threads=17"}, -ERR_INVAL, "at most 16"},
+        {{.guest = GUEST_riscv64, .options = "max_block_insns=8,block_seed=7,jit_threads=2"}, 0, ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         BeVm *vm = NULL;

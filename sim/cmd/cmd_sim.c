@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,6 +49,10 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "      --engine E     hybrid (default): makes code for this host of what runs\n"
                            "                     often; jit: of all; interp: of nothing (default where\n"
                            "                     there is no other). The guest cannot tell which\n"
+                           "      --jit-threads N\n"
+                           "                     at most N threads make code of what runs most, while the\n"
+                           "                     harts run on; 0: the harts do it (default 1, or 0 where\n"
+                           "                     there is one processor). The guest cannot tell\n"
                            "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
                            "      --env E        machine: bare, starts in M mode; virt: in S mode, under\n"
                            "                     SBI (default: virt for a Linux image without --bios,\n"
@@ -78,6 +83,7 @@ typedef enum {
     O_CONSOLE,
     O_GUEST,
     O_ENGINE,
+    O_JIT_THREADS,
     O_CPU,
     O_ENV,
     O_MEMORY,
@@ -102,6 +108,7 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_CONSOLE] = {"console", 0, 'r'},
     [O_GUEST] = {"guest", 'g', 'r'},
     [O_ENGINE] = {"engine", 0, 'r'},
+    [O_JIT_THREADS] = {"jit-threads", 0, 'r'},
     [O_CPU] = {"cpu", 0, 'r'},
     [O_ENV] = {"env", 0, 'r'},
     [O_MEMORY] = {"memory", 'm', 'r'},
@@ -194,6 +201,10 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
         rc = parse_word("--engine", arg, ENGINES, ARRAY_LEN(ENGINES), &word, err);
         c->sim.engine = (SimEngine)word;
         return rc;
+    case O_JIT_THREADS:
+        rc = cli_number("--jit-threads", arg, 0, SIM_MAX_JIT_THREADS, &n, err);
+        c->sim.jit_threads = (uint32_t)n;
+        return rc;
     case O_ENV:
         rc = parse_word("--env", arg, ENVS, ARRAY_LEN(ENVS), &word, err);
         c->has_env = true;
@@ -285,6 +296,7 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
         break;
     case O_GUEST:
     case O_ENGINE:
+    case O_JIT_THREADS:
     case O_ENV:
     case O_MEMORY:
     case O_SMP:
@@ -688,10 +700,17 @@ static int run(Command *c, Err *err)
     return status;
 }
 
+/* Threads that share one processor take turns, so that a loop's code comes later and nothing is won. */
+static uint32_t jit_threads_of_host(void)
+{
+    cpu_set_t may;
+    return !sched_getaffinity(0, sizeof may, &may) && CPU_COUNT(&may) > 1;
+}
+
 int cmd_sim(int argc, char **argv)
 {
     Err err = {0};
-    Command c = {.sim = {.guest = "riscv64", .engine = sim_engine_best()},
+    Command c = {.sim = {.guest = "riscv64", .engine = sim_engine_best(), .jit_threads = jit_threads_of_host()},
                  .board = {.ram_bytes = 128 << 20, .nvcpus = 1, .has_firmware = true},
                  .insns = UINT64_MAX,
                  .console = CONSOLE_INIT(STDIN_FILENO, STDOUT_FILENO)};

@@ -78,7 +78,8 @@ TEST(cmd_sim, the_guest_says_the_exit_status)
     for (size_t i = 0; i < ARRAY_LEN(ENDS); i++) {
         Buf code = {0};
         code_finish(&code, ENDS[i].word);
-        check_code(&code, "sim --guest riscv64 --engine interp -m 64M --kernel IMAGE", "", ENDS[i].status, "", "");
+        check_code(&code, "sim --guest riscv64 --engine interp --jit-threads 2 -m 64M --kernel IMAGE", "",
+                   ENDS[i].status, "", "");
     }
 }
 
@@ -343,6 +344,7 @@ TEST(cmd_sim, wrong_usage_says_what_was_meant)
         {"sim --kernal x", "did you mean --kernel?"},
         {"sim --kernel x --engine intrep", "did you mean `interp`?"},
         {"sim --kernel x --engine none", "known: interp jit hybrid"},
+        {"sim --kernel x --jit-threads 17", "--jit-threads: `17`"},
         {"sim --kernel x --env machin", "did you mean `machine`?"},
         {"sim --kernel x --guest riscv46", "did you mean `riscv64`?"},
         {"sim --kernel x -m lots", "-m: `lots`"},

@@ -61,7 +61,7 @@ void program_print(const Program *p, const IrGuest *g, Buf *out);
 /* ---- worlds ---- */
 extern const Engine engine_oracle;
 /* The engines of engines.def, then variants of them that get hot at once; NULL: not on this host. */
-enum { CROSS_ENGINES = SIM_ENGINES + 2 };
+enum { CROSS_ENGINES = SIM_ENGINES + 3 };
 const Engine *cross_engine(unsigned n);
 typedef struct World World;
 World *world_new(const Engine *engine, CrossGuest guest, bool is_optimised);

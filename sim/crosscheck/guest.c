@@ -102,12 +102,21 @@ const IrGuest *cross_guest(CrossGuest g)
     return &guests[g];
 }
 
+/* Regions that are made beside the vcpu come at once, soon or late, but always at the same time in the same program. */
+unsigned jit_delay(uint64_t gva)
+{
+    unsigned n = (unsigned)(gva * 0x9e3779b97f4a7c15 >> 60);
+    return n < 8 ? n / 4 : n < 14 ? n : 30 * n;
+}
+
 const Engine *cross_engine(unsigned n)
 {
     const char *why;
 #ifdef JIT_HAS_HOST
+    static const Engine *const hot_at_once[] = {&engine_jit_eager, &engine_hybrid_eager, &engine_hybrid_beside};
+    _Static_assert(ARRAY_LEN(hot_at_once) == CROSS_ENGINES - SIM_ENGINES, "all of them");
     if (n >= SIM_ENGINES) {
-        return n == SIM_ENGINES ? &engine_jit_eager : &engine_hybrid_eager;
+        return hot_at_once[n - SIM_ENGINES];
     }
 #endif
     return n < SIM_ENGINES ? engine_of((SimEngine)n, &why) : NULL;

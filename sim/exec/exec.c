@@ -1136,6 +1136,9 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     v->f->vcpu = v;
     v->f->jump = v->tables.jump[0]; /* until the first mode_refresh, before which nothing runs */
     v->engine = cfg->engine->create(&cfg->isa->ir);
+    if (cfg->worker && cfg->engine->assist) {
+        cfg->engine->assist(v->engine, cfg->worker);
+    }
     v->space_version = space_version(cfg->space);
     v->space_version_now = space_version_at(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);

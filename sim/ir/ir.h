@@ -335,6 +335,7 @@ typedef enum {
 #define LINK_BY_JUMP_CACHE ((void *)(uintptr_t)1)
 /* A piece of host code: what it is ("block", "region of 3 blocks"), its bytes as they are now, where they run. */
 typedef void EngineSeen(void *ctx, const char *what, const void *bytes, size_t nbytes, uint64_t at);
+struct Worker; /* sim/base/worker.h */
 /* What the dispatcher needs of an engine. One object per vcpu; all calls on the vcpu's thread. */
 typedef struct Engine {
     const char *name;
@@ -351,5 +352,8 @@ typedef struct Engine {
     void (*release)(void *engine, void *code); /* nothing links to it any more, and no enter() is inside it */
     /* For people: the pieces of host code that may be run for it now. NULL: there are none. Not within enter. */
     void (*show)(void *engine, void *code, EngineSeen *seen, void *ctx);
+    /* Before the first block: what takes long may be made by w, which outlives the engine, while the vcpu runs on. The machine is the same;
+     * which of its code runs when is not. NULL: the engine has no use for it. */
+    void (*assist)(void *engine, struct Worker *w);
 } Engine;
 #endif

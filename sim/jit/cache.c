@@ -10,6 +10,8 @@ void jit_cache_open(CodeCache *c, uint8_t *pages)
 {
     c->code = pages; /* the rest is 0 */
     c->used = c->fixed = HOST_AROUND_BYTES;
+    size_t asked = jit_code_bytes ? jit_code_bytes() : 0;
+    c->size = asked ? asked : CACHE_BYTES;
 }
 
 /* What is released so far is forgotten: little, and found at its old address. */
@@ -52,7 +54,7 @@ uint8_t *jit_cache_get(CodeCache *c, size_t size_bytes)
         c->released[n] = p->next;
         return (uint8_t *)p;
     }
-    if (n > (CACHE_BYTES - c->used) / CACHE_GRAIN) {
+    if (n > (c->size - c->used) / CACHE_GRAIN) {
         return NULL;
     }
     c->used += n * CACHE_GRAIN;

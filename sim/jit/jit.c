@@ -219,9 +219,19 @@ static void *create_hybrid_eager(const IrGuest *g)
     return create(g, 1, 1, 0);
 }
 
+static void *create_hybrid_beside(const IrGuest *g)
+{
+    Jit *j = create(g, 1, 1, 0);
+    j->own = worker_new(1);
+    jit_beside_open(j, j->own);
+    return j;
+}
+
 static void engine_destroy(void *engine)
 {
     Jit *j = engine;
+    jit_beside_close(j);
+    worker_free(j->own);
     if (j->host) {
         host_close(j->host);
     }
@@ -378,6 +388,7 @@ static Left engine_enter(void *engine, void *code, Frame *f)
 {
     Jit *j = engine;
     f->event = 0;
+    jit_beside_poll(j);
     jit_regions_reap(j);
     uint32_t host_fp = host_fp_begin();
     LeftBy by = j->host ? host_enter(j->host, code, f) : (LeftBy){(uintptr_t)jblock_of(code), BY_COLD};
@@ -398,6 +409,7 @@ static void engine_link(void *engine, void *from, unsigned exit, void *to)
     JBlock *b = jblock_of(from), *before = b->to[exit];
     b->to[exit] = to && to != LINK_BY_JUMP_CACHE ? jblock_of(to) : NULL;
     if (before && before != b->to[exit]) {
+        jit_beside_unlink(j, b, before);
         jit_regions_drop_edge(j, b, before);
     }
     for (const JExit *e = b->exits[exit]; e; e = e->next) {
@@ -421,7 +433,7 @@ static void engine_release(void *engine, void *code)
         block_note(stub, NULL);
         jit_cache_put(&j->cache, stub, HOST_STUB_BYTES);
     }
-    mem_free(b);
+    jit_beside_release(j, b);
     if (!--j->nblocks) { /* the dispatcher has thrown all away, as it was full */
         jit_cache_reset(&j->cache);
         j->is_full = false;
@@ -458,12 +470,19 @@ static void engine_show(void *engine, void *code, EngineSeen *seen, void *ctx)
     }
 }
 
+static void engine_assist(void *engine, Worker *w)
+{
+    jit_beside_open(engine, w);
+}
+
 #define ENGINE(name_, create_)                                                                                         \
     {                                                                                                                  \
         .name = (name_), .create = (create_), .destroy = engine_destroy, .prepare = engine_prepare,                    \
-        .enter = engine_enter, .link = engine_link, .release = engine_release, .show = engine_show                     \
+        .enter = engine_enter, .link = engine_link, .release = engine_release, .show = engine_show,                    \
+        .assist = engine_assist                                                                                        \
     }
 const Engine engine_jit = ENGINE("jit", create_jit);
 const Engine engine_jit_eager = ENGINE("jit-eager", create_jit_eager);
 const Engine engine_hybrid = ENGINE("hybrid", create_hybrid);
 const Engine engine_hybrid_eager = ENGINE("hybrid-eager", create_hybrid_eager);
+const Engine engine_hybrid_beside = ENGINE("hybrid-beside", create_hybrid_beside);

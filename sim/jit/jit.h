@@ -11,9 +11,11 @@
 
 #include "sim/ir/ir.h"
 
+#include <limits.h>
+
 /* ---- looking on, for tests ----
- * A test program that defines these two (sim/jit/decode does) sees all code that is made in it, and says what the host can do; no
- * other program has them. */
+ * A test program that defines these (sim/jit/decode does) sees all code that is made in it, says what the host can do, and how much memory
+ * and time there is; no other program has them. */
 typedef enum { JIT_BMI1 = 1, JIT_BMI2 = 2, JIT_LZCNT = 4, JIT_POPCNT = 8, JIT_FMA = 16, JIT_AVX = 32 } JitFeature;
 typedef enum {
     JIT_AROUND, /* code around units: the first of a cache */
@@ -39,6 +41,12 @@ typedef struct {
 } JitEvent;
 extern void jit_watch(const JitEvent *e) __attribute__((weak));
 extern unsigned jit_features(unsigned have) __attribute__((weak)); /* JitFeature bits */
+/* When a region is there that is made beside the vcpu (Engine.assist): the vcpu looks for it so many times in vain, and then waits for it;
+ * or JIT_WHEN_MADE, as if there were no such function. gva: of the block that became hot. */
+#define JIT_WHEN_MADE UINT_MAX
+extern unsigned jit_delay(uint64_t gva) __attribute__((weak));
+/* How much memory for code each vcpu has; 0: as ever. */
+extern size_t jit_code_bytes(void) __attribute__((weak));
 
 #if defined(__x86_64__)
 #define JIT_HAS_HOST 1
@@ -46,5 +54,6 @@ extern const Engine engine_jit;
 extern const Engine engine_hybrid; /* a block is run from its IR a few times before code is made of it */
 /* The same, but a block moves on when it runs for the second time: for tests. */
 extern const Engine engine_jit_eager, engine_hybrid_eager;
+extern const Engine engine_hybrid_beside; /* the latter, with a thread of its own that makes its regions */
 #endif
 #endif

@@ -5,6 +5,7 @@
 #define SIM_JIT_JIT_INT_H
 
 #include "sim/base/mem.h"
+#include "sim/base/worker.h"
 #include "sim/ir/ir.h"
 #include "sim/jit/jit.h"
 
@@ -90,6 +91,8 @@ struct JBlock {
     Member *hot;                 /* its code begins with a jump to this */
     uint64_t head_bytes;         /* what its code begins with otherwise */
     uint32_t mark;               /* index + 1 in the unit being made */
+    bool is_beside;              /* in the region that is made beside the vcpu */
+    JBlock *next;                /* released since then */
     void *code_to[IR_MAX_EXITS]; /* as linked */
     JBlock *to[IR_MAX_EXITS];    /* if that is a block's code */
     JExit *exits[IR_MAX_EXITS];
@@ -112,6 +115,7 @@ typedef struct CachePiece {
 typedef struct {
     uint8_t *code;      /* writable side; CACHE_BYTES, touched as it is used */
     int64_t exec;       /* from there to where it runs; 0: nothing runs there yet */
+    size_t size;        /* CACHE_BYTES, or what a test says */
     size_t fixed, used; /* the first bytes are never released: for the code around units */
     size_t touched;     /* up to there pages are there, but for the first */
     CachePiece *released[CACHE_SIZES];
@@ -172,7 +176,7 @@ typedef struct Bb {
 } Bb;
 typedef struct Jit Jit;
 typedef struct {
-    uint64_t regions, dropped;
+    uint64_t regions, dropped, voided; /* voided: made beside the vcpu, and not there any more when it was done */
 } JitStats;
 typedef struct Maker {
     Jit *j;
@@ -201,7 +205,9 @@ struct Jit {
     int32_t first;      /* how much longer the first to get code must wait; 0 as soon as there is any */
     bool is_full;       /* no room for better code: the next prepare says so */
     Slot pin[JIT_MAX_PINS];
-    Unit *dead; /* regions: code may be inside, until the next enter */
+    Unit *dead;            /* regions: code may be inside, until the next enter */
+    struct Beside *beside; /* NULL: all code is made by the vcpu's thread */
+    Worker *own;           /* which that uses, if nobody else has it */
     JitStats stats;
 };
 
@@ -220,8 +226,23 @@ enum { UNROLLED_EXIT = 8, UNROLLED_TO_TAIL = 255, COND_BITS = 7 };
 void jit_unroll(Maker *m);
 
 /* region.c: hot blocks with what they link to */
-/* b is hot: gives it a region. f: says what its accesses are like. */
+/* b is hot: gives it a region, now or, if there is a Beside, later. f: says what its accesses are like. */
 void jit_region_try(Jit *j, JBlock *b, const Frame *f);
+/* The steps of that. begin chooses the blocks and marks them, and end puts the code, if there is any, into place; make looks at nothing
+ * that others change, but m and h. */
+JBlock *jit_region_begin(Maker *m, JBlock *b, const Frame *f); /* the root */
+Unit *jit_region_make(Maker *m, struct JitHost *h);
+void jit_region_end(Jit *j, Maker *m, struct JitHost *h, JBlock *root, Unit *u);
+void jit_region_abandon(Maker *m, Unit *u); /* instead of end: it has no place. No block is looked at */
+void jit_marks_set(Maker *m);
+void jit_marks_clear(Maker *m);
+/* beside.c: regions that a Worker makes while the vcpu runs on, one at a time. All calls on the vcpu's thread. */
+void jit_beside_open(Jit *j, Worker *w);
+void jit_beside_close(Jit *j);
+void jit_beside_try(Jit *j, JBlock *b, const Frame *f);
+void jit_beside_poll(Jit *j);               /* a region that is made comes into place */
+void jit_beside_release(Jit *j, JBlock *b); /* frees it, at once or when it is not looked at any more */
+void jit_beside_unlink(Jit *j, const JBlock *from, const JBlock *to);
 void jit_regions_drop(Jit *j, JBlock *b); /* all that it is in */
 void jit_regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);
 void jit_regions_reap(Jit *j);
@@ -262,6 +283,8 @@ extern const uint8_t host_gprs[];
 extern const unsigned host_ngprs, host_fpr_first, host_fpr_end;
 extern const unsigned host_nspare, host_nspare_flat; /* of the last of gprs: no homes in regions; none in ranged ones */
 struct JitHost *host_open(Jit *j); /* makes the code around units, at the beginning of a cache that can be run */
+/* Another emitter, for another thread, with the same code around units. */
+struct JitHost *host_open_beside(const struct JitHost *of);
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
 bool host_has_range(uint64_t flat_first);                /* can code look whether an address is in it? */
@@ -270,8 +293,11 @@ bool host_fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in 
 uint32_t host_fp_begin(void);
 uint32_t host_fp_flags(void);
 void host_fp_end(uint32_t host);
-/* Code of the planned unit. NULL: no room in the cache. */
+/* Code of the planned unit. NULL: no room in the cache. It is made, then placed, which is for the vcpu's thread. */
 Unit *host_emit(struct JitHost *h, Maker *m);
+Unit *host_make(struct JitHost *h,
+                Maker *m); /* NULL: it is too large. Until it is placed, or freed, the emitter makes nothing else */
+bool host_place(struct JitHost *h, Unit *u);                   /* false: no room in the cache */
 void host_patch(const Jit *j, const JExit *e, const void *to); /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
 void host_stub(struct JitHost *h,
                uint8_t *code); /* at HOST_STUB_BYTES, in which the block is noted: leaves with BY_COLD */

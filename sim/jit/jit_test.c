@@ -3,9 +3,10 @@
  * whatever touches another one traps. What blocks do together is tested in sim/exec with this engine. */
 #include "sim/base/mem.h"
 #include "sim/base/test.h"
-#include "sim/jit/jit.h"
+#include "sim/jit/jit_int.h"
 #include "sim/softmmu/softmmu.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,6 +117,7 @@ typedef struct {
     const Engine *kind;
     int64_t budget;    /* at the head of the block */
     uint64_t ntargets; /* side exits go to blocks; 0: to nowhere */
+    bool has_churn;    /* blocks are released and prepared anew now and then */
     IrBuild build;
     Slot temp[4]; /* of the instruction being made */
     unsigned ntemps;
@@ -562,13 +564,34 @@ TEST(jit, random_blocks_do_what_their_ops_do)
 }
 
 /* ---- several blocks ---- */
-enum { MAX_BLOCKS = 6, LOOPS = 40 };
+enum { MAX_BLOCKS = 6, LOOPS = 40, SEEDS = 401 };
 typedef struct {
     IrBlock block[MAX_BLOCKS];
     IrOp ops[MAX_BLOCKS][IR_BLOCK_MAX_OPS];
     void *code[MAX_BLOCKS];
     uint64_t n;
 } Program;
+
+static void release(Rig *g, Program *p)
+{
+    for (uint64_t i = 0; i < p->n; i++) {
+        if (p->code[i]) {
+            g->kind->release(g->engine, p->code[i]);
+            p->code[i] = NULL;
+        }
+    }
+}
+
+/* What is not there. If there is no room, all goes first. */
+static void prepare(Rig *g, Program *p)
+{
+    for (uint64_t i = 0; i < p->n; i++) {
+        if (!p->code[i] && !(p->code[i] = g->kind->prepare(g->engine, &p->block[i], &p->code[i]))) {
+            release(g, p);
+            i = UINT64_MAX;
+        }
+    }
+}
 
 static void program_make(Rig *g, Program *p)
 {
@@ -588,9 +611,8 @@ static void program_make(Rig *g, Program *p)
         Err err = {0};
         CHECK(!ir_verify(&p->block[i], &guest, &err));
     }
-    for (uint64_t i = 0; i < p->n; i++) {
-        p->code[i] = g->kind->prepare(g->engine, &p->block[i], &p->code[i]);
-    }
+    memset(p->code, 0, sizeof p->code);
+    prepare(g, p);
 }
 
 static uint64_t index_of(const Program *p, uint64_t pc)
@@ -619,6 +641,23 @@ static int oracle_run(Rig *g, const Program *p, uint64_t i)
     }
 }
 
+/* As the dispatcher does when code has changed: nothing goes to the block any more, and it goes. Then it is there again. */
+static void churn(Rig *g, Program *p)
+{
+    uint64_t which = rnd(g, p->n);
+    for (uint64_t from = 0; from < p->n; from++) {
+        for (unsigned exit = 0; exit < IR_MAX_EXITS; exit++) {
+            const JBlock *b = jblock_of(p->code[from]);
+            if (from == which || b->code_to[exit] == p->code[which]) {
+                g->kind->link(g->engine, p->code[from], exit, NULL);
+            }
+        }
+    }
+    g->kind->release(g->engine, p->code[which]);
+    p->code[which] = NULL;
+    prepare(g, p);
+}
+
 /* As the dispatcher does: an exit that was left by is linked, if it is near; now and then a link is taken back. */
 static int engine_run(Rig *g, Program *p, uint64_t i)
 {
@@ -626,6 +665,9 @@ static int engine_run(Rig *g, Program *p, uint64_t i)
         if (!rnd(g, 50)) {
             uint64_t from = rnd(g, p->n);
             g->kind->link(g->engine, p->code[from], 0, NULL);
+        }
+        if (g->has_churn && !rnd(g, 20)) {
+            churn(g, p);
         }
         Left left = g->kind->enter(g->engine, p->code[i], &g->f->f);
         i = index_of(p, g->f->f.pc);
@@ -655,20 +697,28 @@ static bool program_agrees(Rig *g, Program *p)
     return true;
 }
 
-static void programs_agree(const Engine *kind)
+/* w: makes regions beside the vcpu; NULL: nobody does. Returns what became of regions. */
+static JitStats programs_agree(const Engine *kind, Worker *w, uint64_t first, uint64_t end)
 {
     Program *p = x_alloc(sizeof *p);
-    for (uint64_t seed = 1; seed <= 400; seed++) {
+    JitStats all = {0};
+    for (uint64_t seed = first; seed < end; seed++) {
         Rig *g = rig_open_with(kind, seed);
         bool is_right = true;
+        if (w) {
+            kind->assist(g->engine, w);
+            g->has_churn = true;
+        }
         program_make(g, p);
         for (int i = 0; i < LOOPS && is_right; i++) {
             fill(g);
             is_right = CHECK(program_agrees(g, p));
         }
-        for (uint64_t i = 0; i < p->n; i++) {
-            g->kind->release(g->engine, p->code[i]);
-        }
+        release(g, p);
+        const JitStats *s = &((const Jit *)g->engine)->stats;
+        all.regions += s->regions;
+        all.dropped += s->dropped;
+        all.voided += s->voided;
         rig_close(g);
         if (!is_right) {
             printf("seed %d\n", (int)seed);
@@ -676,17 +726,128 @@ static void programs_agree(const Engine *kind)
         }
     }
     mem_free(p);
+    return all;
 }
 
 TEST(jit, blocks_that_are_linked_and_hot_do_what_their_ops_do)
 {
-    programs_agree(&engine_jit_eager);
+    programs_agree(&engine_jit_eager, NULL, 1, SEEDS);
 }
 
 TEST(jit, blocks_that_are_run_from_their_ir_first_do_what_their_ops_do)
 {
-    programs_agree(&engine_hybrid_eager);
-    programs_agree(&engine_hybrid);
+    programs_agree(&engine_hybrid_eager, NULL, 1, SEEDS);
+    programs_agree(&engine_hybrid, NULL, 1, SEEDS);
+}
+
+/* ---- regions that are made beside the vcpu ---- */
+static unsigned delay_least = JIT_WHEN_MADE, delay_more; /* looks; below so many more, by block */
+unsigned jit_delay(uint64_t gva)
+{
+    return delay_more ? delay_least + (unsigned)(gva / BLOCK_BYTES * 7) % delay_more : delay_least;
+}
+
+static _Thread_local size_t code_bytes; /* of engines of this thread; 0: as ever */
+size_t jit_code_bytes(void)
+{
+    return code_bytes;
+}
+
+/* r1 += by; goes to the other. */
+static void *adder(Rig *g, void **code, unsigned which, int64_t by)
+{
+    ir_begin(&g->build, &g->block, g->ops, GVA + which * BLOCK_BYTES, 0);
+    ir_insn(&g->build, INSN_BYTES, 0);
+    ir_opi(&g->build, IR_add_i, R(1), R(1), by);
+    ir_jmp(&g->build, GVA + (uint64_t)!which * BLOCK_BYTES);
+    return code[which] = g->kind->prepare(g->engine, &g->block, &code[which]);
+}
+
+/* The second of two blocks goes to the first, and mostly that goes back. While a region of them is being made for the second, something
+ * happens; then it is there, or it is not. Entered at the second, with a budget for three. */
+TEST(jit, a_region_is_void_if_a_link_was_taken_back_or_a_block_released_while_it_was_made)
+{
+    enum { NOTHING, UNLINK, RELEASE, CASES };
+    delay_least = 1;
+    for (unsigned what = NOTHING; what < CASES; what++) {
+        Rig *g = rig_open_with(&engine_hybrid_beside, 1);
+        const Jit *j = g->engine;
+        void *code[2];
+        adder(g, code, 0, 1);
+        adder(g, code, 1, 100);
+        g->kind->link(g->engine, code[1], 0, code[0]);
+        g->kind->link(g->engine, code[0], 0, what == RELEASE ? NULL : code[1]);
+        while (!jblock_of(code[1])->is_beside) {
+            g->f->f.budget = 1;
+            CHECK_INT(g->kind->enter(g->engine, code[1], &g->f->f), LEFT_BUDGET);
+        }
+        if (what == UNLINK) {
+            g->kind->link(g->engine, code[0], 0, NULL);
+        } else if (what == RELEASE) {
+            g->kind->release(g->engine, code[1]);
+            adder(g, code, 1, 10000);
+            g->kind->link(g->engine, code[1], 0, code[0]);
+        }
+        g->f->r[1] = 0;
+        for (unsigned i = 0; i < 5; i++) {
+            g->f->f.budget = 3;
+            CHECK_INT(g->kind->enter(g->engine, code[1], &g->f->f), what == NOTHING ? LEFT_BUDGET : LEFT_EXIT);
+        }
+        CHECK_INT(g->f->r[1], what == NOTHING ? 1005 : what == UNLINK ? 505 : 50005);
+        CHECK_INT(j->stats.voided, what == NOTHING ? 0 : 1);
+        for (unsigned i = 0; i < 2; i++) {
+            g->kind->release(g->engine, code[i]);
+        }
+        rig_close(g);
+    }
+    delay_least = JIT_WHEN_MADE;
+}
+
+TEST(jit, regions_that_come_late_do_what_their_ops_do)
+{
+    Worker *w = worker_new(1);
+    delay_least = 0;
+    for (delay_more = 0; delay_more < 40; delay_more += 13) {
+        JitStats all = programs_agree(&engine_hybrid_eager, w, 1000 + 1000 * delay_more, 1100 + 1000 * delay_more);
+        CHECK(all.regions > 100);
+        CHECK(!delay_more || all.voided > 10);
+    }
+    delay_least = JIT_WHEN_MADE;
+    delay_more = 0;
+    worker_free(w);
+}
+
+typedef struct {
+    pthread_t thread;
+    Worker *w;
+    unsigned number;
+} Vcpu;
+
+static void *vcpu_run(void *arg)
+{
+    const Vcpu *v = arg;
+    code_bytes = v->number % 2 ? 0 : 24 << 10; /* of which the code around units takes 8 */
+    programs_agree(v->number / 2 % 2 ? &engine_jit_eager : &engine_hybrid_eager, v->w, 10000 * (v->number + 1),
+                   10000 * (v->number + 1) + 60);
+    return NULL;
+}
+
+/* Programs end, and engines with them, while regions of theirs are being made or wait for it. */
+TEST(jit, several_vcpus_have_their_regions_made_beside_them_by_the_same_threads)
+{
+    enum { VCPUS = 4 };
+    for (unsigned nthreads = 1; nthreads <= 2; nthreads++) {
+        Vcpu v[VCPUS];
+        Worker *w = worker_new(nthreads);
+        for (unsigned i = 0; i < VCPUS; i++) {
+            v[i] = (Vcpu){.w = w, .number = i};
+            CHECK(!pthread_create(&v[i].thread, NULL, vcpu_run, &v[i]));
+        }
+        for (unsigned i = 0; i < VCPUS; i++) {
+            pthread_join(v[i].thread, NULL);
+        }
+        worker_free(w);
+    }
 }
 
 TEST(jit, every_op_does_what_its_expression_says)

@@ -113,31 +113,30 @@ static bool is_covered(const Maker *m, const Unit *u) /* by what is being made *
     return true;
 }
 
-static void marks_clear(Maker *m)
+void jit_marks_set(Maker *m)
+{
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        m->bb[k].b->mark = k + 1;
+    }
+}
+
+void jit_marks_clear(Maker *m)
 {
     for (unsigned k = 0; k < m->nbbs; k++) {
         m->bb[k].b->mark = 0;
     }
 }
 
-static void unrolled_free(const Maker *m)
-{
-    for (unsigned k = 0; k < m->nbbs; k++) {
-        mem_free(m->bb[k].unrolled);
-    }
-}
-
 /* From the root of a region that it is in, if it is still reachable from there: then that one is made anew with one more entry. */
-static JBlock *region_form(Jit *j, JBlock *b, const Frame *f)
+static JBlock *region_form(Maker *m, JBlock *b, const Frame *f)
 {
-    Maker *m = j->maker;
     for (const Member *in = b->members; in; in = in->next) {
         jit_unit_begin(m);
         jit_region_add(m, in->region->root, f);
         if (b->mark) {
             return in->region->root;
         }
-        marks_clear(m);
+        jit_marks_clear(m);
     }
     jit_unit_begin(m);
     jit_region_add(m, b, f);
@@ -153,9 +152,8 @@ static void entries_choose(Maker *m, const JBlock *hot)
 }
 
 /* What it replaces goes; its blocks go to it where it has an entry. */
-static void region_install(Jit *j, Unit *u)
+static void region_install(Jit *j, const Maker *m, Unit *u)
 {
-    Maker *m = j->maker;
     Unit *old[JIT_MAX_BBS];
     unsigned nold = 0;
     for (unsigned k = 0; k < m->nbbs; k++) {
@@ -181,11 +179,10 @@ static void region_install(Jit *j, Unit *u)
     j->stats.regions++;
 }
 
-void jit_region_try(Jit *j, JBlock *b, const Frame *f)
+JBlock *jit_region_begin(Maker *m, JBlock *b, const Frame *f)
 {
-    Maker *m = j->maker;
     b->heat = HEAT_AGAIN;
-    JBlock *root = region_form(j, b, f);
+    JBlock *root = region_form(m, b, f);
     m->flat_first = f->flat_first;
     m->flat_addend = f->flat_addend;
     m->is_ranged = f->flat_end && host_has_range(f->flat_first);
@@ -194,15 +191,46 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
     }
     m->is_flat = m->is_ranged || f->tlb_same >= JIT_SAME;
     entries_choose(m, b);
+    return root;
+}
+
+Unit *jit_region_make(Maker *m, struct JitHost *h)
+{
     jit_unit_plan(m);
     jit_unroll(m);
-    Unit *u = host_emit(j->host, m);
-    j->is_full = !u;
-    if (u) {
-        u->root = root;
-        region_install(j, u);
-    } else {
-        unrolled_free(m);
+    return host_make(h, m);
+}
+
+void jit_region_abandon(Maker *m, Unit *u)
+{
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        mem_free(m->bb[k].unrolled);
     }
-    marks_clear(m);
+    if (u) {
+        mem_free(u->members);
+        mem_free(u);
+    }
+}
+
+void jit_region_end(Jit *j, Maker *m, struct JitHost *h, JBlock *root, Unit *u)
+{
+    j->is_full = !u || !host_place(h, u);
+    if (j->is_full) {
+        jit_region_abandon(m, u);
+    } else {
+        u->root = root;
+        region_install(j, m, u);
+    }
+    jit_marks_clear(m);
+}
+
+void jit_region_try(Jit *j, JBlock *b, const Frame *f)
+{
+    if (j->beside) {
+        jit_beside_try(j, b, f);
+        return;
+    }
+    JBlock *root = jit_region_begin(j->maker, b, f);
+    Unit *u = jit_region_make(j->maker, j->host);
+    jit_region_end(j, j->maker, j->host, root, u);
 }

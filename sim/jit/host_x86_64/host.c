@@ -299,6 +299,15 @@ JitHost *host_open(Jit *j)
     return h;
 }
 
+JitHost *host_open_beside(const JitHost *of)
+{
+    uint8_t *buffer = os_pages_new(HOST_BUFFER_BYTES + sizeof(JitHost));
+    JitHost *h = (JitHost *)(void *)(buffer + HOST_BUFFER_BYTES);
+    memcpy(h, of, offsetof(JitHost, sites));
+    h->buffer = buffer;
+    return h;
+}
+
 void host_close(JitHost *h)
 {
     VEC_FREE(&h->sites);
@@ -428,26 +437,32 @@ static void unit_show(const JitHost *h, const Unit *u)
     jit_watch(&e);
 }
 
-Unit *host_emit(JitHost *h, Maker *m)
+Unit *host_make(JitHost *h, Maker *m)
 {
     h->m = m;
     h->a = (Asm){.p = h->buffer + HOST_ENTRY, .end = h->buffer + HOST_BUFFER_BYTES};
     if (!jit_unit_emit(h)) {
         return NULL;
     }
-    size_t size = (size_t)(h->a.p - h->buffer);
-    uint8_t *code = jit_cache_get(&h->j->cache, size);
-    if (!code) {
-        return NULL;
-    }
     Unit *u = unit_new(h);
-    u->code = code;
-    u->code_bytes = (uint32_t)size;
+    u->code_bytes = (uint32_t)(h->a.p - h->buffer);
     u->insn_bytes = (uint32_t)(h->code_end - h->buffer - HOST_ENTRY);
     memcpy(h->buffer + HOST_ENTRY - sizeof(JBlock *), &m->bb[0].b, sizeof(JBlock *));
-    memcpy(code, h->buffer, size);
+    if (m->is_region) {
+        members_note(h, u);
+    }
+    return u;
+}
+
+bool host_place(JitHost *h, Unit *u)
+{
+    u->code = jit_cache_get(&h->j->cache, u->code_bytes);
+    if (!u->code) {
+        return false;
+    }
+    memcpy(u->code, h->buffer, u->code_bytes);
     relocate(h, u);
-    int64_t move = code - h->buffer, exec = h->j->cache.exec;
+    int64_t move = u->code - h->buffer, exec = h->j->cache.exec;
     for (size_t i = 0; i < u->nexits; i++) {
         const ExitAt *from = &h->exits.items[i];
         u->exits[i] = (JExit){.from = from->from,
@@ -457,11 +472,19 @@ Unit *host_emit(JitHost *h, Maker *m)
                               .leave = from->leave + move + exec,
                               .far = from->far ? from->far + move + exec : NULL};
     }
-    if (m->is_region) {
-        members_note(h, u);
-    }
     if (jit_watch) {
         unit_show(h, u);
+    }
+    return true;
+}
+
+Unit *host_emit(JitHost *h, Maker *m)
+{
+    Unit *u = host_make(h, m);
+    if (u && !host_place(h, u)) {
+        mem_free(u->members);
+        mem_free(u);
+        return NULL;
     }
     return u;
 }

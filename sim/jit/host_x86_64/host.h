@@ -142,7 +142,7 @@ typedef struct JitHost {
     const uint8_t *ask;   /* rax: LEFT_SYNC, or LEFT_EVENT for a trap; goes on, or leaves; */
     const uint8_t *asked; /* the same, if pins are in the frame */
     bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma, has_avx;
-    /* of the unit */
+    /* of the unit: from here on an emitter beside the first has its own (host_open_beside) */
     VEC(Site) sites;
     VEC(uint32_t) first; /* of each site: its first entry */
     VEC(Entry) entries;
