@@ -978,6 +978,10 @@ bool mmu_probe(Frame *f, uint64_t gva, Access acc)
 {
     Mmu *m = f->mmu;
     Resolved r;
+    const TlbEntry *table = acc == ACC_WRITE ? f->tlb_write : f->tlb_read;
+    if (tlb_hit(table, f->tlb_key, gva, 1)) { /* a kernel that zeroes a page asks 64 times */
+        return true;
+    }
     if (!mmu_resolve(m, gva, acc, 0, &r)) {
         return false;
     }
