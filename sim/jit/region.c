@@ -143,11 +143,17 @@ static JBlock *region_form(Maker *m, JBlock *b, const Frame *f)
     return b;
 }
 
+/* A block that is warm would soon have the region made anew, for one entry more. */
+static bool will_be_hot(const Maker *m, unsigned k)
+{
+    return !m->bb[k].is_callee && m->j->heat - m->bb[k].b->heat >= m->j->heat / WARM_PART;
+}
+
 static void entries_choose(Maker *m, const JBlock *hot)
 {
     for (unsigned k = 0; k < m->nbbs; k++) {
         const JBlock *b = m->bb[k].b;
-        m->bb[k].is_entry = b == hot || (b->hot && is_covered(m, b->hot->region));
+        m->bb[k].is_entry = b == hot || (b->hot ? is_covered(m, b->hot->region) : will_be_hot(m, k));
     }
 }
 
