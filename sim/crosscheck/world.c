@@ -261,7 +261,7 @@ const IrGuest *world_guest(const World *w)
 static void jumps_clear(World *w)
 {
     memset(w->jump, 0, sizeof w->jump);
-    w->jump[0] = JUMP_FREE(0);
+    jump_begin(w->jump);
 }
 
 static void slice_begin(World *w)
@@ -595,7 +595,9 @@ static void jump_keep(World *w, uint64_t pc)
 {
     unsigned block, first;
     if (place_of(w->p, pc, &block, &first) && choose(&w->links, 4)) {
-        w->jump[JUMP_INDEX(pc)] = (JumpEntry){.pc = pc, .code = code_at(w, block, first)->code};
+        size_t i = JUMP_INDEX(pc);
+        i = choose(&w->links, 2) ? i : JUMP_OTHER(i);
+        w->jump[i] = (JumpEntry){.pc = pc, .code = code_at(w, block, first)->code};
     }
 }
 

@@ -152,9 +152,8 @@ static void block_kill(ExecVcpu *v, Block *b)
         }
     }
     for (size_t t = 0; t < JUMP_TABLES && v->jump_key[t]; t++) { /* in order of use: those that follow are untouched */
-        JumpEntry *e = &v->tables.jump[t][JUMP_INDEX(b->gva)];
-        if (e->code == b->code) {
-            *e = JUMP_FREE(JUMP_INDEX(b->gva));
+        if (jump_find(v->tables.jump[t], b->gva) == b->code) {
+            jump_drop(v->tables.jump[t], b->gva);
         }
     }
     b->hash_next = v->dead;

@@ -83,7 +83,7 @@ static void jump_clear(ExecVcpu *v, unsigned i)
     v->jump_is_kept[i] = false;
     memset(v->tables.jump[i], 0, sizeof v->tables.jump[i]);
     memset(v->tables.jump_parts[i], 0, sizeof v->tables.jump_parts[i]);
-    v->tables.jump[i][0] = JUMP_FREE(0);
+    jump_begin(v->tables.jump[i]);
 }
 
 static void jump_use(ExecVcpu *v, unsigned i)
@@ -130,7 +130,7 @@ static bool jump_select(ExecVcpu *v, uint64_t key)
         i = jump_oldest(v);
         jump_clear(v, i);
         v->jump_key[i] = key;
-        v->tables.jump[i][0] = JUMP_FREE(0);
+        jump_begin(v->tables.jump[i]);
     }
     jump_use(v, i);
     return is_taken;
@@ -155,7 +155,7 @@ static void jump_keep(ExecVcpu *v, const Block *b)
     if (b->nbytes2) {
         jump_note(v, b->gva + b->nbytes - b->nbytes2);
     }
-    v->f->jump[JUMP_INDEX(b->gva)] = (JumpEntry){.pc = b->gva, .code = b->code};
+    jump_put(v->f->jump, b->gva, b->code);
 }
 
 /* What leads to this part of a page, or to an instruction that goes on in it, by a jump. */
@@ -163,8 +163,7 @@ static void jumps_drop_part(ExecVcpu *v, unsigned table, uint64_t part)
 {
     unsigned step = v->isa->insn_min_bytes;
     for (uint64_t pc = part - v->isa->insn_max_bytes + step; pc != part + (1u << JUMP_PART_BITS); pc += step) {
-        JumpEntry *e = &v->tables.jump[table][JUMP_INDEX(pc)];
-        *e = e->pc == pc ? JUMP_FREE(JUMP_INDEX(pc)) : *e;
+        jump_drop(v->tables.jump[table], pc);
     }
 }
 
@@ -695,8 +694,7 @@ static void exit_connect(ExecVcpu *v, Block *to)
 /* The code at pc by way of the jump cache, which knows no lengths: if it is too long for the budget it comes back at once. */
 static void *code_known(const Frame *f)
 {
-    const JumpEntry *e = &f->jump[JUMP_INDEX(f->pc)];
-    return e->pc == f->pc ? e->code : NULL;
+    return jump_find(f->jump, f->pc);
 }
 
 /* The code at pc, found or made, cut to the budget; left: why the block before was left. NULL: *trap is the fetch's. */

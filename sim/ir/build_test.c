@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/base/mem.h"
 #include "sim/base/test.h"
 #include "sim/ir/ir_test.h"
 
@@ -122,4 +123,28 @@ TEST(ir_build, more_temporaries_than_there_are_make_it_full)
     CHECK(!r.k.is_full);
     CHECK(IR_IS_TEMP(ir_temp(&r.k)));
     CHECK(r.k.is_full);
+}
+
+TEST(ir_build, a_table_of_jumps_has_two_places_for_an_address)
+{
+    static JumpEntry table[1 << JUMP_BITS];
+    static char code[4];
+    const uint64_t pc[] = {0, 2, 1ull << 26, 1ull << 27}; /* all in the same two places */
+    jump_begin(table);
+    for (size_t i = 0; i < ARRAY_LEN(pc); i++) {
+        CHECK_INT(JUMP_INDEX(pc[i]) / 2, 0);
+        CHECK(!jump_find(table, pc[i]));
+        jump_put(table, pc[i], &code[i]);
+        CHECK(jump_find(table, pc[i]) == &code[i]);
+    }
+    CHECK(jump_find(table, pc[2]) == &code[2]); /* the one before moved on, */
+    CHECK(!jump_find(table, pc[0]));            /* those before that are gone */
+    jump_put(table, pc[2], &code[0]);           /* back to the first, and in the other no longer */
+    CHECK(jump_find(table, pc[2]) == &code[0] && jump_find(table, pc[3]) == &code[3]);
+    jump_drop(table, pc[2]);
+    CHECK(!jump_find(table, pc[2]) && jump_find(table, pc[3]) == &code[3]);
+    jump_drop(table, pc[3]);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CHECK(table[i].pc == JUMP_FREE(i).pc && !table[i].code);
+    }
 }

@@ -174,9 +174,42 @@ typedef struct JumpEntry { /* of the indirect-jump cache: a hit needs pc */
 } JumpEntry;
 enum { JUMP_BITS = 13 };
 #define JUMP_INDEX(pc) (((pc) >> 1 ^ (pc) >> 13) & ((1u << JUMP_BITS) - 1))
-/* What a free entry number i holds: a pc that is looked for elsewhere. All zero, but for the first. */
-#define JUMP_FREE(i) ((JumpEntry){.pc = (i) ? 0 : 2})
-_Static_assert(JUMP_INDEX(0) == 0 && JUMP_INDEX(2) != 0, "pc 0 belongs to entry 0, pc 2 does not");
+#define JUMP_OTHER(i)  ((i) ^ 1) /* where else it may be; an engine need not look there */
+/* What a free entry number i holds: a pc that is looked for elsewhere. All zero, but for the first two. */
+#define JUMP_FREE(i) ((JumpEntry){.pc = (i) < 2 ? 4 : 0})
+_Static_assert(JUMP_INDEX(0) == 0 && JUMP_INDEX(4) >= 2, "pc 0 belongs to the first two entries, pc 4 does not");
+/* Of zeros, or of entries that are no longer wanted. */
+static inline void jump_begin(JumpEntry *table)
+{
+    table[0] = JUMP_FREE(0);
+    table[1] = JUMP_FREE(1);
+}
+/* The code at pc; NULL: not known. */
+static inline void *jump_find(const JumpEntry *table, uint64_t pc)
+{
+    const JumpEntry *e = &table[JUMP_INDEX(pc)], *other = &table[JUMP_OTHER(JUMP_INDEX(pc))];
+    return e->pc == pc ? e->code : other->pc == pc ? other->code : NULL;
+}
+/* What was there moves to its other place. */
+static inline void jump_put(JumpEntry *table, uint64_t pc, void *code)
+{
+    size_t i = JUMP_INDEX(pc);
+    JumpEntry *e = &table[i], *other = &table[JUMP_OTHER(i)];
+    if (e->pc != pc && e->code) {
+        *other = *e;
+    } else if (other->pc == pc) {
+        *other = JUMP_FREE(JUMP_OTHER(i));
+    }
+    *e = (JumpEntry){.pc = pc, .code = code};
+}
+/* Nothing leads to pc any more. */
+static inline void jump_drop(JumpEntry *table, uint64_t pc)
+{
+    size_t i = JUMP_INDEX(pc);
+    table[i] = table[i].pc == pc ? JUMP_FREE(i) : table[i];
+    i = JUMP_OTHER(i);
+    table[i] = table[i].pc == pc ? JUMP_FREE(i) : table[i];
+}
 /* softmmu.h, WINDOWS. An access at first + n hits if n < end, and it has up to 8 bytes; or n < end_span, and FLAT_SPAN. Ends of 0: none. */
 typedef struct TlbWindow {
     uint64_t first, end, end_span;

@@ -144,8 +144,8 @@ static void number(const Cold *c)
 
 static JBlock *known(const Frame *f, uint64_t pc)
 {
-    const JumpEntry *e = &f->jump[JUMP_INDEX(pc)];
-    return e->pc == pc ? jblock_of(e->code) : NULL;
+    void *code = jump_find(f->jump, pc);
+    return code ? jblock_of(code) : NULL;
 }
 
 static int leave_by_exit(Cold *c)

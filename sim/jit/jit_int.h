@@ -49,8 +49,8 @@ typedef struct {
 /* One place where code goes to another block, or back to the dispatcher. */
 typedef struct JExit {
     JBlock *from;
-    uint32_t number; /* of from */
-    uint64_t pc;
+    uint32_t number;            /* of from */
+    uint64_t pc, jump_other;    /* where else Frame.jump may have that, in bytes */
     uint8_t *jump;              /* displacement to patch; NULL: never linked */
     const uint8_t *leave, *far; /* where it goes if there is no link; by way of the jump cache; NULL: leave */
     struct JExit *next;         /* of the same exit */

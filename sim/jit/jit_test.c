@@ -153,7 +153,7 @@ static Rig *rig_open_with(const Engine *kind, uint64_t seed)
                .random = seed};
     g->mmu = mmu_new(&g->f->f, g->space, &mmu_guest, &(MmuHost){.ctx = g});
     g->f->f.jump = g->jump;
-    g->jump[0] = JUMP_FREE(0);
+    jump_begin(g->jump);
     TlbEntry e = {.tag = PAGE | g->f->f.tlb_key, .addend = (uint64_t)(uintptr_t)g->memory - PAGE};
     g->f->f.tlb_read[TLB_INDEX(PAGE)] = g->f->f.tlb_write[TLB_INDEX(PAGE)] = e;
     g->f->f.flat_first = PAGE;

@@ -139,10 +139,8 @@ static void reach_indirectly(Reach *r, const JumpEntry *e, JBlock *caller)
 
 static void reach_return(Reach *r, const JBlock *b, JBlock *caller)
 {
-    const JumpEntry *e = &r->f->jump[JUMP_INDEX(b->gva + b->nbytes)];
-    if (e->pc == b->gva + b->nbytes) {
-        reach_indirectly(r, e, caller);
-    }
+    uint64_t pc = b->gva + b->nbytes;
+    reach_indirectly(r, &(JumpEntry){.pc = pc, .code = jump_find(r->f->jump, pc)}, caller);
 }
 
 static void reach_all_near(Reach *r, JBlock *caller)

@@ -225,7 +225,7 @@ static void epoch_next(Mmu *m)
     m->epoch = (m->epoch + 1) & EPOCH_MAX;
     if (!m->epoch && m->f->jump) {
         memset(m->f->jump, 0, sizeof(JumpEntry) << JUMP_BITS);
-        m->f->jump[0] = JUMP_FREE(0);
+        jump_begin(m->f->jump);
     }
 }
 

@@ -553,7 +553,7 @@ static void exit_to(JitHost *h, JBlock *b, uint32_t number, uint64_t pc)
     e.leave = a->p;
     x_fix(e.jump, e.leave);
     pointer_to(h, RAX, RELOC_EXIT, (uint32_t)h->exits.n);
-    leave(h, h->exit);
+    leave(h, e.far ? h->exit_far : h->exit);
     VEC_PUSH(&h->exits, e);
 }
 

@@ -222,11 +222,25 @@ static uint8_t *emit_fold(Asm *a, bool has_fpr)
     return start;
 }
 
+/* To rdx by the second place that Frame.jump has for it, if it is there. */
+static void emit_other_jump(Asm *a, unsigned entry)
+{
+    x_rm(a, W, X_CMP, RDX, entry, offsetof(JumpEntry, pc));
+    uint8_t *miss = x_jcc(a, CC_NE);
+    x_rm(a, 0, X_GROUP5, 4, entry, offsetof(JumpEntry, code));
+    x_fix(miss, a->p);
+}
+
 static void emit_around(JitHost *h)
 {
     Asm *a = &h->a;
     int64_t exec = h->j->cache.exec;
     uint8_t *enter = emit_enter(h), *back = emit_return(a);
+    h->exit_far = a->p + exec; /* rax: JExit */
+    x_rm(a, W, X_LOAD, RCX, RBP, AT(jump));
+    x_rm(a, W, X_ADD, RCX, RAX, offsetof(JExit, jump_other));
+    x_rm(a, W, X_LOAD, RDX, RAX, offsetof(JExit, pc));
+    emit_other_jump(a, RCX);
     h->exit = a->p + exec;
     pins(h, X_STORE);
     x_movi(a, RDX, BY_EXIT);
@@ -239,7 +253,11 @@ static void emit_around(JitHost *h)
     pins(h, X_STORE);
     x_movi(a, RDX, BY_COLD);
     x_fix(x_jmp(a), back);
-    h->indirect = a->p + exec; /* rdx: pc */
+    h->indirect = a->p + exec; /* rdx: pc; rcx: Frame.jump; rax: its entry for that */
+    x_rr(a, W, X_SUB, RAX, RCX);
+    x_alui(a, 0, G_XOR, RAX, JUMP_OTHER(0) * sizeof(JumpEntry));
+    x_rr(a, W, X_ADD, RCX, RAX);
+    emit_other_jump(a, RCX);
     x_rm(a, W, X_STORE, RDX, RBP, AT(pc));
     x_movi(a, RAX, LEFT_INDIRECT);
     pins(h, X_STORE);
@@ -468,6 +486,7 @@ bool host_place(JitHost *h, Unit *u)
         u->exits[i] = (JExit){.from = from->from,
                               .number = from->number,
                               .pc = from->pc,
+                              .jump_other = JUMP_OTHER(JUMP_INDEX(from->pc)) * sizeof(JumpEntry),
                               .jump = from->jump + move,
                               .leave = from->leave + move + exec,
                               .far = from->far ? from->far + move + exec : NULL};

@@ -138,7 +138,7 @@ typedef struct JitHost {
     const uint8_t *aim[2];      /* likewise; mmu_window_aim of rdx for rax, which only are lost */
     const uint8_t *alone[2][2]; /* [is store][likewise]: an access with MEM_ALONE; its aux is arg[0] */
     const uint8_t *fold[2];     /* likewise; flags of FP go to the frame */
-    const uint8_t *exit, *indirect, *term, *budget, *heat, *cold;
+    const uint8_t *exit, *exit_far, *indirect, *term, *budget, *heat, *cold;
     const uint8_t *ask;   /* rax: LEFT_SYNC, or LEFT_EVENT for a trap; goes on, or leaves; */
     const uint8_t *asked; /* the same, if pins are in the frame */
     bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma, has_avx;
