@@ -124,6 +124,27 @@ TEST(riscv64_state, interrupts_come_in_the_order_of_the_manual)
     CHECK(!guest_riscv64.pending(&g.r.f, &t));
 }
 
+TEST(riscv64_state, the_calm_word_is_the_mode_word_unless_something_may_be_pending)
+{
+    static Rig g;
+    rig_open(&g, false, NULL);
+    uint64_t word = guest_riscv64.mode_word(&g.r.f);
+    CHECK(word);
+    CHECK_INT(guest_riscv64.calm_word(&g.r.f), word);
+    g.r.mip_lines = IRQ_STI;
+    CHECK_INT(guest_riscv64.calm_word(&g.r.f), word); /* not enabled */
+    g.r.mie = IRQ_STI;
+    CHECK_INT(guest_riscv64.calm_word(&g.r.f), 0);
+    g.r.mip_lines = IRQ_MTI;
+    CHECK_INT(guest_riscv64.calm_word(&g.r.f), word);
+    g.r.mie = IRQ_MTI; /* masked by MIE, but is asked for */
+    CHECK_INT(guest_riscv64.calm_word(&g.r.f), 0);
+    g.r.mie = 0;
+    rig_mode(&g, PRIV_S);
+    CHECK(guest_riscv64.calm_word(&g.r.f) == guest_riscv64.mode_word(&g.r.f));
+    CHECK(guest_riscv64.calm_word(&g.r.f) != word);
+}
+
 TEST(riscv64_state, an_interrupt_waits_for_its_level_to_be_open)
 {
     static Rig g;
