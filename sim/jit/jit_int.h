@@ -161,12 +161,29 @@ static inline void set_del(Set *s, unsigned i)
         for (uint64_t i##_m = (s)->w[i##_w];                                                                           \
              i##_m && ((void)(i = i##_w * 64 + (unsigned)__builtin_ctzll(i##_m)), true); i##_m &= i##_m - 1)
 
+/* A loop of one block whose rounds can be told before they are run: host_x86_64/count.c. */
+enum { COUNT_BASES = 8 };
+typedef struct {
+    Slot base, by;             /* goes on by stride each time around, or, if that is not IR_ZERO, by what is in by */
+    int64_t stride, low, high; /* first byte, behind the last of its accesses, less the base at the head */
+    bool can_write;
+} CountBase;
+typedef struct {
+    uint32_t last; /* op: the branch around. 0: not counted */
+    Slot x, y;     /* it goes around until x, which goes on by stride, is at y or beyond */
+    int64_t stride;
+    bool is_word; /* x is 32 bits, sign-extended */
+    unsigned nbases;
+    CountBase base[COUNT_BASES];
+} Count;
+
 /* The home of a slot: host register, FPR_HOME + register of the other file, or HOME_FRAME. */
 enum { HOME_FRAME = -1, FPR_HOME = JIT_HOST_REGS };
 typedef struct Bb {
     JBlock *b;
     JBlock *unrolled;       /* some copies in a row of the ops before `tail`, if they are a loop; NULL: they are not */
     uint32_t tail;          /* nops: the loop is all of it */
+    Count count;            /* of a region: there is a body that runs as many rounds as are certain */
     int succ[IR_MAX_EXITS]; /* by exit: block of the unit, or -1 */
     unsigned depth, nexits; /* of loops around all of it */
     uint32_t at[IR_MAX_EXITS];                    /* op of each exit */
@@ -224,6 +241,8 @@ void jit_region_add(Maker *m, JBlock *root, const Frame *f);
 /* aux of an exit of a copy: from bit UNROLLED_EXIT on 1 + its number in the block, or UNROLLED_TO_TAIL. */
 enum { UNROLLED_EXIT = 8, UNROLLED_TO_TAIL = 255, COND_BITS = 7 };
 void jit_unroll(Maker *m);
+bool jit_is_plain(const IrOp *o);             /* a loop that is copied may have it */
+int jit_exit_around(const Bb *x, unsigned k); /* its exit that is the loop; -1: none, or more than one */
 
 /* region.c: hot blocks with what they link to */
 /* b is hot: gives it a region, now or, if there is a Beside, later. f: says what its accesses are like. */
@@ -258,6 +277,7 @@ typedef struct JitStack { /* where registers are when C looks at them */
     Jit *j;
     Frame *f;
     uint64_t unused;
+    uint64_t count[2]; /* [0]: rounds that a loop still has to run */
 } JitStack;
 _Static_assert(sizeof(JitStack) % 16 == 0, "it keeps the host's stack aligned");
 uint64_t jit_slow(JitStack *s, uint64_t gva, uint64_t value, const Site *site);
@@ -288,6 +308,7 @@ struct JitHost *host_open_beside(const struct JitHost *of);
 void host_close(struct JitHost *h);
 LeftBy host_enter(struct JitHost *h, void *code, Frame *f);
 bool host_has_range(uint64_t flat_first);                /* can code look whether an address is in it? */
+bool host_count_plan(Maker *m, unsigned k);              /* block k of a planned region; true: it is counted */
 bool host_fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in the host */
 /* Around code that may do FP: the host's own state, to give back; the flags that have accrued, as softfp's. */
 uint32_t host_fp_begin(void);

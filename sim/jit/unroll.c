@@ -8,7 +8,7 @@
 
 enum { UNROLL_INSNS = 32, UNROLL_COPIES = 8, UNROLL_BYTES = 1024 };
 
-static bool is_plain(const IrOp *o)
+bool jit_is_plain(const IrOp *o)
 {
     switch (ir_op_info[o->op].cls) {
     case CLASS_LOAD:
@@ -28,8 +28,7 @@ static bool is_plain(const IrOp *o)
     return false;
 }
 
-/* Its exit that is the loop; -1: none, or more than one. */
-static int exit_around(const Bb *x, unsigned k)
+int jit_exit_around(const Bb *x, unsigned k)
 {
     int found = -1;
     for (unsigned e = 0; e < x->nexits; e++) {
@@ -67,7 +66,7 @@ static unsigned copies_of(const JBlock *b, const IrOp *last)
     for (const IrOp *o = b->op; o <= last && n > 1; o++) {
         IrClass cls = ir_op_info[o->op].cls;
         int64_t stride = cls == CLASS_LOAD || cls == CLASS_STORE ? stride_of(b, last, o->a) : 0;
-        if (!is_plain(o) || stride == UNROLL_BYTES) {
+        if (!jit_is_plain(o) || stride == UNROLL_BYTES) {
             return 0;
         }
         n = stride * n > UNROLL_BYTES ? (unsigned)(UNROLL_BYTES / stride) : n;
@@ -116,7 +115,10 @@ void jit_unroll(Maker *m)
                    "the other case of a condition is its neighbour");
     for (unsigned k = 0; k < m->nbbs; k++) {
         Bb *x = &m->bb[k];
-        int around = exit_around(x, k);
+        if (host_count_plan(m, k)) {
+            continue;
+        }
+        int around = jit_exit_around(x, k);
         const IrOp *last = around < 0 ? NULL : &x->b->op[x->at[around]];
         unsigned copies = last ? copies_of(x->b, last) : 0;
         if (copies > 1) {

@@ -433,6 +433,7 @@ uint32_t jit_site_new(JitHost *h, uint32_t op)
 Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
 {
     VEC_PUSH(&h->stubs, (Stub){.kind = kind,
+                               .is_counted = h->is_counted,
                                .fix = fix,
                                .back = h->a.p,
                                .k = h->k,
@@ -614,11 +615,35 @@ static void pay(JitHost *h, unsigned to, unsigned give)
     host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
 }
 
+/* From the counted body of block k to elsewhere: the rounds that were paid and not begun are given back. rax is lost. */
+static void count_leave(JitHost *h, unsigned k)
+{
+    const BbAt *at = &h->bb[k];
+    const Bb *x = &h->m->bb[k];
+    int32_t body = (int32_t)x->b->op[x->count.last].insn + 1;
+    if (at->counter == COUNT_ON_STACK) {
+        x_rm(&h->a, W, X_LOAD, RAX, RSP, ON_STACK(count[0]));
+    } else {
+        x_mov(&h->a, RAX, at->counter);
+    }
+    x_rr(&h->a, W, X_IMULI, RAX, RAX);
+    x_imm32(&h->a, (uint32_t)body);
+    x_alui(&h->a, W, G_SUB, RAX, body);
+    x_rm(&h->a, W, X_ADD_TO, RAX, RBP, AT(budget));
+    if (at->spilled) {
+        load_home(h, at->spilled);
+    }
+}
+
 /* To block `to` of the unit with `give` to give back: what it takes and what is given are one subtraction. */
 static void edge_to(JitHost *h, unsigned to, unsigned give)
 {
     if (to == h->k && h->m->bb[to].unrolled) {
         edge_around(h, give);
+        return;
+    }
+    if (to == h->k && h->m->bb[to].count.last) {
+        fix_later(h, x_jmp(&h->a), to, FIX_COUNT);
         return;
     }
     pay(h, to, give);
@@ -637,8 +662,12 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     }
     uint32_t number = exit_number(h->b, o);
     int to = x->succ[number];
-    if (to >= 0 && (unsigned)to <= h->k && (h->b == x->b || (unsigned)to == h->k)) { /* a loop: mostly taken */
+    bool is_back = to >= 0 && (unsigned)to <= h->k && (h->b == x->b || (unsigned)to == h->k);
+    if (is_back && !h->is_counted) { /* a loop: mostly taken */
         uint8_t *over = x_jcc(&h->a, cc ^ 1);
+        if ((unsigned)to == h->k && !h->is_rest) {
+            h->bb[h->k].raw = h->raws.raw;
+        }
         host_look(h, host_raw_last(&h->raws), h->raws.raw);
         edge_to(h, (unsigned)to, give);
         x_fix(over, h->a.p);
@@ -1091,11 +1120,82 @@ static void emit_unrolled(JitHost *h, unsigned k)
     h->is_apart = false;
 }
 
+/* One round less: around again, unless that was the last. */
+static void count_down(JitHost *h, unsigned counter, const uint8_t *again)
+{
+    if (counter == COUNT_ON_STACK) {
+        x_alumi(&h->a, W, G_SUB, RSP, ON_STACK(count[0]), 1);
+    } else {
+        x_alui(&h->a, W, G_SUB, counter, 1);
+    }
+    x_fix(x_jcc(&h->a, CC_NE), again);
+}
+
+/* What is raw where the block goes around may be raw at the head of this body: it was made by the round before. */
+static void counted_body(JitHost *h, unsigned k)
+{
+    const BbAt *at = &h->bb[k];
+    while ((uintptr_t)h->a.p % LOOP_ALIGN) {
+        x_byte(&h->a, 0x90);
+    }
+    const uint8_t *again = h->a.p;
+    host_count_begin(h, k);
+    h->is_counted = true;
+    for (h->q = 0; h->q < h->m->bb[k].count.last; h->q++) {
+        emit_op(h, &h->b->op[h->q]);
+    }
+    flush(h);
+    RegMask more = h->raws.raw & (RegMask)~at->raw;
+    host_look(h, more, more);
+    h->raws.raw &= at->raw;
+    host_count_slow(h, k);
+    count_down(h, at->counter, again);
+    h->is_counted = false;
+}
+
+/* The loop once more, for as many rounds as are certain to be paid and to have memory within reach (count.c). What follows it stays
+ * paid all the time. */
+static void emit_counted(JitHost *h, unsigned k)
+{
+    Asm *a = &h->a;
+    const Bb *x = &h->m->bb[k];
+    const IrOp *last = &x->b->op[x->count.last];
+    BbAt *at = &h->bb[k];
+    block_begin(h, k, x->b);
+    const uint8_t *plain = a->p;
+    pay(h, k, x->b->ninsns - last->insn - 1);
+    fix_later(h, x_jmp(a), k, FIX_PAID);
+    host_emit_rounds(h, k, plain);
+    x_rr(a, W, X_IMULI, RAX, RDX);
+    x_imm32(a, last->insn + 1);
+    x_rm(a, W, X_SUB_FROM, RAX, RBP, AT(budget));
+    if (at->spilled) {
+        store_home(h, at->spilled);
+    }
+    if (at->counter == COUNT_ON_STACK) {
+        x_rm(a, W, X_STORE, RDX, RSP, ON_STACK(count[0]));
+    } else {
+        x_mov(a, at->counter, RDX);
+    }
+    counted_body(h, k);
+    if (at->spilled) {
+        load_home(h, at->spilled);
+    }
+    host_look_all(h);
+    x_fix(x_jcc(a, compare(h, last)), plain);
+    Set dirty = h->dirty;
+    block_begin(h, k, x->b);
+    h->dirty = dirty;
+    h->is_apart = true;
+    emit_ops(h, x->count.last + 1);
+    h->is_apart = false;
+}
+
 static void emit_block(JitHost *h, unsigned k)
 {
     const Bb *x = &h->m->bb[k];
     block_begin(h, k, x->b);
-    while (x->is_loop && !x->unrolled && ((uintptr_t)h->a.p + HEAD_BYTES) % LOOP_ALIGN) {
+    while (x->is_loop && !x->unrolled && !x->count.last && ((uintptr_t)h->a.p + HEAD_BYTES) % LOOP_ALIGN) {
         x_byte(&h->a, 0x90);
     }
     h->bb[k].head = h->a.p;
@@ -1137,6 +1237,10 @@ static void emit_stub(JitHost *h, const Stub *s)
     }
     h->k = s->k;
     h->b = s->b;
+    if (s->is_counted && (s->kind == STUB_EXIT || s->kind == STUB_EDGE || s->kind == STUB_REST)) {
+        host_emit_unwindowed(h, s);
+        count_leave(h, s->k);
+    }
     switch (s->kind) {
     case STUB_SLOW:
         host_emit_slow(h, s);
@@ -1291,6 +1395,8 @@ static void emit_units_blocks(JitHost *h)
     for (unsigned k = 0; k < h->m->nbbs; k++) {
         if (h->m->bb[k].unrolled) {
             emit_unrolled(h, k);
+        } else if (h->m->bb[k].count.last) {
+            emit_counted(h, k);
         }
     }
 }
@@ -1306,6 +1412,8 @@ static const uint8_t *fix_target(const BbAt *at, FixKind kind)
         return at->unrolled;
     case FIX_TAIL:
         return at->tail;
+    case FIX_COUNT:
+        return at->count;
     }
     return NULL;
 }

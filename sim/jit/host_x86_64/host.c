@@ -451,6 +451,9 @@ static void unit_show(const JitHost *h, const Unit *u)
         e.nops += m->bb[k].b->nops;
         e.ninsns += m->bb[k].unrolled ? m->bb[k].unrolled->ninsns : 0;
         e.nops += m->bb[k].unrolled ? m->bb[k].unrolled->nops : 0;
+        uint32_t counted = m->bb[k].count.last; /* a second body up to there, and what follows a second time */
+        e.ninsns += counted ? m->bb[k].b->ninsns : 0;
+        e.nops += counted ? m->bb[k].b->nops : 0;
     }
     jit_watch(&e);
 }

@@ -18,6 +18,7 @@ enum { HOST_BUFFER_BYTES = 1 << 20, OLD_OPS = 16, UNREAD_OPS = 48 };
 enum { GROUP_REGS = 2, MAX_RESTS = 6, GROUP_SPAN = 2048 };
 /* In flat regions: Frame.window_addend; in ranged ones flat_addend, where the TLB's address comes from the frame if it is wanted */
 #define FLAT_REG (h->m->is_ranged ? R15 : R11)
+enum { COUNT_ON_STACK = JIT_HOST_REGS };
 enum { FIXED_BASE = 64 }; /* instead of a register: a constant in the flat range, which code reaches from where it is */
 #define ON_STACK(what) ((int32_t)offsetof(JitStack, what))
 
@@ -77,7 +78,7 @@ typedef struct { /* what is known at a point of the code, for code that goes on 
 } Point;
 typedef struct { /* code that is rarely run: behind the rest */
     StubKind kind;
-    bool is_store;
+    bool is_store, is_counted;  /* is_counted: of the counted body of its block */
     uint8_t reg;                /* STUB_SLOW of a load: where its value is wanted */
     uint8_t *fix, *fix2, *back; /* comes from, and if there is a second place, from there; goes back to */
     uint32_t site, number;
@@ -89,7 +90,7 @@ typedef struct { /* code that is rarely run: behind the rest */
         last;       /* raw: of STUB_NAN, those that may be NaNs; else all that are raw, and the last of their chains */
     Opnd value;     /* of a store */
     uint8_t base;   /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
-    Indexed at;     /* of the first two: what it is there; without an index: it is there */
+    Indexed at;     /* of the first two, and STUB_REST: what it is there; without an index: it is there */
     uint32_t q;     /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
     unsigned which; /* STUB_WINDOW, STUB_LOOK: Frame.window */
     int32_t low, span_bytes; /* STUB_LOOK: of the group, which may be written */
@@ -116,16 +117,18 @@ typedef struct {
     uint64_t pc;
     uint8_t *jump, *leave, *far;
 } ExitAt;
-/* to its head; behind the check of the budget there, or of its copies; behind these */
-typedef enum { FIX_HEAD, FIX_PAID, FIX_UNROLLED, FIX_TAIL } FixKind;
+/* to its head; behind the check of the budget there, or of its copies; behind these; to where its rounds are counted */
+typedef enum { FIX_HEAD, FIX_PAID, FIX_UNROLLED, FIX_TAIL, FIX_COUNT } FixKind;
 typedef struct { /* a jump to a block of the unit */
     uint8_t *at;
     unsigned to;
     FixKind kind;
 } Fix;
 typedef struct {
-    uint8_t *head, *paid, *unrolled, *tail, *entry; /* entry: from outside; NULL: none */
-    uint32_t site;                                  /* of its head */
+    uint8_t *head, *paid, *unrolled, *tail, *count, *entry; /* entry: from outside; NULL: none */
+    uint32_t site;                                          /* of its head */
+    unsigned counter, spilled; /* of its counted body: a register, or COUNT_ON_STACK; the id whose home that is, or 0 */
+    RegMask raw;               /* where it goes around */
 } BbAt;
 
 typedef struct JitHost {
@@ -164,6 +167,7 @@ typedef struct JitHost {
     uint32_t q;      /* op */
     bool is_rest;    /* of a STUB_REST */
     bool is_apart;   /* the next block does not follow */
+    bool is_counted; /* the counted body of its block */
     unsigned nrests; /* of this block */
     uint64_t fixed;  /* what FIXED_BASE is, in the guest */
     Group group[JIT_IDS];
@@ -207,6 +211,12 @@ void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump o
 void host_pins_store(JitHost *h);
 void host_site_to_rcx(JitHost *h, uint32_t site);
 void host_emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
+/* count.c */
+/* rdx = how many rounds of counted block k are certain, or a jump to `plain`. rax and rcx are lost. */
+void host_emit_rounds(JitHost *h, unsigned k, const uint8_t *plain);
+void host_count_begin(JitHost *h, unsigned k); /* what is known at the head of its counted body */
+void host_count_slow(JitHost *h,
+                     unsigned k); /* at its end: what is too short for far strides is made longer. rax is lost */
 /* pure.c */
 void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */
@@ -227,6 +237,7 @@ void host_emit_nan(JitHost *h, const Stub *s);
 void host_emit_load(JitHost *h, const IrOp *o);
 /* o loads from slot base, which is to become `at`: false, or all of that has code, and h->q is o */
 bool host_emit_indexed(JitHost *h, const IrOp *o, Slot base, Indexed at);
+void host_emit_unwindowed(JitHost *h, const Stub *s); /* before a STUB_REST of a load by an index */
 void host_emit_store(JitHost *h, const IrOp *o);
 void host_emit_atomic(JitHost *h, const IrOp *o);
 void host_emit_fence(JitHost *h, const IrOp *o);
@@ -235,6 +246,11 @@ void host_emit_addend(JitHost *h, const Stub *s);
 void host_emit_entry(JitHost *h, const Stub *s);
 void host_emit_window(JitHost *h, const Stub *s);
 void host_emit_look(JitHost *h, const Stub *s, Stub *rest); /* rest: where it goes if it finds nothing */
+bool host_is_plain_access(const IrOp *o);
+/* Jumps away unless all accesses of b in rdx rounds are in the flat range, or in a window: to *now if not even the first is, else to
+ * later[]; returns how many of these there are. rax and rcx are lost. */
+enum { REACH_WAYS = 2 };
+unsigned host_emit_reach(JitHost *h, const CountBase *b, uint8_t **now, uint8_t *later[REACH_WAYS]);
 /* emit.c */
 bool jit_unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif

@@ -113,7 +113,7 @@ static size_t slow_stub(JitHost *h, const IrOp *o, uint8_t *fix, unsigned reg)
 }
 
 /* ---- the flat range ---- */
-static bool is_plain_access(const IrOp *o)
+bool host_is_plain_access(const IrOp *o)
 {
     return (o->op == IR_ld || o->op == IR_st) && has_fast_path(o) && is_s32((uint64_t)o->imm);
 }
@@ -240,7 +240,7 @@ static unsigned group_span(const JitHost *h, Slot base, Group *g)
     int64_t moved = 0;
     for (uint32_t q = h->q; q < b->nops; q++) {
         const IrOp *o = &b->op[q];
-        if (is_plain_access(o) && o->a == base) {
+        if (host_is_plain_access(o) && o->a == base) {
             int64_t low = moved + o->imm, high = low + MEM_SIZE(o->aux);
             low = n && g->low < low ? g->low : low;
             high = n && g->high > high ? g->high : high;
@@ -315,11 +315,11 @@ static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *adde
     unsigned i = host_id(h, o->a);
     Opnd at = host_opnd(h, o->a);
     i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
-    if (!h->m->is_region || h->is_rest || !i || !is_plain_access(o) || at.kind == O_XMM) {
+    if (!h->m->is_region || h->is_rest || !i || !host_is_plain_access(o) || at.kind == O_XMM) {
         return false;
     }
     bool has_it = is_in(&h->group[i], o);
-    if (!has_it && !may_group(h, o)) {
+    if (!has_it && !h->is_counted && !may_group(h, o)) {
         return false;
     }
     *base = is_fixed(h, o->a) ? FIXED_BASE : host_gpr(h, o->a, RCX);
@@ -329,6 +329,60 @@ static bool is_grouped(JitHost *h, const IrOp *o, unsigned *base, unsigned *adde
     }
     *addend = h->group[i].addend;
     return true;
+}
+
+/* ---- loops that are counted ---- */
+/* rax = where it begins; less flat_first, or the window's first address. */
+static void reach_begin(JitHost *h, const CountBase *b, bool has_window, unsigned which)
+{
+    Asm *a = &h->a;
+    int64_t by = b->low - (has_window ? 0 : (int64_t)h->m->flat_first);
+    Opnd base = host_opnd(h, b->base);
+    if (base.kind == O_REG && is_s32((uint64_t)by)) {
+        x_rm(a, W, X_LEA, RAX, base.reg, (int32_t)by);
+    } else {
+        host_opnd_to(h, RAX, base);
+        x_movi(a, RCX, (uint64_t)by);
+        x_rr(a, W, X_ADD, RAX, RCX);
+    }
+    if (has_window) {
+        x_rm(a, W, X_SUB, RAX, RBP, at_window(which, offsetof(TlbWindow, first)));
+    }
+}
+
+/* rcx = rax + (rdx - 1) * what it goes on by. Jumps away if that is too much for a number. */
+static void reach_end(JitHost *h, const CountBase *b, uint8_t *later[], unsigned *n)
+{
+    Asm *a = &h->a;
+    if (b->by == IR_ZERO) {
+        x_rm(a, W, X_LEA, RCX, RDX, -1);
+        x_rr(a, W, X_IMULI, RCX, RCX);
+        x_imm32(a, (uint32_t)b->stride);
+    } else {
+        host_gpr_to(h, RCX, b->by);
+        x_rm(a, W, X_LEA, RDX, RDX, -1);
+        x_rr(a, W, X_IMUL, RCX, RDX);
+        x_rm(a, W, X_LEA, RDX, RDX, 1);
+        later[(*n)++] = x_jcc(a, CC_O);
+    }
+    x_rr(a, W, X_ADD, RCX, RAX);
+}
+
+unsigned host_emit_reach(JitHost *h, const CountBase *b, uint8_t **now, uint8_t *later[REACH_WAYS])
+{
+    Asm *a = &h->a;
+    bool has_window = has_windows(h, b->can_write);
+    unsigned n = 0, which = window_of(h, b->base, b->can_write);
+    int32_t end = has_window ? at_window(which, offsetof(TlbWindow, end_span)) : AT(flat_end_span);
+    reach_begin(h, b, has_window, which);
+    x_rm(a, W, X_CMP, RAX, RBP, end);
+    *now = x_jcc(a, CC_AE);
+    if (b->by != IR_ZERO || b->stride) {
+        reach_end(h, b, later, &n);
+        x_rm(a, W, X_CMP, RCX, RBP, end);
+        later[n++] = x_jcc(a, CC_AE);
+    }
+    return n;
 }
 
 /* [base + idx + disp], or [FIXED_BASE + disp] */
@@ -421,7 +475,7 @@ void host_emit_addend(JitHost *h, const Stub *s)
 /* An access that is probably in the flat range, or in a window: d is the register of a load. */
 static bool is_ranged(const JitHost *h, const IrOp *o)
 {
-    return h->m->is_flat && !h->is_rest && is_plain_access(o);
+    return h->m->is_flat && !h->is_rest && host_is_plain_access(o);
 }
 
 static void ranged_access(JitHost *h, const IrOp *o, unsigned d)
@@ -509,6 +563,21 @@ static bool takes_index(const JitHost *h, const IrOp *o, Slot base)
            !may_group(h, o);
 }
 
+static void index_stub(JitHost *h, unsigned d, Indexed at, uint8_t *fix, unsigned which)
+{
+    if (h->is_counted) {
+        host_rest_stub(h, fix, NULL);
+    } else {
+        uint32_t site = jit_site_new(h, h->q);
+        host_stub_new(h, h->m->is_ranged ? STUB_ENTRY : STUB_WINDOW, fix)->site = site;
+    }
+    Stub *s = &h->stubs.items[h->stubs.n - 1];
+    s->which = which;
+    s->q = h->q;
+    s->reg = s->base = (uint8_t)d;
+    s->at = at;
+}
+
 /* The addend and the base are added first, so that the access has to wait for the index only. If it is left there, the address is made. */
 static void indexed_access(JitHost *h, const IrOp *o, unsigned d, Indexed at)
 {
@@ -522,17 +591,30 @@ static void indexed_access(JitHost *h, const IrOp *o, unsigned d, Indexed at)
         fix = window_check(h, at, o->imm, which, offsetof(TlbWindow, end));
     }
     host_wrote(h, o->a);
-    uint32_t site = jit_site_new(h, h->q);
-    Stub *s = host_stub_new(h, h->m->is_ranged ? STUB_ENTRY : STUB_WINDOW, fix);
-    s->which = which;
-    s->site = site;
-    s->q = h->q;
-    s->reg = s->base = (uint8_t)d;
-    s->at = at;
+    index_stub(h, d, at, fix, which);
     x_rx(&h->a, W, X_LEA, RCX, FLAT_REG, (int)at.base, 0, 0);
     uint32_t opc = load_opcode(o, d, &flags);
     x_rx(&h->a, flags, opc, d, RCX, at.index, at.scale, (int32_t)o->imm);
     h->stubs.items[h->stubs.n - 1].back = h->a.p;
+}
+
+/* In a counted body: what the window does not have, the TLB may have with the same addend. */
+void host_emit_unwindowed(JitHost *h, const Stub *s)
+{
+    const IrOp *o = &h->b->op[s->q];
+    take_index(h, s);
+    if (s->at.index < 0 || h->m->is_ranged) {
+        return;
+    }
+    window_missed(h, s, o->imm);
+    x_rm(&h->a, W, X_LEA, RAX, s->base, (int32_t)o->imm);
+    uint8_t *miss = tag_check(h, MEM_SIZE(o->aux), false);
+    addend_op(h, X_CMP, FLAT_REG, false);
+    uint8_t *other = x_jcc(&h->a, CC_NE);
+    load(h, o, s->reg, FLAT_REG, s->base, (int32_t)o->imm);
+    x_fix(x_jmp(&h->a), s->back);
+    x_fix(miss, h->a.p);
+    x_fix(other, h->a.p);
 }
 
 bool host_emit_indexed(JitHost *h, const IrOp *o, Slot base, Indexed at)

@@ -16,6 +16,8 @@ enum { G_ROL, G_ROR, G_SHL = 4, G_SHR, G_SAR = 7 };      /* of c1, d3 */
 enum { G_NOT = 2, G_NEG, G_MUL, G_IMUL, G_DIV, G_IDIV }; /* of f7 */
 enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
 /* An opcode: its low byte; 0x0f00 the two-byte map; the top byte a mandatory prefix. */
+#define X_ADD_TO     0x01u /* of memory */
+#define X_SUB_FROM   0x29u
 #define X_LEA        0x8du
 #define X_LOAD       0x8bu
 #define X_STORE      0x89u
