@@ -460,6 +460,19 @@ static void insns_indexed(Gen *g)
     ir_load(&g->b, (uint16_t)choose(g->c, 8), choose(g->c, 8) ? d : destination(g), d, (int64_t)choose(g->c, 64) - 16);
 }
 
+/* Back to the head of the block until a register is at another: what an engine may know the rounds of. */
+static void insns_to_end(Gen *g, uint64_t head)
+{
+    static const int8_t steps[] = {1, -1, 1, -1, 2, 4, 8, -8, 8, 3};
+    uint64_t n = choose(g->c, CROSS_BASES), is_swapped = !choose(g->c, 4);
+    Slot x = CROSS_REG(n), y = choose(g->c, 4) ? CROSS_REG((n + 1) % CROSS_BASES) : IR_ZERO;
+    insn_begin(g);
+    ir_opi(&g->b, choose(g->c, 3) ? IR_add_i : IR_addw_i, x, x, steps[choose(g->c, ARRAY_LEN(steps))]);
+    insn_begin(g);
+    ir_brcond(&g->b, choose(g->c, 2) ? COND_NE : (IrCond)choose(g->c, COND_COUNT), is_swapped ? y : x,
+              is_swapped ? x : y, head);
+}
+
 /* Back to the head of the block, mostly a few times. */
 static void insns_around(Gen *g, uint64_t head)
 {
@@ -492,7 +505,7 @@ static void block_random(Gen *g, Program *p, unsigned k)
         if (body) {
             (body < 3 ? insns_walk : insns_indexed)(g);
         }
-        insns_around(g, b->gva);
+        (choose(g->c, 2) ? insns_around : insns_to_end)(g, b->gva);
         insns_random(g, b, choose(g->c, 4));
     }
     block_end(g, p, k);
@@ -516,6 +529,9 @@ static void state_random(Program *p, Choices *c)
 {
     for (unsigned i = 0; i < CROSS_REGS; i++) {
         p->reg[i] = i >= CROSS_BASES ? address_value(c) : choose(c, 3) ? choose_operand(c) : choose_fp_slot(c);
+    }
+    for (unsigned i = 0; i + 1 < CROSS_BASES; i += 2) { /* often near each other (insns_to_end) */
+        p->reg[i + 1] = choose(c, 4) ? p->reg[i] + 8 * choose(c, 64) - 8 * 32 : p->reg[i + 1];
     }
     p->fp_flags = choose(c, 2) ? 0 : choose(c, 32);
     p->fp_rm = choose(c, 2) ? RM_RNE : choose(c, RM_RMM + 1);
