@@ -902,14 +902,41 @@ static IrOp loop_op(Rig *g)
     }
 }
 
-static void loop_make(Rig *g, Program *p, int64_t *stride, bool *has_y)
+/* What rounds in a row may hold (rounds.c), mostly */
+static IrOp row_op(Rig *g)
+{
+    static const uint16_t some[] = {IR_add,      IR_add_i,  IR_sub,     IR_sub_i,   IR_and,    IR_and_i,   IR_or,
+                                    IR_or_i,     IR_xor,    IR_xor_i,   IR_addw,    IR_addw_i, IR_subw,    IR_subw_i,
+                                    IR_add32,    IR_sub32,  IR_shl_i,   IR_shr_i,   IR_sar_i,  IR_rotr_i,  IR_shlw_i,
+                                    IR_shrw_i,   IR_sarw_i, IR_rotrw_i, IR_shl32_i, IR_mul,    IR_shr32_i, IR_sar32_i,
+                                    IR_rotr32_i, IR_mul_i,  IR_mulw,    IR_mul32,   IR_sx8,    IR_sx16,    IR_sx32,
+                                    IR_zx8,      IR_zx16,   IR_zx32,    IR_mov,     IR_mov};
+    if (!rnd(g, 50)) {
+        return pure_op(g, other(g));
+    }
+    if (!rnd(g, 20)) { /* two change places */
+        Slot a = other(g), b = other(g), t = ir_temp(&g->build);
+        ir_op2(&g->build, IR_mov, t, a, IR_ZERO);
+        ir_op2(&g->build, IR_mov, a, b, IR_ZERO);
+        return (IrOp){.op = IR_mov, .d = b, .a = t};
+    }
+    IrOp op = {.op = some[rnd(g, ARRAY_LEN(some))], .d = other(g)};
+    const IrOpInfo *info = &ir_op_info[op.op];
+    op.a = R(rnd(g, NREGS));
+    op.b = info->nsrc > 1 ? R(rnd(g, NREGS)) : IR_ZERO;
+    op.imm = info->has_imm ? constant(g) : 0;
+    op.imm = rnd(g, 20) ? (int32_t)op.imm : op.imm;
+    return op;
+}
+
+static void loop_make(Rig *g, Program *p, bool computes, int64_t *stride, bool *has_y)
 {
     static const int8_t strides[] = {1, -1, 1, -1, 2, 4, 8, -8, 3, -2};
     *stride = strides[rnd(g, ARRAY_LEN(strides))];
     *has_y = rnd(g, 3);
     p->n = g->ntargets = 2;
     ir_begin(&g->build, &p->block[0], p->ops[0], GVA, 0);
-    uint64_t n = 1 + rnd(g, 8), at = rnd(g, n);
+    uint64_t n = 1 + rnd(g, computes ? 16 : 8), at = rnd(g, n);
     for (uint64_t i = 0; i < n; i++) {
         g->ntemps = 0;
         if (i == at) {
@@ -917,7 +944,7 @@ static void loop_make(Rig *g, Program *p, int64_t *stride, bool *has_y)
             ir_opi(&g->build, rnd(g, 4) ? IR_add_i : IR_addw_i, R(X), R(X), *stride);
         }
         ir_insn(&g->build, INSN_BYTES, 0);
-        IrOp op = loop_op(g);
+        IrOp op = computes ? row_op(g) : loop_op(g);
         ir_emit(&g->build, &op);
     }
     ir_insn(&g->build, INSN_BYTES, 0);
@@ -967,7 +994,7 @@ static void loop_fill(Rig *g, int64_t stride, bool has_y)
     r[X] = rnd(g, 2) ? r[X] : (uint64_t)(int64_t)(int32_t)r[X];
 }
 
-static void loops_agree(const Engine *kind, uint64_t nseeds)
+static void loops_agree(const Engine *kind, bool compute, uint64_t nseeds)
 {
     Program *p = x_alloc(sizeof *p);
     bool is_right = true;
@@ -975,7 +1002,7 @@ static void loops_agree(const Engine *kind, uint64_t nseeds)
         Rig *g = rig_open_with(kind, seed);
         int64_t stride;
         bool has_y;
-        loop_make(g, p, &stride, &has_y);
+        loop_make(g, p, compute, &stride, &has_y);
         for (int i = 0; i < LOOPS && is_right; i++) {
             loop_fill(g, stride, has_y);
             is_right = CHECK(program_agrees(g, p, 0, (int64_t)rnd(g, rnd(g, 2) ? 3000 : 300)));
@@ -991,7 +1018,12 @@ static void loops_agree(const Engine *kind, uint64_t nseeds)
 
 TEST(jit, loops_that_are_counted_do_what_their_ops_do)
 {
-    loops_agree(&engine_jit_eager, 4000);
+    loops_agree(&engine_jit_eager, false, 4000);
+}
+
+TEST(jit, rounds_in_a_row_do_what_their_ops_do)
+{
+    loops_agree(&engine_jit_eager, true, 3000);
 }
 
 TEST(jit, every_op_does_what_its_expression_says)

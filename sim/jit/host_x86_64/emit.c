@@ -1120,15 +1120,43 @@ static void emit_unrolled(JitHost *h, unsigned k)
     h->is_apart = false;
 }
 
+static void counter_by(JitHost *h, unsigned counter, unsigned group, int32_t n)
+{
+    if (counter == COUNT_ON_STACK) {
+        x_alumi(&h->a, W, group, RSP, ON_STACK(count[0]), n);
+    } else {
+        x_alui(&h->a, W, group, counter, n);
+    }
+}
+
 /* One round less: around again, unless that was the last. */
 static void count_down(JitHost *h, unsigned counter, const uint8_t *again)
 {
-    if (counter == COUNT_ON_STACK) {
-        x_alumi(&h->a, W, G_SUB, RSP, ON_STACK(count[0]), 1);
-    } else {
-        x_alui(&h->a, W, G_SUB, counter, 1);
-    }
+    counter_by(h, counter, G_SUB, 1);
     x_fix(x_jcc(&h->a, CC_NE), again);
+}
+
+/* Most rounds, some in a row, if the loop only computes. One is left over at least, which writes what no round reads of another. */
+static void counted_rows(JitHost *h, unsigned k)
+{
+    unsigned counter = h->bb[k].counter;
+    Asm before = h->a;
+    for (int32_t n = MAX_ROW; n > 1; n--) {
+        counter_by(h, counter, G_SUB, n + 1);
+        uint8_t *few = x_jcc(&h->a, CC_B);
+        while ((uintptr_t)h->a.p % LOOP_ALIGN) {
+            x_byte(&h->a, 0x90);
+        }
+        const uint8_t *again = h->a.p;
+        if (host_emit_row(h, h->b->op, h->m->bb[k].count.last, (unsigned)n)) {
+            counter_by(h, counter, G_SUB, n);
+            x_fix(x_jcc(&h->a, CC_AE), again);
+            x_fix(few, h->a.p);
+            counter_by(h, counter, G_ADD, n + 1);
+            return;
+        }
+        h->a = before;
+    }
 }
 
 /* What is raw where the block goes around may be raw at the head of this body: it was made by the round before. */
@@ -1177,6 +1205,7 @@ static void emit_counted(JitHost *h, unsigned k)
     } else {
         x_mov(a, at->counter, RDX);
     }
+    counted_rows(h, k);
     counted_body(h, k);
     if (at->spilled) {
         load_home(h, at->spilled);

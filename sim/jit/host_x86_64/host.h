@@ -217,6 +217,11 @@ void host_emit_rounds(JitHost *h, unsigned k, const uint8_t *plain);
 void host_count_begin(JitHost *h, unsigned k); /* what is known at the head of its counted body */
 void host_count_slow(JitHost *h,
                      unsigned k); /* at its end: what is too short for far strides is made longer. rax is lost */
+/* rounds.c */
+enum { MAX_ROW = 3 };
+/* n rounds of ops, from homes to homes but for what no round reads of another; false: they do more than compute, or need more registers
+ * than there are, and what was written is void. */
+bool host_emit_row(JitHost *h, const IrOp *op, uint32_t nops, unsigned n);
 /* pure.c */
 void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */
