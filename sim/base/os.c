@@ -174,6 +174,9 @@ void os_pages_clear(void *p, size_t size_bytes)
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE /* Linux 6.1, glibc 2.37 */
+#define MADV_COLLAPSE 25
+#endif
 
 /* A kernel that does not know the advice is right too. */
 static void advise(void *p, size_t size_bytes, int advice)
@@ -195,10 +198,37 @@ void os_pages_large(void *p, size_t size_bytes)
     advise(p, size_bytes, MADV_HUGEPAGE);
 }
 
+/* Asked for like this, shared memory has large pages whatever the host's settings are for others (madvise(2)). Some page must be there. */
+static bool is_collapsed(void *p)
+{
+    (void)*(volatile char *)p;
+    return !madvise(p, OS_LARGE_PAGE_BYTES, MADV_COLLAPSE);
+}
+
 void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes)
 {
+    if (size_bytes == OS_LARGE_PAGE_BYTES && is_collapsed((char *)code + at) && is_collapsed((char *)exec + at)) {
+        return;
+    }
     advise((char *)code + at, size_bytes, MADV_POPULATE_WRITE);
     advise((char *)exec + at, size_bytes, MADV_POPULATE_READ);
+}
+
+/* Aligned to large pages. */
+static void *map_shared(int fd, size_t size_bytes)
+{
+    enum { LARGE = OS_LARGE_PAGE_BYTES };
+    char *all = mmap(NULL, size_bytes + LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) {
+        return MAP_FAILED;
+    }
+    size_t before = -(uintptr_t)all & (LARGE - 1);
+    void *p = mmap(all + before, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (before) {
+        munmap(all, before);
+    }
+    munmap(all + before + size_bytes, LARGE - before);
+    return p;
 }
 
 void *os_code_make(void *exec, size_t size_bytes, size_t used_bytes)
@@ -206,7 +236,7 @@ void *os_code_make(void *exec, size_t size_bytes, size_t used_bytes)
     void *code = MAP_FAILED, *run = MAP_FAILED;
     int fd = memfd_create("code", MFD_CLOEXEC);
     if (fd >= 0 && !ftruncate(fd, (off_t)size_bytes)) {
-        code = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        code = map_shared(fd, size_bytes);
     }
     if (code != MAP_FAILED) {
         memcpy(code, exec, used_bytes);

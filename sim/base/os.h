@@ -29,8 +29,10 @@ void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing
 /* Memory for code (not on Windows, where no code is made). Whole pages [exec, exec + size_bytes) of os_pages_new become memory that is
  * mapped twice: run and read where it is, written at the address that is returned. Their first used_bytes stay what they are, the rest
  * is zero. Ends the process if the host does not give it. exec goes with its pages, the other address with os_code_free. */
+enum { OS_LARGE_PAGE_BYTES = 2 << 20 };
 void *os_code_make(void *exec, size_t size_bytes, size_t used_bytes);
-/* Bytes from at on, of both, are about to be used: their pages are made at once, as far as the host can do that. */
+/* Bytes from at on, of both, are about to be used: their pages are made at once, as far as the host can do that. OS_LARGE_PAGE_BYTES become one
+ * page, if exec is aligned to that, as at is, and the host has such pages; what is in them stays. */
 void os_code_touch(void *code, void *exec, size_t at, size_t size_bytes);
 void os_code_free(void *code, size_t size_bytes);
 #endif

@@ -21,6 +21,7 @@ void jit_cache_run(CodeCache *c)
     c->code = os_code_make(pages, CACHE_BYTES, c->used);
     c->exec = pages - c->code;
     memset(c->released, 0, sizeof c->released);
+    c->touched = 0;
 }
 
 void jit_cache_close(CodeCache *c)
@@ -38,11 +39,17 @@ static size_t grains(size_t size_bytes)
 /* Who makes much code makes more: pages come by the chunk, and not each by two faults. A short run needs few. */
 static void touch(CodeCache *c)
 {
-    enum { BY_PAGE = 64 << 10, CHUNK = 256 << 10 };
+    enum { BY_PAGE = 64 << 10, CHUNK = 256 << 10, MUCH = 1 << 20 };
+    if (c->exec && c->used > MUCH && !c->is_large) { /* so much misses the host's TLB: once more, from the first on */
+        c->is_large = true;
+        os_code_touch(c->code, c->code + c->exec, 0, OS_LARGE_PAGE_BYTES);
+        c->touched = OS_LARGE_PAGE_BYTES;
+    }
     if (c->used > c->touched && c->used > BY_PAGE && c->touched < CACHE_BYTES) {
+        size_t chunk = c->is_large ? OS_LARGE_PAGE_BYTES : CHUNK;
         c->touched = c->touched ? c->touched : c->used / CHUNK * CHUNK;
-        os_code_touch(c->code, c->code + c->exec, c->touched, CHUNK);
-        c->touched += CHUNK;
+        os_code_touch(c->code, c->code + c->exec, c->touched, chunk);
+        c->touched += chunk;
     }
 }
 

@@ -177,7 +177,7 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 typedef struct { /* in os_pages: a guest that ends soon touches little of it */
     Jit jit;
     Maker maker;
-    _Alignas(JIT_PAGE_BYTES) uint8_t code[CACHE_BYTES];
+    uint8_t code[CACHE_BYTES + OS_LARGE_PAGE_BYTES]; /* used from the first large page on */
 } Together;
 
 static void *create(const IrGuest *g, int32_t cold, int32_t heat, int32_t first)
@@ -188,7 +188,7 @@ static void *create(const IrGuest *g, int32_t cold, int32_t heat, int32_t first)
     j->cold = cold;
     j->first = first;
     j->guest = g;
-    jit_cache_open(&j->cache, t->code);
+    jit_cache_open(&j->cache, t->code + (-(uintptr_t)t->code & (OS_LARGE_PAGE_BYTES - 1)));
     j->npins = g->nhot < JIT_MAX_PINS ? g->nhot : JIT_MAX_PINS;
     for (size_t p = 0; p < j->npins; p++) {
         j->pin[p] = g->hot[p];

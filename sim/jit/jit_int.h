@@ -21,7 +21,6 @@ enum {
     JIT_HEAT = 1000, /* runs after which a block is worth a region */
     WARM_PART = 16,  /* this part of them makes it worth a place in one that calls or jumps to it */
     JIT_HOST_REGS = 16,
-    JIT_PAGE_BYTES = 4096, /* of hosts; what is mapped apart is aligned to it */
 };
 
 /* ---- side tables: how a place that may be left is shown (ir.h P2) ---- */
@@ -118,6 +117,7 @@ typedef struct {
     size_t size;        /* CACHE_BYTES, or what a test says */
     size_t fixed, used; /* the first bytes are never released: for the code around units */
     size_t touched;     /* up to there pages are there, but for the first */
+    bool is_large;      /* these are large ones */
     CachePiece *released[CACHE_SIZES];
 } CodeCache;
 /* What jit.h's jit_watch is told, if there is one: of bytes of code. */
