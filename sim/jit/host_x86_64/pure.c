@@ -348,6 +348,18 @@ static void emit_bswap(JitHost *h, const IrOp *o)
     host_fin(h, o->d, RAX);
 }
 
+/* The bytes that are 0, and then the others. */
+static void emit_orb(JitHost *h, const IrOp *o)
+{
+    Asm *a = &h->a;
+    x_rr(a, W, X_MOVQ_TO, 0, host_gpr(h, o->a, RAX));
+    x_rr(a, 0, X_XORPS, 1, 1);
+    x_rr(a, 0, X_PCMPEQB, 0, 1);
+    x_rr(a, W, X_MOVQ_FROM, 0, RAX);
+    x_rr(a, W, X_GROUP3, G_NOT, RAX);
+    host_fin(h, o->d, RAX);
+}
+
 /* The number in a boxed slot, or the default NaN. */
 static void emit_unbox32(JitHost *h, const IrOp *o)
 {
@@ -462,6 +474,7 @@ static bool emit_bits(JitHost *h, const IrOp *o)
         OP1(ctz, emit_count(h, o, h->has_bmi1, X_TZCNT))
         OP1(popcount, emit_count(h, o, h->has_popcnt, X_POPCNT))
         OP1(bswap, emit_bswap(h, o))
+        OP1(orb, emit_orb(h, o))
         OP1(unbox32, emit_unbox32(h, o))
     default:
         return false;

@@ -46,6 +46,7 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_TZCNT      0xf3000fbcu
 #define X_LZCNT      0xf3000fbdu
 #define X_XORPS      0x0f57u
+#define X_PCMPEQB    0x66000f74u
 #define X_UCOMI      0x0f2eu /* 0x66 for f64 */
 #define X_COMI       0x0f2fu
 #define X_CMPSD      0x0fc2u /* 0xf2; and the byte that follows */
