@@ -753,7 +753,7 @@ static __attribute__((noinline)) bool mode_is_followed(ExecVcpu *v)
 
 /* Frame.go_on: what trap_left, sync_left and then the outer loop do, if no more is to be done. Once the trap is taken, the rest is
  * left to them as a sync. */
-static GoOn go_on(Frame *f, uint64_t left)
+static LINE_ALIGNED GoOn go_on(Frame *f, uint64_t left)
 {
     ExecVcpu *v = f->vcpu;
     if (!atomic_load_explicit(&f->is_quiet, memory_order_relaxed) ||

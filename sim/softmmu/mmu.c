@@ -921,7 +921,7 @@ static __attribute__((noinline)) uint64_t load_any(Frame *f, uint64_t gva, uint3
 }
 
 /* By the way of a device that is known: what the dispatcher would do in io, for an instruction that has met nothing yet. */
-uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
+LINE_ALIGNED uint64_t mmu_load(Frame *f, uint64_t gva, uint32_t aux)
 {
     Mmu *m = f->mmu;
     const IoEntry *e = &m->ios[IO_INDEX(gva)];

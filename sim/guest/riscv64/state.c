@@ -248,7 +248,7 @@ static void enter(RiscvFrame *r, const Trap *t)
     r->f.pc = vector(r->mtvec, t->cause);
 }
 
-void riscv_take_trap(Frame *f, const Trap *t)
+LINE_ALIGNED void riscv_take_trap(Frame *f, const Trap *t)
 {
     RiscvFrame *r = RISCV(f);
     f->resv_size = 0;
@@ -257,7 +257,7 @@ void riscv_take_trap(Frame *f, const Trap *t)
 }
 
 /* Priv 3.1.6.1 and 3.3.2: MPRV does not outlive a return to a lower privilege. */
-uint64_t riscv_help_mret(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
+LINE_ALIGNED uint64_t riscv_help_mret(Frame *f, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
 {
     (void)a;
     (void)b;
@@ -308,7 +308,7 @@ uint64_t riscv_mip(const RiscvFrame *r)
     return mip(r);
 }
 
-uint64_t riscv_calm_word(const Frame *f)
+LINE_ALIGNED uint64_t riscv_calm_word(const Frame *f)
 {
     const RiscvFrame *r = CRISCV(f);
     return mip(r) & r->mie ? 0 : mode_word(r);
