@@ -109,13 +109,6 @@ bool worker_give(Worker *w, WorkerJob *job)
     return has_thread;
 }
 
-static void wait_locked(Worker *w, const WorkerJob *job)
-{
-    while (!worker_is_done(job)) {
-        pthread_cond_wait(&w->has_done, &w->lock);
-    }
-}
-
 bool worker_take_back(Worker *w, WorkerJob *job)
 {
     pthread_mutex_lock(&w->lock);
@@ -123,23 +116,23 @@ bool worker_take_back(Worker *w, WorkerJob *job)
     while (*at && *at != job) {
         at = &(*at)->next;
     }
-    bool has_begun = !*at;
-    if (has_begun) {
-        wait_locked(w, job);
-    } else {
+    bool is_there = *at;
+    if (is_there) {
         *at = job->next;
         w->end = job->next ? w->end : at;
         w->nwaiting--;
     }
     pthread_mutex_unlock(&w->lock);
-    return has_begun;
+    return is_there;
 }
 
 void worker_wait(Worker *w, WorkerJob *job)
 {
     if (!worker_is_done(job)) {
         pthread_mutex_lock(&w->lock);
-        wait_locked(w, job);
+        while (!worker_is_done(job)) {
+            pthread_cond_wait(&w->has_done, &w->lock);
+        }
         pthread_mutex_unlock(&w->lock);
     }
 }

@@ -26,7 +26,7 @@ static inline bool worker_is_done(const WorkerJob *job)
 {
     return atomic_load_explicit(&job->is_done, memory_order_acquire);
 }
-/* One that was given. true: it had begun, and is done when this returns; false: it will not be run. */
+/* One that was given. true: it had not begun, and will not; false: it has. */
 bool worker_take_back(Worker *w, WorkerJob *job);
 void worker_wait(Worker *w, WorkerJob *job); /* until it is done */
 #endif

@@ -5,7 +5,11 @@
 #include "sim/base/os.h"
 #include "sim/jit/jit_int.h"
 
-enum { BUSY_HEAT = 200 }; /* runs after which a block asks again, if another's region is being made */
+enum {
+    BUSY_HEAT = 200, /* runs after which a block asks again, if another's region is being made */
+    PATIENCE =
+        1 << 20, /* instructions of the vcpu in which a thread must have begun, else the host has no processor for it */
+};
 
 typedef struct Beside {
     WorkerJob job;
@@ -16,6 +20,7 @@ typedef struct Beside {
     Unit *made;
     bool is_busy, is_void;
     unsigned delay;   /* jit_delay's, less the looks since then */
+    uint64_t since;   /* instructions of the vcpu, when the job was given */
     JBlock *released; /* blocks of the region that is being made */
 } Beside;
 
@@ -69,7 +74,7 @@ static void job_take(Jit *j)
     }
 }
 
-void jit_beside_poll(Jit *j)
+void jit_beside_poll(Jit *j, const Frame *f)
 {
     Beside *s = j->beside;
     if (!s || !s->is_busy) {
@@ -84,13 +89,16 @@ void jit_beside_poll(Jit *j)
     }
     if (worker_is_done(&s->job)) {
         job_take(j);
+    } else if (frame_insns(f) - s->since > PATIENCE && !s->is_void && worker_take_back(s->worker, &s->job)) {
+        job_run(&s->job);
+        job_take(j);
     }
 }
 
 void jit_beside_try(Jit *j, JBlock *b, const Frame *f)
 {
     Beside *s = j->beside;
-    jit_beside_poll(j);
+    jit_beside_poll(j, f);
     if (s->is_busy || b->hot) { /* it may have come into place just now */
         b->heat = j->heat < BUSY_HEAT ? j->heat : BUSY_HEAT;
         return;
@@ -104,13 +112,14 @@ void jit_beside_try(Jit *j, JBlock *b, const Frame *f)
     }
     jit_marks_clear(&s->maker);
     s->is_busy = true;
+    s->since = frame_insns(f);
     s->job.run = job_run;
     s->delay = jit_delay ? jit_delay(b->gva) : JIT_WHEN_MADE;
     if (!worker_give(s->worker, &s->job)) {
         job_run(&s->job);
         job_take(j);
     } else if (!s->delay) {
-        jit_beside_poll(j);
+        jit_beside_poll(j, f);
     }
 }
 
@@ -141,7 +150,8 @@ void jit_beside_close(Jit *j)
         return;
     }
     if (s->is_busy) {
-        if (worker_take_back(s->worker, &s->job)) {
+        if (!worker_take_back(s->worker, &s->job)) {
+            worker_wait(s->worker, &s->job);
             jit_region_abandon(&s->maker, s->made);
         }
         released_free(s);

@@ -388,7 +388,7 @@ static Left engine_enter(void *engine, void *code, Frame *f)
 {
     Jit *j = engine;
     f->event = 0;
-    jit_beside_poll(j);
+    jit_beside_poll(j, f);
     jit_regions_reap(j);
     uint32_t host_fp = host_fp_begin();
     LeftBy by = j->host ? host_enter(j->host, code, f) : (LeftBy){(uintptr_t)jblock_of(code), BY_COLD};

@@ -259,8 +259,8 @@ void jit_marks_clear(Maker *m);
 void jit_beside_open(Jit *j, Worker *w);
 void jit_beside_close(Jit *j);
 void jit_beside_try(Jit *j, JBlock *b, const Frame *f);
-void jit_beside_poll(Jit *j);               /* a region that is made comes into place */
-void jit_beside_release(Jit *j, JBlock *b); /* frees it, at once or when it is not looked at any more */
+void jit_beside_poll(Jit *j, const Frame *f); /* a region that is made comes into place */
+void jit_beside_release(Jit *j, JBlock *b);   /* frees it, at once or when it is not looked at any more */
 void jit_beside_unlink(Jit *j, const JBlock *from, const JBlock *to);
 void jit_regions_drop(Jit *j, JBlock *b); /* all that it is in */
 void jit_regions_drop_edge(Jit *j, JBlock *from, const JBlock *to);

@@ -7,6 +7,7 @@
 #include "sim/softmmu/softmmu.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -815,6 +816,49 @@ TEST(jit, regions_that_come_late_do_what_their_ops_do)
     delay_least = JIT_WHEN_MADE;
     delay_more = 0;
     worker_free(w);
+}
+
+typedef struct {
+    WorkerJob job;
+    sem_t may_end;
+} Blocker;
+
+static void block(WorkerJob *job)
+{
+    sem_wait(&((Blocker *)job)->may_end);
+}
+
+TEST(jit, a_region_that_no_thread_begins_to_make_is_made_by_the_vcpu)
+{
+    enum { SLICE = 1 << 16, SLICES = 20 };
+    Worker *w = worker_new(1);
+    Blocker blocker = {.job.run = block};
+    sem_init(&blocker.may_end, 0, 0);
+    CHECK(worker_give(w, &blocker.job)); /* the only thread has begun this, or will first */
+    Rig *g = rig_open_with(&engine_hybrid_eager, 1);
+    const Jit *j = g->engine;
+    void *code[2];
+    g->kind->assist(g->engine, w);
+    adder(g, code, 0, 1);
+    adder(g, code, 1, 1);
+    g->kind->link(g->engine, code[1], 0, code[0]);
+    g->kind->link(g->engine, code[0], 0, code[1]);
+    g->f->r[1] = 0;
+    for (unsigned i = 0; i < SLICES; i++) {
+        CHECK(i > 10 || !j->stats.regions);
+        g->f->f.budget = SLICE;
+        g->f->f.insns_end += SLICE;
+        CHECK_INT(g->kind->enter(g->engine, code[0], &g->f->f), LEFT_BUDGET);
+    }
+    CHECK_INT(j->stats.regions, 1);
+    CHECK_INT(g->f->r[1], SLICE * SLICES);
+    sem_post(&blocker.may_end);
+    worker_wait(w, &blocker.job);
+    g->kind->release(g->engine, code[0]);
+    g->kind->release(g->engine, code[1]);
+    rig_close(g);
+    worker_free(w);
+    sem_destroy(&blocker.may_end);
 }
 
 typedef struct {
