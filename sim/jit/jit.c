@@ -56,10 +56,10 @@ static void site_apply(const JitStack *s, const Site *site)
     }
 }
 
-/* Instructions of the block from the site's on, which the budget has paid. */
+/* Instructions from the site's on, which the budget has paid. */
 static int64_t rest(const Site *site)
 {
-    return (int64_t)site->b->ninsns - (site->op < site->b->nops ? site->b->op[site->op].insn : 0);
+    return (int64_t)site->b->ninsns + site->extra - (site->op < site->b->nops ? site->b->op[site->op].insn : 0);
 }
 
 void jit_show(const JitStack *s, const Site *site)
@@ -170,6 +170,7 @@ Left jit_out_of_budget(JitStack *s, const Site *site)
 {
     jit_show(s, site);
     s->f->budget += rest(site);
+    s->j->few = s->f->budget < site->b->ninsns ? NULL : (JBlock *)(uintptr_t)site->b;
     return LEFT_BUDGET;
 }
 
@@ -376,6 +377,18 @@ static bool block_improve(Jit *j, const LeftBy *by, Frame *f, void **code, Left 
     return true;
 }
 
+/* Code was left because the budget is not for all that it would have paid at once: the rest of it, an instruction after the other. */
+static LeftBy few_run(Jit *j, Frame *f)
+{
+    JBlock *b = j->few, *next;
+    LeftBy by = {LEFT_BUDGET, BY_LEFT};
+    j->few = NULL;
+    for (; b; b = next) {
+        by.what = jit_cold_run(j, b, f, &next);
+    }
+    return by;
+}
+
 static Left exit_left(const JExit *e, Frame *f)
 {
     f->left_block = e->from->tag;
@@ -399,6 +412,11 @@ static Left engine_enter(void *engine, void *code, Frame *f)
         by = block_improve(j, &by, f, &code, &left) ? host_enter(j->host, code, f) : (LeftBy){left, BY_LEFT};
     }
     flags_fold(j, f);
+    if (j->few) {
+        (void)host_fp_begin();
+        by = few_run(j, f);
+        flags_fold(j, f);
+    }
     host_fp_end(host_fp);
     return by.by == BY_EXIT ? exit_left((const JExit *)(uintptr_t)by.what, f) : (Left)by.what;
 }

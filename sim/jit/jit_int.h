@@ -42,6 +42,7 @@ typedef struct {
     const JBlock *b;
     const Entry *entry;
     uint16_t nentries, op; /* op == nops: the block's head */
+    uint16_t extra;        /* what was paid beside the block's instructions (charge.c) */
 } Site;
 
 /* ---- code ---- */
@@ -189,6 +190,7 @@ typedef struct Bb {
     uint32_t at[IR_MAX_EXITS];                    /* op of each exit */
     bool is_entry, is_loop, is_callee, is_target; /* of a call; of jumps that find it in a table of the region's */
     bool is_indirect;                             /* ends with such a jump */
+    unsigned due; /* what must be paid before it: its instructions, or more (charge.c) */
     Set dirty_in, def, use, live;
 } Bb;
 typedef struct Jit Jit;
@@ -221,6 +223,7 @@ struct Jit {
     int32_t heat, cold; /* what each block begins with; cold -1: code is made at once */
     int32_t first;      /* how much longer the first to get code must wait; 0 as soon as there is any */
     bool is_full;       /* no room for better code: the next prepare says so */
+    JBlock *few;        /* code was left before this one: the budget is not for all that is due, but for it */
     Slot pin[JIT_MAX_PINS];
     Unit *dead;            /* regions: code may be inside, until the next enter */
     struct Beside *beside; /* NULL: all code is made by the vcpu's thread */
@@ -243,6 +246,13 @@ enum { UNROLLED_EXIT = 8, UNROLLED_TO_TAIL = 255, COND_BITS = 7 };
 void jit_unroll(Maker *m);
 bool jit_is_plain(const IrOp *o);             /* a loop that is copied may have it */
 int jit_exit_around(const Bb *x, unsigned k); /* its exit that is the loop; -1: none, or more than one */
+
+/* charge.c: Bb.due of the blocks of a region. Of other units it is 0, for their instructions. */
+void jit_charge(Maker *m);
+static inline unsigned jit_due(const Bb *x)
+{
+    return x->due ? x->due : x->b->ninsns;
+}
 
 /* region.c: hot blocks with what they link to */
 /* b is hot: gives it a region, now or, if there is a Beside, later. f: says what its accesses are like. */

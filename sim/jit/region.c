@@ -204,6 +204,7 @@ Unit *jit_region_make(Maker *m, struct JitHost *h)
 {
     jit_unit_plan(m);
     jit_unroll(m);
+    jit_charge(m);
     return host_make(h, m);
 }
 

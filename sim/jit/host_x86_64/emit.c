@@ -413,6 +413,13 @@ static void entry_add(JitHost *h, unsigned i)
     }
 }
 
+/* What is paid now for blocks that follow. */
+static unsigned extra_paid(const JitHost *h)
+{
+    const Bb *x = &h->m->bb[h->k];
+    return h->b == x->b ? jit_due(x) - x->b->ninsns : 0;
+}
+
 /* Pins are written back in any case, and before what the table says. */
 uint32_t jit_site_new(JitHost *h, uint32_t op)
 {
@@ -425,7 +432,10 @@ uint32_t jit_site_new(JitHost *h, uint32_t op)
             }
         }
     }
-    VEC_PUSH(&h->sites, (Site){.b = h->b, .nentries = (uint16_t)(h->entries.n - first), .op = (uint16_t)op});
+    VEC_PUSH(&h->sites, (Site){.b = h->b,
+                               .nentries = (uint16_t)(h->entries.n - first),
+                               .op = (uint16_t)op,
+                               .extra = (uint16_t)extra_paid(h)});
     VEC_PUSH(&h->first, first);
     return (uint32_t)h->sites.n - 1;
 }
@@ -609,10 +619,23 @@ static void emit_few(JitHost *h, const Stub *s)
     fix_later(h, x_jmp(&h->a), s->k, FIX_PAID);
 }
 
-static void pay(JitHost *h, unsigned to, unsigned give)
+static void give_back(JitHost *h, unsigned n)
 {
-    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[to].b->ninsns - (int32_t)give);
-    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
+    if (n) {
+        x_alumi(&h->a, W, G_ADD, RBP, AT(budget), (int32_t)n);
+    }
+}
+
+/* Of what is due before block `to`, `paid` is paid. */
+static void pay(JitHost *h, unsigned to, unsigned paid)
+{
+    unsigned due = jit_due(&h->m->bb[to]);
+    if (due > paid) {
+        x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)(due - paid));
+        host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
+    } else {
+        give_back(h, paid - due);
+    }
 }
 
 /* From the counted body of block k to elsewhere: the rounds that were paid and not begun are given back. rax is lost. */
@@ -650,10 +673,16 @@ static void edge_to(JitHost *h, unsigned to, unsigned give)
     fix_later(h, x_jmp(&h->a), to, FIX_PAID);
 }
 
+/* Is there nothing to do on the way to the block, as all that is due is paid? */
+static bool is_free_edge(const JitHost *h, int to, unsigned paid)
+{
+    return to >= 0 && (unsigned)to != h->k && jit_due(&h->m->bb[to]) == paid && !h->is_counted && !h->raws.raw;
+}
+
 static void emit_brcond(JitHost *h, const IrOp *o)
 {
     const Bb *x = &h->m->bb[h->k];
-    unsigned give = h->b->ninsns - o->insn - 1;
+    unsigned give = h->b->ninsns + extra_paid(h) - o->insn - 1;
     flush(h);
     unsigned cc = compare(h, o);
     if (o->aux >> UNROLLED_EXIT == UNROLLED_TO_TAIL) {
@@ -663,6 +692,10 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     uint32_t number = exit_number(h->b, o);
     int to = x->succ[number];
     bool is_back = to >= 0 && (unsigned)to <= h->k && (h->b == x->b || (unsigned)to == h->k);
+    if (is_free_edge(h, to, give)) {
+        fix_later(h, x_jcc(&h->a, cc), (unsigned)to, FIX_PAID);
+        return;
+    }
     if (is_back && !h->is_counted) { /* a loop: mostly taken */
         uint8_t *over = x_jcc(&h->a, cc ^ 1);
         if ((unsigned)to == h->k && !h->is_rest) {
@@ -697,7 +730,7 @@ static void emit_switch(JitHost *h, unsigned to)
     const JBlock *b = h->b;
     unsigned k = h->k, nrests = h->nrests;
     bool is_apart = h->is_apart;
-    pay(h, to, 0);
+    pay(h, to, extra_paid(h));
     h->is_apart = true;
     block_begin(h, to, h->m->bb[to].b);
     emit_ops(h, 0);
@@ -714,6 +747,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
     uint32_t number = exit_number(h->b, o);
     int to = x->succ[number];
     if (to < 0) {
+        give_back(h, extra_paid(h));
         write_back_all(h);
         exit_to(h, x->b, number, (uint64_t)o->imm);
         return;
@@ -723,7 +757,10 @@ static void emit_jmp(JitHost *h, const IrOp *o)
     if (!h->is_rest && is_switch(&h->m->bb[to])) {
         emit_switch(h, (unsigned)to);
     } else if (h->is_apart || (unsigned)to != h->k + 1) {
-        edge_to(h, (unsigned)to, 0);
+        edge_to(h, (unsigned)to, extra_paid(h));
+    } else if (extra_paid(h)) { /* past the head of what follows */
+        pay(h, (unsigned)to, extra_paid(h));
+        h->is_paid = true;
     }
 }
 
@@ -764,6 +801,7 @@ static void emit_jmpr(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
     host_look_all(h);
+    give_back(h, extra_paid(h));
     if (h->m->ntargets) {
         emit_inner_jump(h, o);
     }
@@ -1223,13 +1261,19 @@ static void emit_counted(JitHost *h, unsigned k)
 static void emit_block(JitHost *h, unsigned k)
 {
     const Bb *x = &h->m->bb[k];
+    bool is_paid = h->is_paid;
+    h->is_paid = false;
     block_begin(h, k, x->b);
-    while (x->is_loop && !x->unrolled && !x->count.last && ((uintptr_t)h->a.p + HEAD_BYTES) % LOOP_ALIGN) {
+    while (x->is_loop && !x->unrolled && !x->count.last &&
+           ((uintptr_t)h->a.p + (is_paid ? 0 : HEAD_BYTES)) % LOOP_ALIGN) {
         x_byte(&h->a, 0x90);
     }
-    h->bb[k].head = h->a.p;
-    x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)x->b->ninsns);
-    host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[k].site;
+    if (is_paid) { /* by the block before, which goes on here */
+        (void)host_stub_new(h, STUB_HEAD, NULL);
+    } else {
+        h->bb[k].head = h->a.p;
+        pay(h, k, 0);
+    }
     h->bb[k].paid = h->a.p;
     emit_ops(h, 0);
 }
@@ -1277,9 +1321,7 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_EXIT:
         host_look(h, s->last, s->raw);
         write_back(h, &s->dirty);
-        if (s->give) {
-            x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
-        }
+        give_back(h, s->give);
         exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
         break;
     case STUB_EDGE:
@@ -1319,6 +1361,11 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_REST:
         emit_rest(h, s);
         mem_free(s->point);
+        break;
+    case STUB_HEAD:
+        h->bb[s->k].head = a->p;
+        pay(h, s->k, 0);
+        fix_later(h, x_jmp(a), s->k, FIX_PAID);
         break;
     case STUB_HEAT:
         x_movi64(a, RAX, (uintptr_t)h->m->bb[0].b);

@@ -56,6 +56,7 @@ typedef enum {
     STUB_FEW,
     STUB_TAIL,
     STUB_HEAT,
+    STUB_HEAD,
     STUB_REST,
     STUB_SOFT,
     STUB_ADDEND,
@@ -168,6 +169,7 @@ typedef struct JitHost {
     bool is_rest;    /* of a STUB_REST */
     bool is_apart;   /* the next block does not follow */
     bool is_counted; /* the counted body of its block */
+    bool is_paid;    /* what is due before the next block was paid by that before it, which goes on there */
     unsigned nrests; /* of this block */
     uint64_t fixed;  /* what FIXED_BASE is, in the guest */
     Group group[JIT_IDS];
