@@ -15,6 +15,7 @@ static uint64_t *slot(Frame *f, Slot s)
 }
 
 #define F64_INFINITY 0x7ff0000000000000ull
+#define F32_INFINITY 0x7f800000u
 
 static uint64_t operand(const JitStack *s, const Entry *e)
 {
@@ -38,6 +39,9 @@ static void site_apply(const JitStack *s, const Site *site)
             break;
         case ENTRY_RAW:
             *to = s->fpr[e->reg] << 1 > F64_INFINITY << 1 ? F64_NAN : s->fpr[e->reg];
+            break;
+        case ENTRY_RAW32:
+            *to = (uint32_t)s->fpr[e->reg] << 1 > F32_INFINITY << 1 ? F32_NAN : s->fpr[e->reg];
             break;
         case ENTRY_CONST:
             memcpy(to, e + 1, sizeof *to);

@@ -30,10 +30,12 @@ typedef struct {
     const void *cache;    /* whose */
     const uint8_t *where; /* where code of it may be run: cache_bytes from here */
     size_t cache_bytes;
-    uint8_t *bytes;     /* of the code, to read, or to spoil it */
-    const uint8_t *at;  /* where it runs */
-    size_t nbytes;      /* of code */
-    size_t hot_bytes;   /* the first of them; then comes what is rarely run */
+    uint8_t *bytes;        /* of the code, to read, or to spoil it */
+    const uint8_t *at;     /* where it runs */
+    size_t nbytes;         /* of code */
+    size_t hot_bytes;      /* the first of them; then comes what is rarely run */
+    const uint8_t *consts; /* of 16 bytes each, which code of the cache reads */
+    size_t consts_bytes;
     size_t table_bytes; /* behind the code, aligned to 16: JumpEntry of a table of jumps */
     /* of a stub, block or region */
     uint64_t gva;                   /* of the first block */

@@ -28,6 +28,7 @@ typedef enum {
     ENTRY_GPR,   /* slot = host register reg */
     ENTRY_FPR,   /* likewise, of the other file */
     ENTRY_RAW,   /* likewise; a NaN of f64 stands for the default one */
+    ENTRY_RAW32, /* likewise, of f32 in its box */
     ENTRY_CONST, /* slot = the 8 bytes that follow */
     ENTRY_SLOT,  /* slot = the slot that the next entry names */
     ENTRY_OP, /* slot = what the op of the block that the next entry names makes of the two operands that follow: GPR, or SLOT itself */
@@ -120,6 +121,8 @@ typedef struct {
     size_t touched;     /* up to there pages are there, but for the first */
     bool is_large;      /* these are large ones */
     CachePiece *released[CACHE_SIZES];
+    const uint8_t *consts; /* that code reads, where it runs */
+    size_t consts_bytes;
 } CodeCache;
 /* What jit.h's jit_watch is told, if there is one: of bytes of code. */
 static inline JitEvent jit_event(const CodeCache *c, JitEventKind kind, uint8_t *bytes, size_t nbytes)
@@ -130,7 +133,9 @@ static inline JitEvent jit_event(const CodeCache *c, JitEventKind kind, uint8_t 
                       .cache_bytes = CACHE_BYTES,
                       .bytes = bytes,
                       .at = bytes + c->exec,
-                      .nbytes = nbytes};
+                      .nbytes = nbytes,
+                      .consts = c->consts,
+                      .consts_bytes = c->consts_bytes};
 }
 void jit_cache_open(CodeCache *c,
                     uint8_t *pages); /* c: zeros; pages: CACHE_BYTES of os_pages_new, which stay the caller's */
@@ -296,7 +301,8 @@ void jit_fold(JitStack *s);                            /* flags of FP that have 
 Left jit_leave(JitStack *s, const Site *site);         /* a stop */
 Left jit_out_of_budget(JitStack *s, const Site *site); /* at a block's head */
 
-#define F64_NAN 0x7ff8000000000000ull /* the default one of modes whose FP the host does */
+#define F64_NAN 0x7ff8000000000000ull /* the default ones of modes whose FP the host does */
+#define F32_NAN 0xffffffff7fc00000ull /* in its box */
 
 /* host_x86_64/ */
 enum {

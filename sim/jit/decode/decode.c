@@ -163,12 +163,14 @@ static size_t table_at(const JitEvent *e)
     return e->nbytes + (-end & 15);
 }
 
-/* The table behind the code, or what is outside of the cache: a region reaches the guest's memory so. */
+/* The table behind the code, a constant, or what is outside of the cache: a region reaches the guest's memory so. */
 static bool is_near_right(const JitEvent *e, size_t at, const ZydisDecodedInstruction *i)
 {
     uint64_t to = at + i->length + (uint64_t)i->raw.disp.value;
     bool is_outside = (uintptr_t)e->at + to - (uintptr_t)e->where >= e->cache_bytes;
-    return (e->table_bytes && to == table_at(e)) || (is_outside && e->kind == JIT_REGION);
+    uint64_t in_consts = (uintptr_t)e->at + to - (uintptr_t)e->consts;
+    return (e->table_bytes && to == table_at(e)) || (is_outside && e->kind == JIT_REGION) ||
+           (in_consts < e->consts_bytes && in_consts % 16 == 0);
 }
 
 static void look_at_insn(const JitEvent *e, size_t at, const ZydisDecodedInstruction *i)
@@ -179,7 +181,7 @@ static void look_at_insn(const JitEvent *e, size_t at, const ZydisDecodedInstruc
     } else if (has_fixed_address(i) || i->attributes & SEGMENTS) {
         wrong(e, at, i, "its address has no base, or a segment");
     } else if (is_rip_relative(i) && !is_near_right(e, at, i)) {
-        wrong(e, at, i, "it reads code, and not the table behind it");
+        wrong(e, at, i, "it reads code, and not the table behind it or a constant");
     }
 }
 

@@ -328,6 +328,7 @@ void host_count_begin(JitHost *h, unsigned k)
             (Group){.is_on = true, .can_write = b->can_write, .low = b->low, .high = b->high, .addend = FLAT_REG};
     }
     h->raws.raw = h->bb[k].raw;
+    h->raws.single = h->bb[k].single;
     set_del(&h->dirty, h->bb[k].spilled); /* it is in the frame */
 }
 

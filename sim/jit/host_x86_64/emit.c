@@ -135,6 +135,7 @@ static void is_home_now(JitHost *h, unsigned i)
     h->stored[i] = h->q;
     host_raw_drop(h, i);
     set_del(&h->words, i);
+    set_del(&h->boxed, i);
     h->val[i].kind = V_HOME;
     set_del(&h->away, i);
     if (h->m->home[i] != HOME_FRAME && !h->m->is_temp[i]) {
@@ -146,6 +147,7 @@ static void is_home_now(JitHost *h, unsigned i)
 static void materialise(JitHost *h, unsigned i)
 {
     Opnd o = opnd_of_id(h, i);
+    bool is_boxed = host_is_boxed(h, h->m->slot_of[i]);
     int home = h->m->home[i];
     if (home >= FPR_HOME) {
         unsigned x = (unsigned)home - FPR_HOME;
@@ -165,6 +167,9 @@ static void materialise(JitHost *h, unsigned i)
         opnd_to_frame(h, h->m->slot_of[i], o);
     }
     is_home_now(h, i);
+    if (is_boxed) {
+        set_add(&h->boxed, i);
+    }
 }
 
 static void flush(JitHost *h)
@@ -289,6 +294,24 @@ bool host_is_word(const JitHost *h, Slot s)
     return i ? set_has(&h->words, i) : s == IR_ZERO;
 }
 
+bool host_is_boxed(const JitHost *h, Slot s)
+{
+    unsigned i = host_id(h, s);
+    if (i && h->val[i].kind == V_CONST) {
+        return h->val[i].c >> 32 == UINT32_MAX;
+    }
+    i = i && h->val[i].kind == V_COPY ? h->val[i].of : i;
+    return i && set_has(&h->boxed, i);
+}
+
+void host_set_boxed(JitHost *h, Slot d)
+{
+    unsigned i = host_id(h, d);
+    if (i && h->val[i].kind == V_HOME) {
+        set_add(&h->boxed, i);
+    }
+}
+
 void host_set_word(JitHost *h, Slot d)
 {
     unsigned i = host_id(h, d);
@@ -393,7 +416,7 @@ static void entry_add(JitHost *h, unsigned i)
         e.kind = ENTRY_GPR;
         break;
     case O_XMM:
-        e.kind = h->raws.raw >> o.reg & 1 ? ENTRY_RAW : ENTRY_FPR;
+        e.kind = !(h->raws.raw >> o.reg & 1) ? ENTRY_FPR : h->raws.single >> o.reg & 1 ? ENTRY_RAW32 : ENTRY_RAW;
         break;
     case O_MEM:
         e.kind = ENTRY_SLOT;
@@ -449,8 +472,7 @@ Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix)
                                .k = h->k,
                                .b = h->b,
                                .dirty = h->dirty,
-                               .raw = h->raws.raw,
-                               .last = host_raw_last(&h->raws),
+                               .raws = h->raws,
                                .at = BY_BASE(0)});
     return &h->stubs.items[h->stubs.n - 1];
 }
@@ -463,6 +485,7 @@ void host_rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
     memcpy(s->point->val, h->val, h->m->nids * sizeof h->val[0]);
     s->point->away = h->away;
     s->point->raws = h->raws;
+    s->point->boxed = h->boxed;
     s->point->q = h->q;
     h->nrests++;
 }
@@ -700,8 +723,9 @@ static void emit_brcond(JitHost *h, const IrOp *o)
         uint8_t *over = x_jcc(&h->a, cc ^ 1);
         if ((unsigned)to == h->k && !h->is_rest) {
             h->bb[h->k].raw = h->raws.raw;
+            h->bb[h->k].single = h->raws.single;
         }
-        host_look(h, host_raw_last(&h->raws), h->raws.raw);
+        host_look(h, &h->raws);
         edge_to(h, (unsigned)to, give);
         x_fix(over, h->a.p);
         return;
@@ -945,7 +969,7 @@ static void frame_take(JitHost *h)
         }
     }
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
-    h->words = (Set){0};
+    h->words = h->boxed = (Set){0};
 }
 
 /* Does some temporary that lives in a register outlive the op? */
@@ -1075,7 +1099,15 @@ static void emit_op(JitHost *h, const IrOp *o)
     if (touches_flags(h, o)) {
         host_jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
     }
-    host_look_sources(h, o);
+    host_look_sources(h);
+    host_look_boxes(h);
+    IrOp fused;
+    unsigned turn, n = host_fp_fused(h, h->q, &fused, &turn);
+    if (n) {
+        h->q += n - 1;
+        host_emit_fused(h, &fused, turn);
+        return;
+    }
     switch (ir_op_info[o->op].cls) {
     case CLASS_PURE:
         host_emit_pure(h, o);
@@ -1112,7 +1144,7 @@ static void block_begin(JitHost *h, unsigned k, const JBlock *b)
     h->k = k;
     h->b = b;
     h->dirty = h->m->bb[k].dirty_in;
-    h->away = h->words = (Set){0};
+    h->away = h->words = h->boxed = (Set){0};
     h->raws = (Raws){0};
     memset(h->val, 0, h->m->nids * sizeof h->val[0]);
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
@@ -1211,9 +1243,10 @@ static void counted_body(JitHost *h, unsigned k)
         emit_op(h, &h->b->op[h->q]);
     }
     flush(h);
-    RegMask more = h->raws.raw & (RegMask)~at->raw;
-    host_look(h, more, more);
-    h->raws.raw &= at->raw;
+    Raws more = h->raws;
+    more.raw &= (RegMask)(~at->raw | (more.single ^ at->single));
+    host_look(h, &more);
+    h->raws.raw &= (RegMask)~more.raw;
     host_count_slow(h, k);
     count_down(h, at->counter, again);
     h->is_counted = false;
@@ -1285,6 +1318,7 @@ static void emit_rest(JitHost *h, const Stub *s)
     memset(h->group, 0, h->m->nids * sizeof h->group[0]);
     h->away = s->point->away;
     h->raws = s->point->raws;
+    h->boxed = s->point->boxed;
     h->words = (Set){0};
     h->dirty = s->dirty;
     for (unsigned i = 1; i < h->m->nids; i++) {
@@ -1319,13 +1353,13 @@ static void emit_stub(JitHost *h, const Stub *s)
         host_emit_slow(h, s);
         break;
     case STUB_EXIT:
-        host_look(h, s->last, s->raw);
+        host_look(h, &s->raws);
         write_back(h, &s->dirty);
         give_back(h, s->give);
         exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
         break;
     case STUB_EDGE:
-        host_look(h, s->last, s->raw);
+        host_look(h, &s->raws);
         edge_to(h, s->number, s->give);
         break;
     case STUB_BUDGET:
@@ -1336,7 +1370,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         emit_few(h, s);
         break;
     case STUB_TAIL:
-        host_look(h, s->last, s->raw);
+        host_look(h, &s->raws);
         x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
         fix_later(h, x_jmp(a), s->k, FIX_TAIL);
         break;

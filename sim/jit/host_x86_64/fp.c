@@ -59,6 +59,9 @@ static unsigned pick(JitHost *h, Slot s, unsigned scratch)
 /* To the slow path if the operand is not a boxed f32. */
 static void check_boxed(JitHost *h, Slot s, uint8_t *fix[], unsigned *n)
 {
+    if (host_is_boxed(h, s)) {
+        return;
+    }
     Opnd o = host_opnd(h, s);
     if (o.kind == O_MEM) {
         x_alumi(&h->a, 0, G_CMP, RBP, o.disp + 4, -1);
@@ -97,6 +100,7 @@ static void softly(JitHost *h, const Ways *w, const IrOp *o)
         Stub *s = host_stub_new(h, STUB_SOFT, w->fix[i]);
         s->site = site;
         s->q = h->q;
+        s->raws.raw = 0;
         Slot src[3];
         s->noperands = jit_op_sources(h->m->guest, o, src);
         for (unsigned k = 0; k < s->noperands; k++) {
@@ -118,8 +122,13 @@ static void softly_back(JitHost *h, size_t first)
 void host_emit_soft(JitHost *h, const Stub *s)
 {
     const IrOp *o = &h->b->op[s->q];
+    host_nans_fix(h, &s->raws);
     for (unsigned k = 0; k < s->noperands; k++) {
         host_opnd_to(h, RAX, s->operand[k]);
+        if ((k == 0 && s->turn & FUSED_PRODUCT) || (k == 2 && s->turn & FUSED_ADDEND)) {
+            x_rr(&h->a, W, X_BTCI, 7, RAX);
+            x_byte(&h->a, FP_FMT(o->aux) == FMT_F32 ? 31 : 63);
+        }
         x_rm(&h->a, W, X_STORE, RAX, RSP, ON_STACK(arg) + (int32_t)k * 8);
     }
     host_site_to_rcx(h, s->site);
@@ -136,16 +145,20 @@ void host_emit_soft(JitHost *h, const Stub *s)
 }
 
 /* ---- results ---- */
-/* d = the number in xmm x of the format; a NaN has gone the other way. */
+/* The upper half of xmm x becomes a box. */
+static void box_in(JitHost *h, unsigned x, Format f)
+{
+    if (f.is_boxed) {
+        host_op_const(h, X_ORPS, x, x, CONST_BOX);
+    }
+}
+
+/* d = the number in xmm x of the format, in its box if it has one; a NaN has gone the other way. */
 static void fin_number(JitHost *h, Slot d, unsigned x, Format f)
 {
     int home = h->m->home[host_id(h, d)];
-    if (f.is_f32) {
+    if (f.is_f32 && !f.is_boxed) {
         x_rr(&h->a, 0, X_MOVD_FROM, x, RAX);
-        if (f.is_boxed) {
-            x_movi(&h->a, RCX, BOX_ONES);
-            x_rr(&h->a, W, X_OR, RAX, RCX);
-        }
         host_fin(h, d, RAX);
     } else if (home >= FPR_HOME) {
         if ((unsigned)home - FPR_HOME != x) {
@@ -159,6 +172,9 @@ static void fin_number(JitHost *h, Slot d, unsigned x, Format f)
         x_rr(&h->a, W, X_MOVQ_FROM, x, RAX);
         host_fin(h, d, RAX);
     }
+    if (f.is_boxed) {
+        host_set_boxed(h, d);
+    }
 }
 
 static void ucomi(JitHost *h, unsigned a, unsigned b, Format f, bool is_signalling)
@@ -171,64 +187,105 @@ static void ucomi(JitHost *h, unsigned a, unsigned b, Format f, bool is_signalli
 static unsigned raw_home(const JitHost *h, const IrOp *o, Format f)
 {
     int home = h->m->home[host_id(h, o->d)];
-    return !f.is_f32 && home >= FPR_HOME ? (unsigned)home - FPR_HOME : 0;
+    return (!f.is_f32 || f.is_boxed) && home >= FPR_HOME ? (unsigned)home - FPR_HOME : 0;
 }
 
-/* VADDSD x, y, z and the like (SDM 2, VEX.LIG.F2.0F): x = y op z; z may be in the frame. */
-void host_vex_f64(JitHost *h, uint32_t opc, unsigned x, unsigned y, Opnd z)
+static void wrote_raw(JitHost *h, const IrOp *o, unsigned x, RegMask from, Format f)
 {
-    Asm *a = &h->a;
-    bool is_reg = z.kind == O_XMM;
-    unsigned rm = is_reg ? z.reg : RBP;
+    host_wrote(h, o->d);
+    host_raw_add(h, x, from, f.is_f32);
+    if (f.is_f32) {
+        host_set_boxed(h, o->d);
+    }
+}
+
+/* The VEX prefix of three bytes, and the opcode: of registers x and y, and of rm (SDM 2A, 2.3.5). */
+static void vex(Asm *a, uint32_t opc, unsigned x, unsigned y, unsigned rm)
+{
+    unsigned pp = opc >> 24 == 0x66 ? 1 : opc >> 24 == 0xf3 ? 2 : opc >> 24 == 0xf2 ? 3 : 0;
     x_byte(a, 0xc4);
     x_byte(a, (x & 8 ? 0u : 0x80u) | 0x40 | (rm & 8 ? 0u : 0x20u) | 1);
-    x_byte(a, (~y & 15) << 3 | 3);
+    x_byte(a, (~y & 15) << 3 | pp);
     x_byte(a, opc);
-    if (is_reg) {
-        x_byte(a, 0xc0 | (x & 7) << 3 | (rm & 7));
+}
+
+static void vex_operand(Asm *a, unsigned x, Opnd z)
+{
+    if (z.kind == O_XMM) {
+        x_byte(a, 0xc0 | (x & 7) << 3 | (z.reg & 7));
     } else {
         x_byte(a, 0x80 | (x & 7) << 3 | RBP);
         x_imm32(a, (uint32_t)z.disp);
     }
 }
 
-static void emit_raw(JitHost *h, const IrOp *o, uint32_t opc, unsigned x)
+void host_op3(JitHost *h, uint32_t opc, unsigned x, unsigned y, Opnd z)
+{
+    Asm *a = &h->a;
+    if (h->has_avx) {
+        vex(a, opc, x, y, z.kind == O_XMM ? z.reg : RBP);
+        vex_operand(a, x, z);
+        return;
+    }
+    unsigned to = z.kind == O_XMM && z.reg == x && y != x ? X0 : x;
+    if (to != y) {
+        x_rr(a, 0, X_MOVAPS, to, y);
+    }
+    if (z.kind == O_XMM) {
+        x_rr(a, 0, opc, to, z.reg);
+    } else {
+        x_rm(a, 0, opc, to, RBP, z.disp);
+    }
+    if (to != x) {
+        x_rr(a, 0, X_MOVAPS, x, to);
+    }
+}
+
+void host_op_const(JitHost *h, uint32_t opc, unsigned x, unsigned y, HostConst c)
+{
+    Asm *a = &h->a;
+    if (h->has_avx) {
+        vex(a, opc, x, y, RBP);
+        x_byte(a, (x & 7) << 3 | RBP);
+        x_imm32(a, 0);
+    } else {
+        if (x != y) {
+            x_rr(a, 0, X_MOVAPS, x, y);
+        }
+        x_rip(a, 0, opc, x);
+    }
+    host_jump_out(h, a->p - 4, h->j->cache.consts + (size_t)c * 16);
+}
+
+/* x = the op of its operands, of which boxes have been looked at. */
+static void emit_raw(JitHost *h, const IrOp *o, uint32_t opc, unsigned x, Format f)
 {
     RegMask from = host_raw_operands(h, o);
-    Slot right = o->op == IR_fsqrt ? o->a : o->b;
-    if (h->has_avx) {
-        Opnd z = host_opnd(h, right);
-        if (z.kind != O_XMM && (z.kind != O_MEM || o->op == IR_fsqrt)) { /* a root must not wait for another register */
-            z = (Opnd){.kind = O_XMM, .reg = pick(h, right, X1)};
-        }
-        host_vex_f64(h, opc, x, o->op == IR_fsqrt ? z.reg : pick(h, o->a, X0), z);
-    } else {
-        unsigned z = pick(h, right, X1);
-        if (o->op != IR_fsqrt) {
-            pick_to(h, X0, o->a);
-        }
-        x_rr(&h->a, 0, (uint32_t)PICK_F64 << 24 | opc, X0, z);
-        x_rr(&h->a, 0, X_MOVAPS, x, X0);
+    bool is_root = o->op == IR_fsqrt;
+    Opnd z = host_opnd(h, is_root ? o->a : o->b);
+    if (z.kind != O_XMM && (z.kind != O_MEM || is_root)) {
+        z = (Opnd){.kind = O_XMM, .reg = pick(h, is_root ? o->a : o->b, X1)};
     }
-    host_wrote(h, o->d);
-    host_raw_add(h, x, from);
+    host_op3(h, f.prefix | opc, x, is_root ? z.reg : pick(h, o->a, X0),
+             z); /* a root must not wait for another register */
+    wrote_raw(h, o, x, from, f);
 }
 
 /* ---- ops ---- */
 static void emit_op2(JitHost *h, const IrOp *o, uint32_t opc, Format f)
 {
     unsigned raw = raw_home(h, o, f);
-    if (raw) {
-        emit_raw(h, o, opc, raw);
-        return;
-    }
     Ways w = {0};
     size_t first = h->stubs.n;
     check_operands(h, o, f, &w);
-    unsigned b = o->op == IR_fsqrt ? pick(h, o->a, X1) : pick(h, o->b, X1);
-    if (o->op != IR_fsqrt) {
-        pick_to(h, X0, o->a);
+    if (raw) {
+        softly(h, &w, o);
+        emit_raw(h, o, opc, raw, f);
+        softly_back(h, first);
+        return;
     }
+    unsigned b = o->op == IR_fsqrt ? pick(h, o->a, X1) : pick(h, o->b, X1);
+    pick_to(h, X0, o->a);
     x_rr(&h->a, 0, f.prefix | opc, X0, b);
     ucomi(h, X0, X0, f, false);
     w.fix[w.n++] = x_jcc(&h->a, CC_P);
@@ -237,58 +294,181 @@ static void emit_op2(JitHost *h, const IrOp *o, uint32_t opc, Format f)
     softly_back(h, first);
 }
 
-/* SDM 2: VFMADD213 x, y, z: x = y * x + z; VFMADD231: x = y * z + x */
-enum { FMADD_213 = 0xa9, FMADD_231 = 0xb9 };
+/* SDM 2: VFMADD213 x, y, z: x = y * x + z; VFMADD231: x = y * z + x; VFMADD132: x = x * z + y. The others, by what is turned: */
+enum { FMADD_132 = 0x99, FMADD_213 = 0xa9, FMADD_231 = 0xb9 };
+static const uint8_t fma_turned[] = {0, 4, 2, 6};
 
-static void vfmadd(Asm *a, unsigned opc, bool is_f32, unsigned x, unsigned y, unsigned z)
+/* z: O_REG: JitStack.arg[0] */
+static void fma3(JitHost *h, unsigned opc, Format f, unsigned x, unsigned y, Opnd z)
 {
+    Asm *a = &h->a;
+    unsigned rm = z.kind == O_XMM ? z.reg : RBP;
     x_byte(a, 0xc4);
-    x_byte(a, (x & 8 ? 0u : 0x80u) | 0x40 | (z & 8 ? 0u : 0x20u) | 2);
-    x_byte(a, (is_f32 ? 0 : 0x80u) | (~y & 15) << 3 | 1);
+    x_byte(a, (x & 8 ? 0u : 0x80u) | 0x40 | (rm & 8 ? 0u : 0x20u) | 2);
+    x_byte(a, (f.is_f32 ? 0 : 0x80u) | (~y & 15) << 3 | 1);
     x_byte(a, opc);
-    x_byte(a, 0xc0 | (x & 7) << 3 | (z & 7));
+    if (z.kind == O_REG) {
+        x_byte(a, 0x80 | (x & 7) << 3 | RSP);
+        x_byte(a, 0x24);
+        x_imm32(a, ON_STACK(arg));
+    } else {
+        vex_operand(a, x, z);
+    }
 }
 
-/* c = a * b + c. With c lost, softfp gets a NaN for it, as the result is one: what is left to find out is inf * 0, which is invalid
- * beside a NaN too, and of which the host says nothing then. */
-static void emit_accumulate(JitHost *h, const IrOp *o, unsigned c)
+static Opnd in_xmm(unsigned x)
 {
-    Ways w = {0};
-    size_t first = h->stubs.n;
-    unsigned a = pick(h, o->a, X0), b = pick(h, o->b, X1);
-    vfmadd(&h->a, FMADD_231, false, c, a, b);
-    x_rr(&h->a, 0, 0x66000000u | X_UCOMI, c, c);
-    w.fix[w.n++] = x_jcc(&h->a, CC_P);
-    softly(h, &w, o);
-    h->stubs.items[first].operand[2] = (Opnd){.kind = O_IMM, .imm = F64_NAN};
-    host_wrote(h, o->d);
-    softly_back(h, first);
+    return (Opnd){.kind = O_XMM, .reg = x};
 }
 
-static bool emit_fma(JitHost *h, const IrOp *o, Format f)
+/* xmm0 = a * b + c */
+static void multiply_add(JitHost *h, const IrOp *o, unsigned turn, Format f)
 {
-    if (!h->has_fma || f.is_f32) {
-        return false;
-    }
-    Ways w = {0};
-    size_t first = h->stubs.n;
-    Opnd y = host_opnd(h, o->b), z = host_opnd(h, o->c);
-    int home = h->m->home[host_id(h, o->d)];
-    if (z.kind == O_XMM && home == FPR_HOME + (int)z.reg && o->a != o->d && o->b != o->d) {
-        emit_accumulate(h, o, z.reg);
-        return true;
-    }
-    if (y.kind != O_XMM && z.kind != O_XMM) { /* a scratch register too few */
-        return false;
-    }
+    Opnd b = host_opnd(h, o->b), c = host_opnd(h, o->c);
     pick_to(h, X0, o->a);
-    unsigned b = pick(h, o->b, X1), c = pick(h, o->c, X1);
-    vfmadd(&h->a, FMADD_213, f.is_f32, X0, b, c);
-    ucomi(h, X0, X0, f, false);
+    if (b.kind == O_XMM || c.kind == O_XMM || c.kind == O_MEM) {
+        bool is_c_last = b.kind == O_XMM || c.kind == O_MEM;
+        if (is_c_last) {
+            unsigned y = pick(h, o->b, X1);
+            fma3(h, FMADD_213 + fma_turned[turn], f, X0, y, c.kind == O_MEM ? c : in_xmm(pick(h, o->c, X1)));
+        } else {
+            fma3(h, FMADD_132 + fma_turned[turn], f, X0, c.reg, b.kind == O_MEM ? b : in_xmm(pick(h, o->b, X1)));
+        }
+        return;
+    }
+    host_gpr_to(h, RAX, o->b); /* a scratch register too few */
+    x_rm(&h->a, W, X_STORE, RAX, RSP, ON_STACK(arg));
+    fma3(h, FMADD_132 + fma_turned[turn], f, X0, pick(h, o->c, X1), (Opnd){.kind = O_REG});
+}
+
+/* A NaN as addend hides that inf * 0 is invalid: the host says nothing then, so each result is looked at, and softfp finds out. What
+ * a number was made of are numbers then. If the addend's register is the result's, softfp gets a NaN for it, as it was one. */
+static bool emit_fma(JitHost *h, const IrOp *o, unsigned turn, Format f)
+{
+    if (!h->has_fma) {
+        return false;
+    }
+    Ways w = {0};
+    size_t first = h->stubs.n;
+    RegMask from = host_raw_operands(h, o);
+    Opnd z = host_opnd(h, o->c);
+    int home = h->m->home[host_id(h, o->d)];
+    bool has_carry =
+        raw_home(h, o, f) && z.kind == O_XMM && home == FPR_HOME + (int)z.reg && o->a != o->d && o->b != o->d;
+    unsigned x = has_carry ? z.reg : X0;
+    check_operands(h, o, f, &w);
+    if (has_carry) {
+        unsigned a = pick(h, o->a, X0), b = pick(h, o->b, X1);
+        fma3(h, FMADD_231 + fma_turned[turn], f, x, a, in_xmm(b));
+    } else {
+        multiply_add(h, o, turn, f);
+    }
+    ucomi(h, x, x, f, false);
     w.fix[w.n++] = x_jcc(&h->a, CC_P);
     softly(h, &w, o);
-    fin_number(h, o->d, X0, f);
+    for (size_t i = first; i < h->stubs.n; i++) {
+        h->stubs.items[i].turn = turn;
+        h->stubs.items[i].raws.raw = from;
+    }
+    if (has_carry) {
+        h->stubs.items[h->stubs.n - 1].operand[2] = (Opnd){.kind = O_IMM, .imm = f.is_f32 ? F32_NAN : F64_NAN};
+    }
+    h->raws.raw &= (RegMask)~from;
+    fin_number(h, o->d, x, f);
     softly_back(h, first);
+    return true;
+}
+
+/* ---- signs ---- */
+static bool is_sign(const IrOp *o, unsigned fmt)
+{
+    return o->op == IR_xor_i && IR_IS_TEMP(o->d) && o->imm == (fmt == FMT_F64 ? INT64_MIN : 1ll << 31);
+}
+
+unsigned host_fp_fused(const JitHost *h, uint32_t q, IrOp *out, unsigned *turn)
+{
+    const IrOp *o = &h->b->op[q];
+    uint32_t left = h->b->nops - q;
+    if (o->op != IR_xor_i || left < 2 || !h->has_fma) {
+        return 0;
+    }
+    unsigned n = o[1].op == IR_fma ? 1 : left > 2 && o[1].op == IR_xor_i && o[2].op == IR_fma ? 2 : 0;
+    const IrOp *fma = o + n;
+    if (!n || fma->insn != o->insn || (n + 1 < left && fma[1].insn == o->insn) ||
+        !host_fp_is_inline(h->m->guest, fma)) {
+        return 0;
+    }
+    *out = *fma;
+    *turn = 0;
+    for (unsigned i = 0; i < n; i++) {
+        bool is_a = fma->a == o[i].d, is_c = fma->c == o[i].d;
+        if (!is_sign(&o[i], FP_FMT(fma->aux)) || is_a == is_c || fma->b == o[i].d || IR_IS_TEMP(o[i].a)) {
+            return 0;
+        }
+        *(is_a ? &out->a : &out->c) = o[i].a;
+        *turn |= is_a ? FUSED_PRODUCT : FUSED_ADDEND;
+    }
+    return n + 1;
+}
+
+void host_emit_fused(JitHost *h, const IrOp *o, unsigned turn)
+{
+    host_kill(h, o->d);
+    (void)emit_fma(h, o, turn, format_of(FP_FMT(o->aux), o->aux));
+}
+
+static bool signs_are(const IrOp *o, HostConst *c, uint32_t *opc)
+{
+    *opc = o->op == IR_xor_i ? X_XORPS : o->op == IR_and_i ? X_ANDPS : X_ORPS;
+    switch (o->op) {
+    case IR_xor_i:
+        *c = o->imm == INT64_MIN ? CONST_SIGN64 : CONST_SIGN32;
+        return o->imm == INT64_MIN || o->imm == 1ll << 31;
+    case IR_and_i:
+        *c = CONST_ABS64;
+        return o->imm == INT64_MAX;
+    case IR_or_i:
+        *c = CONST_BOX;
+        return (uint64_t)o->imm == BOX_ONES;
+    default:
+        return false;
+    }
+}
+
+/* An f32 is taken out of its box, its sign is changed, and it is put back. */
+static unsigned in_its_box(const JitHost *h, const IrOp *o, HostConst *c, uint32_t *opc)
+{
+    uint32_t left = h->b->nops - h->q;
+    const IrOp *next = o + 1, *last = o + 2;
+    if (o->op != IR_unbox32 || left < 3 || !IR_IS_TEMP(o->d) || last->insn != o->insn || next->a != o->d ||
+        last->op != IR_or_i || (uint64_t)last->imm != BOX_ONES || last->a != next->d || last->d != last->a ||
+        !host_is_boxed(h, o->a) || (left > 3 && o[3].insn == o->insn)) {
+        return 0;
+    }
+    *opc = next->op == IR_xor_i ? X_XORPS : X_ANDPS;
+    *c = next->op == IR_xor_i ? CONST_SIGN32 : CONST_ABS32;
+    bool is_it = (next->op == IR_xor_i && next->imm == 1ll << 31) || (next->op == IR_and_i && next->imm == INT32_MAX);
+    return is_it ? 2 : 0;
+}
+
+bool host_emit_signs(JitHost *h, const IrOp *o)
+{
+    HostConst c;
+    uint32_t opc;
+    unsigned more = in_its_box(h, o, &c, &opc);
+    Slot d = o[more].d;
+    int home = h->m->home[host_id(h, d)];
+    if ((!more && !signs_are(o, &c, &opc)) || home < FPR_HOME) {
+        return false;
+    }
+    host_kill(h, d);
+    bool is_boxed = more || c == CONST_BOX || (c == CONST_SIGN32 && host_is_boxed(h, o->a));
+    host_op_const(h, opc, (unsigned)home - FPR_HOME, pick(h, o->a, X0), c);
+    host_wrote(h, d);
+    if (is_boxed) {
+        host_set_boxed(h, d);
+    }
+    h->q += more;
     return true;
 }
 
@@ -326,6 +506,7 @@ static bool emit_from_int(JitHost *h, const IrOp *o, Format f)
     }
     x_rr(&h->a, 0, X_XORPS, X0, X0); /* the instruction keeps the upper half: no wait for what was there */
     x_rr(&h->a, kind == FP_I32 ? 0 : W, f.prefix | X_CVTSI2S, X0, RAX);
+    box_in(h, X0, f);
     fin_number(h, o->d, X0, f);
     return true;
 }
@@ -357,11 +538,23 @@ static bool emit_convert(JitHost *h, const IrOp *o, Format to)
         return false;
     }
     Format from = format_of(other, o->aux);
+    to.is_boxed = to.is_f32 && to.is_boxed;
     Ways w = {0};
     size_t first = h->stubs.n;
+    unsigned raw = raw_home(h, o, to);
+    RegMask parts = host_raw_operands(h, o);
     check_operands(h, o, from, &w);
     unsigned x = pick(h, o->a, X1);
+    x_rr(&h->a, 0, X_XORPS, X0, X0); /* likewise */
     x_rr(&h->a, 0, from.prefix | X_CVTS2S, X0, x);
+    box_in(h, X0, to);
+    if (raw) {
+        softly(h, &w, o);
+        x_rr(&h->a, 0, X_MOVAPS, raw, X0);
+        wrote_raw(h, o, raw, parts, to);
+        softly_back(h, first);
+        return true;
+    }
     ucomi(h, X0, X0, to, false);
     w.fix[w.n++] = x_jcc(&h->a, CC_P);
     softly(h, &w, o);
@@ -389,7 +582,7 @@ static bool emit_by_shape(JitHost *h, const IrOp *o, Format f)
         emit_op2(h, o, 0x0f51, f);
         return true;
     case IR_fma:
-        return emit_fma(h, o, f);
+        return emit_fma(h, o, 0, f);
     case IR_feq:
     case IR_fltq:
     case IR_fleq:

@@ -293,6 +293,25 @@ static unsigned features(void)
     return jit_features ? jit_features(have) : have;
 }
 
+/* Behind the code around units, where code of units reaches it. */
+static void emit_consts(JitHost *h)
+{
+    static const uint64_t consts[HOST_CONSTS] = {[CONST_BOX] = ~0ull << 32,
+                                                 [CONST_SIGN64] = 1ull << 63,
+                                                 [CONST_SIGN32] = 1ull << 31,
+                                                 [CONST_ABS64] = ~0ull >> 1,
+                                                 [CONST_ABS32] = ~(1ull << 31)};
+    while ((uintptr_t)h->a.p % 16) {
+        x_byte(&h->a, 0);
+    }
+    h->j->cache.consts = h->a.p + h->j->cache.exec;
+    h->j->cache.consts_bytes = sizeof consts * 2;
+    for (unsigned i = 0; i < HOST_CONSTS; i++) {
+        x_imm64(&h->a, consts[i]);
+        x_imm64(&h->a, 0);
+    }
+}
+
 JitHost *host_open(Jit *j)
 {
     uint8_t *buffer = os_pages_new(HOST_BUFFER_BYTES + sizeof(JitHost)); /* of which little is touched at first */
@@ -309,9 +328,11 @@ JitHost *host_open(Jit *j)
     uint8_t *code = j->cache.code;
     h->a = (Asm){.p = code, .end = code + HOST_AROUND_BYTES};
     emit_around(h);
+    size_t around_bytes = (size_t)(h->a.p - code);
+    emit_consts(h);
     assert(!h->a.is_full);
     if (jit_watch) {
-        JitEvent e = jit_event(&j->cache, JIT_AROUND, code, (size_t)(h->a.p - code));
+        JitEvent e = jit_event(&j->cache, JIT_AROUND, code, around_bytes);
         jit_watch(&e);
     }
     return h;

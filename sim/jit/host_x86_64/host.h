@@ -65,15 +65,18 @@ typedef enum {
     STUB_LOOK,
     STUB_NAN
 } StubKind;
+/* Constants that operations of the other file have in memory: the box of an f32, signs of f64 and f32, and all but these. */
+typedef enum { CONST_BOX, CONST_SIGN64, CONST_SIGN32, CONST_ABS64, CONST_ABS32, HOST_CONSTS } HostConst;
 enum { HOST_FPRS = 16 };
 typedef uint16_t RegMask;    /* of the other file, by number */
 typedef struct {             /* raw.c */
     RegMask raw;             /* results of FP ops that were not looked at: a NaN stands for the default one */
+    RegMask single;          /* those of them that are f32, in their boxes; the others are f64 */
     RegMask from[HOST_FPRS]; /* by register: those whose values, which are still there, its result was made of */
 } Raws;
 typedef struct { /* what is known at a point of the code, for code that goes on from there */
     Val val[JIT_IDS];
-    Set away;
+    Set away, boxed;
     Raws raws;
     uint32_t q;
 } Point;
@@ -87,18 +90,18 @@ typedef struct { /* code that is rarely run: behind the rest */
     const JBlock *b; /* of which it is code: of block k, or that unrolled */
     uint64_t pc;     /* of an exit; what FIXED_BASE is */
     Set dirty;
-    RegMask raw,
-        last;       /* raw: of STUB_NAN, those that may be NaNs; else all that are raw, and the last of their chains */
-    Opnd value;     /* of a store */
-    uint8_t base;   /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
-    Indexed at;     /* of the first two, and STUB_REST: what it is there; without an index: it is there */
-    uint32_t q;     /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
-    unsigned which; /* STUB_WINDOW, STUB_LOOK: Frame.window */
+    Raws raws;               /* of STUB_NAN and STUB_SOFT: those that are to become what they stand for */
+    Opnd value;              /* of a store */
+    uint8_t base;            /* STUB_ENTRY, STUB_WINDOW, STUB_LOOK: register */
+    Indexed at;              /* of the first two, and STUB_REST: what it is there; without an index: it is there */
+    uint32_t q;              /* op of STUB_SOFT, STUB_ADDEND, STUB_ENTRY, STUB_WINDOW */
+    unsigned which;          /* STUB_WINDOW, STUB_LOOK: Frame.window */
     int32_t low, span_bytes; /* STUB_LOOK: of the group, which may be written */
     bool can_write;
     unsigned noperands;
     Opnd operand[3];
-    Point *point; /* STUB_REST: the rest of the block once more, with nothing taken for granted */
+    unsigned turn; /* STUB_SOFT: signs to turn, as of host_fp_fused */
+    Point *point;  /* STUB_REST: the rest of the block once more, with nothing taken for granted */
 } Stub;
 /* One look into the TLB for all accesses of a block by one base slot, as long as that does not change. */
 typedef struct {
@@ -129,7 +132,7 @@ typedef struct {
     uint8_t *head, *paid, *unrolled, *tail, *count, *entry; /* entry: from outside; NULL: none */
     uint32_t site;                                          /* of its head */
     unsigned counter, spilled; /* of its counted body: a register, or COUNT_ON_STACK; the id whose home that is, or 0 */
-    RegMask raw;               /* where it goes around */
+    RegMask raw, single;       /* where it goes around, as Raws */
 } BbAt;
 
 typedef struct JitHost {
@@ -163,6 +166,7 @@ typedef struct JitHost {
     Set away, dirty; /* away: val is not V_HOME */
     Raws raws;
     Set words;       /* what is in the home is 32 bits, sign-extended */
+    Set boxed;       /* likewise, an f32 in its box (ir.h, FP_BOXED) */
     unsigned k;      /* block */
     const JBlock *b; /* its ops, or those of its copies */
     uint32_t q;      /* op */
@@ -201,8 +205,10 @@ void host_wrote(JitHost *h, Slot d);           /* its home has been written */
 void host_group_move(JitHost *h, Slot base, const Group *before, int64_t by);
 void host_set_const(JitHost *h, Slot d, uint64_t c);
 void host_set_copy(JitHost *h, Slot d, Slot s);
-bool host_is_word(const JitHost *h, Slot s); /* is its value known to be 32 bits, sign-extended? */
-void host_set_word(JitHost *h, Slot d);      /* it is, just written */
+bool host_is_word(const JitHost *h, Slot s);  /* is its value known to be 32 bits, sign-extended? */
+void host_set_word(JitHost *h, Slot d);       /* it is, just written */
+bool host_is_boxed(const JitHost *h, Slot s); /* likewise, an f32 in its box? */
+void host_set_boxed(JitHost *h, Slot d);
 /* Nobody reads what o makes, an op of CLASS_PURE, but who leaves: true, and it has no code. */
 bool host_put_off(JitHost *h, const IrOp *o);
 void host_rest_stub(JitHost *h, uint8_t *fix,
@@ -229,16 +235,26 @@ void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */
 void host_emit_fp(JitHost *h, const IrOp *o);
 void host_emit_soft(JitHost *h, const Stub *s);
-void host_vex_f64(JitHost *h, uint32_t opc, unsigned x, unsigned y,
-                  Opnd z); /* x = y opc z; z: O_XMM, or O_MEM of the frame */
-/* raw.c. Looks: NaNs become the default one. rax, xmm0 and flags may be lost. */
-void host_raw_drop(JitHost *h, unsigned i);                 /* id i has another value */
-void host_raw_add(JitHost *h, unsigned x, RegMask from);    /* register x has, and it is raw; from: host_raw_operands */
+/* x = y opc z, opc with its prefix; z: O_XMM, or O_MEM of the frame */
+void host_op3(JitHost *h, uint32_t opc, unsigned x, unsigned y, Opnd z);
+void host_op_const(JitHost *h, uint32_t opc, unsigned x, unsigned y, HostConst c);
+/* Ops from q on that are one multiplication and addition with signs turned: how many, 0: they are none. *out: it, with operands as
+ * they are before; turn: FUSED_x */
+enum { FUSED_PRODUCT = 1, FUSED_ADDEND = 2 };
+unsigned host_fp_fused(const JitHost *h, uint32_t q, IrOp *out, unsigned *turn);
+void host_emit_fused(JitHost *h, const IrOp *o, unsigned turn);
+bool host_emit_signs(JitHost *h, const IrOp *o); /* a change of signs or boxes in the other file; false: it is none */
+/* raw.c. Looks: NaNs become the default one. rax, xmm0, xmm1 and flags may be lost. */
+void host_raw_drop(JitHost *h, unsigned i); /* id i has another value */
+/* Register x has, and it is raw; from: host_raw_operands of its op */
+void host_raw_add(JitHost *h, unsigned x, RegMask from, bool is_single);
 RegMask host_raw_operands(const JitHost *h, const IrOp *o); /* the raw ones that its result is made of */
-RegMask host_raw_last(const Raws *r);                       /* all other raw ones are parts of these */
-void host_look(JitHost *h, RegMask last, RegMask all);      /* at `last`, of which all are parts */
-void host_look_sources(JitHost *h, const IrOp *o);          /* those that the op reads, if it must not see them raw */
+void host_look(JitHost *h, const Raws *r);                  /* at all of them */
+void host_look_sources(JitHost *h);                         /* those that this op reads, if it must not see them raw */
 void host_look_all(JitHost *h);
+void host_nans_fix(JitHost *h, const Raws *r); /* rax is lost */
+void host_look_boxes(
+    JitHost *h); /* are operands of this op, and of later ones, f32 in their boxes? If not, the rest is made again */
 void host_emit_nan(JitHost *h, const Stub *s);
 /* memory.c */
 void host_emit_load(JitHost *h, const IrOp *o);

@@ -91,7 +91,7 @@ void host_emit_slow(JitHost *h, const Stub *s)
         host_opnd_to(h, RDX, s->value);
     }
     call_slow(h, s->site);
-    if (!s->is_store && s->reg >= FPR_HOME) {
+    if (!s->is_store && s->reg >= FPR_HOME) { /* of 4 bytes: 0 above */
         x_rr(&h->a, W, X_MOVQ_TO, s->reg - FPR_HOME, RAX);
     } else if (!s->is_store) {
         x_mov(&h->a, s->reg, RAX);
@@ -403,7 +403,10 @@ static uint32_t load_opcode(const IrOp *o, unsigned d, unsigned *flags)
     unsigned lg2 = MEM_LG2(o->aux);
     bool is_signed = o->aux & MEM_SIGNED;
     *flags = d < FPR_HOME && (lg2 == 3 || is_signed) ? W : 0;
-    return d >= FPR_HOME ? X_MOVQ_LOAD : opc[lg2 | (is_signed ? 4 : 0)];
+    if (d >= FPR_HOME) {
+        return lg2 == 3 ? X_MOVQ_LOAD : X_MOVQ_TO;
+    }
+    return opc[lg2 | (is_signed ? 4 : 0)];
 }
 
 static void load(JitHost *h, const IrOp *o, unsigned d, unsigned base, unsigned idx, int32_t disp)
@@ -631,10 +634,16 @@ bool host_emit_indexed(JitHost *h, const IrOp *o, Slot base, Indexed at)
     return true;
 }
 
+/* Of 8 bytes, or of 4 with 0 above them: the other file does that by itself. */
+static bool is_number(const IrOp *o)
+{
+    return MEM_LG2(o->aux) == 3 || (MEM_LG2(o->aux) == 2 && !(o->aux & MEM_SIGNED));
+}
+
 void host_emit_load(JitHost *h, const IrOp *o)
 {
     int home = h->m->home[host_id(h, o->d)];
-    unsigned base, addend, d = home >= FPR_HOME && MEM_LG2(o->aux) == 3 ? (unsigned)home : host_dst(h, o->d);
+    unsigned base, addend, d = home >= FPR_HOME && is_number(o) ? (unsigned)home : host_dst(h, o->d);
     host_kill(h, o->d);
     if (is_grouped(h, o, &base, &addend)) {
         load(h, o, d, addend, base, (int32_t)o->imm);

@@ -364,6 +364,10 @@ static void emit_orb(JitHost *h, const IrOp *o)
 static void emit_unbox32(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
+    if (host_is_boxed(h, o->a)) {
+        emit_extend(h, o, 0, X_LOAD);
+        return;
+    }
     host_gpr_to(h, RAX, o->a);
     x_movi(a, RCX, 0x7fc00000);
     x_mov(a, RDX, RAX);
@@ -523,6 +527,9 @@ static bool emit_sum(JitHost *h, const IrOp *o)
 
 void host_emit_pure(JitHost *h, const IrOp *o)
 {
+    if (host_emit_signs(h, o)) {
+        return;
+    }
     host_kill(h, o->d);
     if (host_put_off(h, o)) {
         return;
@@ -541,6 +548,9 @@ void host_emit_pure(JitHost *h, const IrOp *o)
     }
     if (is_word) {
         host_set_word(h, o->d);
+    }
+    if (o->op == IR_or_i && (uint64_t)o->imm == ~0ull << 32) {
+        host_set_boxed(h, o->d);
     }
     if (o->op == IR_add_i && o->d == o->a) {
         host_group_move(h, o->d, &group, o->imm);

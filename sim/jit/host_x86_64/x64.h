@@ -49,15 +49,18 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_PCMPEQB    0x66000f74u
 #define X_UCOMI      0x0f2eu /* 0x66 for f64 */
 #define X_COMI       0x0f2fu
-#define X_CMPSD      0x0fc2u /* 0xf2; and the byte that follows */
+#define X_ANDPS      0x0f54u
+#define X_ORPS       0x0f56u
+#define X_BTCI       0x0fbau /* group 7: turns the bit of the byte that follows */
 #define X_CVTSI2S    0x0f2au /* 0xf2, 0xf3 for f64, f32, as of the next ones */
 #define X_CVTTS2SI   0x0f2cu
 #define X_CVTS2SI    0x0f2du
 #define X_CVTS2S     0x0f5au
+#define X_CMPS       0x0fc2u     /* and the byte that follows */
 #define X_MOVD_FROM  0x66000f7eu /* register or memory of 4 bytes from xmm */
 #define X_MOVQ_LOAD  0xf3000f7eu /* xmm from memory or xmm */
 #define X_MOVQ_STORE 0x66000fd6u
-#define X_MOVQ_TO    0x66000f6eu /* xmm from register */
+#define X_MOVQ_TO    0x66000f6eu /* xmm from register; without W, or memory, of 4 bytes */
 #define X_MOVQ_FROM  0x66000f7eu
 
 typedef struct {
