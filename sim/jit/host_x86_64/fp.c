@@ -109,6 +109,17 @@ static void softly(JitHost *h, const Ways *w, const IrOp *o)
     }
 }
 
+/* Likewise; and those of `from` have been looked at: they are numbers, or become what they stand for. */
+static void softly_looked(JitHost *h, const Ways *w, const IrOp *o, RegMask from)
+{
+    size_t first = h->stubs.n;
+    softly(h, w, o);
+    for (size_t i = first; i < h->stubs.n; i++) {
+        h->stubs.items[i].raws.raw = from;
+    }
+    h->raws.raw &= (RegMask)~from;
+}
+
 /* Where the stubs that softly made come back to. */
 static void softly_back(JitHost *h, size_t first)
 {
@@ -365,15 +376,13 @@ static bool emit_fma(JitHost *h, const IrOp *o, unsigned turn, Format f)
     }
     ucomi(h, x, x, f, false);
     w.fix[w.n++] = x_jcc(&h->a, CC_P);
-    softly(h, &w, o);
+    softly_looked(h, &w, o, from);
     for (size_t i = first; i < h->stubs.n; i++) {
         h->stubs.items[i].turn = turn;
-        h->stubs.items[i].raws.raw = from;
     }
     if (has_carry) {
         h->stubs.items[h->stubs.n - 1].operand[2] = (Opnd){.kind = O_IMM, .imm = f.is_f32 ? F32_NAN : F64_NAN};
     }
-    h->raws.raw &= (RegMask)~from;
     fin_number(h, o->d, x, f);
     softly_back(h, first);
     return true;
@@ -472,6 +481,37 @@ bool host_emit_signs(JitHost *h, const IrOp *o)
     return true;
 }
 
+/* Of two numbers that are equal the host takes the second; they may be zeros, whose signs tell. */
+static bool emit_extreme(JitHost *h, const IrOp *o, bool is_least, Format f)
+{
+    if (h->m->guest->fp_mode & FPM_MIN_SECOND || (f.is_f32 && !f.is_boxed)) {
+        return false;
+    }
+    Ways w = {0};
+    size_t first = h->stubs.n;
+    RegMask from = host_raw_operands(h, o);
+    check_operands(h, o, f, &w);
+    pick_to(h, X0, o->a);
+    pick_to(h, X1, o->b);
+    ucomi(h, X0, X1, f, false);
+    w.fix[w.n++] = x_jcc(&h->a, CC_P);
+    softly_looked(h, &w, o, from);
+    uint32_t opc = f.prefix | (is_least ? X_MINS : X_MAXS);
+    x_rr(&h->a, 0, opc, X0, X1);
+    Opnd a = host_opnd(h, o->a);
+    if (a.kind == O_XMM) {
+        x_rr(&h->a, 0, opc, X1, a.reg);
+    } else {
+        host_opnd_to(h, RAX, a);
+        x_rm(&h->a, W, X_STORE, RAX, RSP, ON_STACK(arg));
+        x_rm(&h->a, 0, opc, X1, RSP, ON_STACK(arg));
+    }
+    x_rr(&h->a, 0, is_least ? X_ORPS : X_ANDPS, X0, X1);
+    fin_number(h, o->d, X0, f);
+    softly_back(h, first);
+    return true;
+}
+
 static void emit_test(JitHost *h, const IrOp *o, bool is_signalling, Format f)
 {
     Asm *a = &h->a;
@@ -497,34 +537,50 @@ static void emit_test(JitHost *h, const IrOp *o, bool is_signalling, Format f)
 static bool emit_from_int(JitHost *h, const IrOp *o, Format f)
 {
     unsigned kind = FP_OTHER(o->aux);
-    if (kind == FP_U64) {
-        return false;
-    }
+    Ways w = {0};
+    size_t first = h->stubs.n;
     host_gpr_to(h, RAX, o->a);
     if (kind == FP_U32) {
         x_rr(&h->a, 0, X_LOAD, RAX, RAX);
+    } else if (kind == FP_U64) {
+        x_rr(&h->a, W, X_TEST, RAX, RAX);
+        w.fix[w.n++] = x_jcc(&h->a, CC_S);
+        softly(h, &w, o);
     }
     x_rr(&h->a, 0, X_XORPS, X0, X0); /* the instruction keeps the upper half: no wait for what was there */
     x_rr(&h->a, kind == FP_I32 ? 0 : W, f.prefix | X_CVTSI2S, X0, RAX);
     box_in(h, X0, f);
     fin_number(h, o->d, X0, f);
+    softly_back(h, first);
     return true;
+}
+
+/* The bits of a number from which on it may not fit: those of negative ones are larger. */
+static uint64_t end_of(unsigned kind, Format f)
+{
+    return kind == FP_U32 ? (f.is_f32 ? 0x4f800000 : 0x41efffffffe00000) : (f.is_f32 ? 0x5f000000 : 0x43e0000000000000);
 }
 
 static bool emit_to_int(JitHost *h, const IrOp *o, Format f)
 {
     unsigned kind = FP_OTHER(o->aux);
-    if (kind != FP_I32 && kind != FP_I64) {
-        return false;
-    }
+    bool is_signed = kind == FP_I32 || kind == FP_I64;
     Ways w = {0};
     size_t first = h->stubs.n;
-    unsigned flags = kind == FP_I64 ? W : 0;
+    unsigned flags = kind == FP_I32 ? 0 : W;
     check_operands(h, o, f, &w);
+    if (!is_signed) { /* before the host raises what the guest does not */
+        host_gpr_to(h, RAX, o->a);
+        x_movi(&h->a, RCX, end_of(kind, f));
+        x_rr(&h->a, f.is_f32 ? 0 : W, X_CMP, RAX, RCX);
+        w.fix[w.n++] = x_jcc(&h->a, CC_AE);
+    }
     x_rr(&h->a, flags, f.prefix | (FP_RM(o->aux) == RM_RTZ ? X_CVTTS2SI : X_CVTS2SI), RAX, pick(h, o->a, X0));
-    x_rr(&h->a, flags, X_LOAD, RCX, RAX); /* what does not fit is the smallest number */
-    x_alui(&h->a, flags, G_SUB, RCX, 1);
-    w.fix[w.n++] = x_jcc(&h->a, CC_O);
+    if (is_signed) {
+        x_rr(&h->a, flags, X_LOAD, RCX, RAX); /* what does not fit is the smallest number */
+        x_alui(&h->a, flags, G_SUB, RCX, 1);
+        w.fix[w.n++] = x_jcc(&h->a, CC_O);
+    }
     softly(h, &w, o);
     host_fin(h, o->d, RAX);
     softly_back(h, first);
@@ -583,6 +639,12 @@ static bool emit_by_shape(JitHost *h, const IrOp *o, Format f)
         return true;
     case IR_fma:
         return emit_fma(h, o, 0, f);
+    case IR_fmin:
+    case IR_fminnum:
+        return emit_extreme(h, o, true, f);
+    case IR_fmax:
+    case IR_fmaxnum:
+        return emit_extreme(h, o, false, f);
     case IR_feq:
     case IR_fltq:
     case IR_fleq:

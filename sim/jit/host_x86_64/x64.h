@@ -56,6 +56,8 @@ enum { CC_O, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP
 #define X_CVTTS2SI   0x0f2cu
 #define X_CVTS2SI    0x0f2du
 #define X_CVTS2S     0x0f5au
+#define X_MINS       0x0f5du
+#define X_MAXS       0x0f5fu
 #define X_CMPS       0x0fc2u     /* and the byte that follows */
 #define X_MOVD_FROM  0x66000f7eu /* register or memory of 4 bytes from xmm */
 #define X_MOVQ_LOAD  0xf3000f7eu /* xmm from memory or xmm */
