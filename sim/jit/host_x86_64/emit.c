@@ -354,6 +354,26 @@ static bool is_unread(const JitHost *h, uint32_t q, const unsigned *source, unsi
     return false;
 }
 
+/* Likewise from round to round of a loop's ops up to `last`: is its result read before it is written again? */
+static bool is_unread_around(const JitHost *h, uint32_t last, uint32_t q)
+{
+    const JBlock *b = h->b;
+    Slot d = b->op[q].d;
+    for (uint32_t n = 1; n <= last; n++) {
+        const IrOp *o = &b->op[(q + n) % last];
+        Slot src[3];
+        for (unsigned i = jit_op_sources(h->m->guest, o, src); i--;) {
+            if (src[i] == d) {
+                return false;
+            }
+        }
+        if (ir_op_info[o->op].has_dst && o->d == d) {
+            break;
+        }
+    }
+    return ir_op_info[b->op[q].op].cls == CLASS_PURE && !IR_IS_TEMP(d) && host_id(h, d);
+}
+
 bool host_put_off(JitHost *h, const IrOp *o)
 {
     unsigned d = host_id(h, o->d), source[ENTRY_OPERANDS], n;
@@ -1229,8 +1249,62 @@ static void counted_rows(JitHost *h, unsigned k)
     }
 }
 
+static void counted_ops(JitHost *h, unsigned k, bool is_brief)
+{
+    uint32_t last = h->m->bb[k].count.last;
+    for (h->q = 0; h->q < last; h->q++) {
+        if (!is_brief || !is_unread_around(h, last, h->q)) {
+            emit_op(h, &h->b->op[h->q]);
+        }
+    }
+}
+
+/* Can rounds but the last leave out what no round reads? If there is any such, and nothing leaves on the way, which is tried. */
+static bool may_be_brief(JitHost *h, unsigned k)
+{
+    uint32_t last = h->m->bb[k].count.last;
+    bool has_any = false;
+    for (uint32_t q = 0; q < last; q++) {
+        IrClass cls = ir_op_info[h->b->op[q].op].cls;
+        if (cls != CLASS_PURE && cls != CLASS_LOAD && cls != CLASS_STORE) {
+            return false;
+        }
+        has_any |= is_unread_around(h, last, q);
+    }
+    if (!has_any) {
+        return false;
+    }
+    Asm a = h->a;
+    size_t nsites = h->sites.n, nstubs = h->stubs.n, nentries = h->entries.n, nfirst = h->first.n,
+           nrelocs = h->relocs.n;
+    host_count_begin(h, k);
+    h->is_counted = true;
+    counted_ops(h, k, false);
+    h->is_counted = false;
+    bool leaves = h->sites.n != nsites || h->stubs.n != nstubs;
+    for (size_t i = nstubs; i < h->stubs.n; i++) {
+        mem_free(h->stubs.items[i].point);
+    }
+    h->a = a;
+    h->sites.n = nsites, h->stubs.n = nstubs, h->entries.n = nentries, h->first.n = nfirst, h->relocs.n = nrelocs;
+    return !leaves;
+}
+
+/* All that a round leaves behind, behind the others. */
+static void last_round(JitHost *h, unsigned k)
+{
+    Set dirty = h->dirty;
+    block_begin(h, k, h->m->bb[k].b);
+    h->dirty = dirty;
+    host_count_begin(h, k);
+    h->is_counted = true;
+    counted_ops(h, k, false);
+    h->is_counted = false;
+    flush(h);
+}
+
 /* What is raw where the block goes around may be raw at the head of this body: it was made by the round before. */
-static void counted_body(JitHost *h, unsigned k)
+static void counted_body(JitHost *h, unsigned k, bool is_brief)
 {
     const BbAt *at = &h->bb[k];
     while ((uintptr_t)h->a.p % LOOP_ALIGN) {
@@ -1239,9 +1313,7 @@ static void counted_body(JitHost *h, unsigned k)
     const uint8_t *again = h->a.p;
     host_count_begin(h, k);
     h->is_counted = true;
-    for (h->q = 0; h->q < h->m->bb[k].count.last; h->q++) {
-        emit_op(h, &h->b->op[h->q]);
-    }
+    counted_ops(h, k, is_brief);
     flush(h);
     Raws more = h->raws;
     more.raw &= (RegMask)(~at->raw | (more.single ^ at->single));
@@ -1261,6 +1333,8 @@ static void emit_counted(JitHost *h, unsigned k)
     const IrOp *last = &x->b->op[x->count.last];
     BbAt *at = &h->bb[k];
     block_begin(h, k, x->b);
+    bool is_brief = may_be_brief(h, k);
+    block_begin(h, k, x->b);
     const uint8_t *plain = a->p;
     pay(h, k, x->b->ninsns - last->insn - 1);
     fix_later(h, x_jmp(a), k, FIX_PAID);
@@ -1271,13 +1345,19 @@ static void emit_counted(JitHost *h, unsigned k)
     if (at->spilled) {
         store_home(h, at->spilled);
     }
+    if (is_brief) {
+        x_alui(a, W, G_SUB, RDX, 1);
+    }
     if (at->counter == COUNT_ON_STACK) {
         x_rm(a, W, X_STORE, RDX, RSP, ON_STACK(count[0]));
     } else {
         x_mov(a, at->counter, RDX);
     }
     counted_rows(h, k);
-    counted_body(h, k);
+    counted_body(h, k, is_brief);
+    if (is_brief) {
+        last_round(h, k);
+    }
     if (at->spilled) {
         load_home(h, at->spilled);
     }
