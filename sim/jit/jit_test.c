@@ -1002,6 +1002,12 @@ static void loop_make(Rig *g, Program *p, bool computes, int64_t *stride, bool *
     ir_insn(&g->build, INSN_BYTES, 0);
     ir_jmp(&g->build, rnd(g, 2) ? GVA + BLOCK_BYTES : TARGET);
     ir_begin(&g->build, &p->block[1], p->ops[1], GVA + BLOCK_BYTES, 0);
+    Slot written = other(g); /* often not live in the loop, so that its register there holds nothing */
+    for (n = rnd(g, 2) * 8; n; n--) {
+        ir_insn(&g->build, INSN_BYTES, 0);
+        ir_opi(&g->build, IR_addw_i, written, R(Y), (int64_t)n);
+    }
+    g->ntemps = 0;
     insn(g);
     ir_insn(&g->build, INSN_BYTES, 0);
     ir_jmp(&g->build, rnd(g, 3) ? TARGET : GVA);

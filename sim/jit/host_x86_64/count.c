@@ -240,7 +240,7 @@ static void counter_choose(JitHost *h, unsigned k)
         }
         if (!i || !is_used(h, k, i)) {
             at->counter = host_gprs[r];
-            at->spilled = i;
+            at->spilled = m->is_pin[i] || set_has(&m->bb[k].live, i) ? i : 0; /* else it holds nothing */
             return;
         }
     }
