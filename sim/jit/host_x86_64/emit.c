@@ -1263,15 +1263,16 @@ static void counted_ops(JitHost *h, unsigned k, bool is_brief)
 static bool may_be_brief(JitHost *h, unsigned k)
 {
     uint32_t last = h->m->bb[k].count.last;
-    bool has_any = false;
+    bool has_any = false, has_access = false;
     for (uint32_t q = 0; q < last; q++) {
         IrClass cls = ir_op_info[h->b->op[q].op].cls;
         if (cls != CLASS_PURE && cls != CLASS_LOAD && cls != CLASS_STORE) {
             return false;
         }
+        has_access |= cls != CLASS_PURE;
         has_any |= is_unread_around(h, last, q);
     }
-    if (!has_any) {
+    if (!has_any || !has_access) { /* without, they come in rows, which leave it out too */
         return false;
     }
     Asm a = h->a;
