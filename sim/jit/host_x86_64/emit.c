@@ -819,7 +819,28 @@ static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
     }
 }
 
-/* To blocks of the region by its own table, in which registers stay what they are. An odd pc is not found there: rounding down can
+/* at[]: the blocks behind the region's calls. More than MAX_RETURNS: they are too many. */
+enum { MAX_RETURNS = 4 };
+static unsigned returns(const JitHost *h, unsigned at[MAX_RETURNS])
+{
+    const Maker *m = h->m;
+    unsigned n = 0;
+    for (unsigned k = 0; k < m->nbbs && n <= MAX_RETURNS; k++) {
+        const JBlock *b = m->bb[k].b;
+        for (unsigned t = 0; b->op[b->nops - 1].aux & JMP_CALL && t < m->nbbs && n <= MAX_RETURNS; t++) {
+            if (m->bb[t].is_target && m->bb[t].b->gva == b->gva + b->nbytes) {
+                if (n < MAX_RETURNS) {
+                    at[n] = t;
+                }
+                n++;
+            }
+        }
+    }
+    return n;
+}
+
+/* To blocks of the region by its own table, in which registers stay what they are. A return compares first, if there are few places for it: that
+ * is foreseen better, and leaves the host's memory of jumps through registers to those that vary. An odd pc is not found there: rounding down can
  * wait. */
 static void emit_inner_jump(JitHost *h, const IrOp *o)
 {
@@ -829,6 +850,12 @@ static void emit_inner_jump(JitHost *h, const IrOp *o)
     if (to.kind != O_REG || o->imm) {
         address_to(h, RDX, o, RCX);
         to.reg = RDX;
+    }
+    unsigned at[MAX_RETURNS], n = o->aux & JMP_RET ? returns(h, at) : 0;
+    for (unsigned i = 0; n <= MAX_RETURNS && i < n; i++) {
+        x_movi(a, RAX, h->m->bb[at[i]].b->gva);
+        x_rr(a, W, X_CMP, to.reg, RAX);
+        fix_later(h, x_jcc(a, CC_E), at[i], FIX_HEAD);
     }
     x_rr(a, 0, X_LOAD, RCX, to.reg);
     x_alui(a, 0, G_AND, RCX, (int32_t)(h->ntable - 1) << 1);
