@@ -949,12 +949,12 @@ static IrOp loop_op(Rig *g)
 /* What rounds in a row may hold (rounds.c), mostly */
 static IrOp row_op(Rig *g)
 {
-    static const uint16_t some[] = {IR_add,      IR_add_i,  IR_sub,     IR_sub_i,   IR_and,    IR_and_i,   IR_or,
-                                    IR_or_i,     IR_xor,    IR_xor_i,   IR_addw,    IR_addw_i, IR_subw,    IR_subw_i,
-                                    IR_add32,    IR_sub32,  IR_shl_i,   IR_shr_i,   IR_sar_i,  IR_rotr_i,  IR_shlw_i,
-                                    IR_shrw_i,   IR_sarw_i, IR_rotrw_i, IR_shl32_i, IR_mul,    IR_shr32_i, IR_sar32_i,
-                                    IR_rotr32_i, IR_mul_i,  IR_mulw,    IR_mul32,   IR_sx8,    IR_sx16,    IR_sx32,
-                                    IR_zx8,      IR_zx16,   IR_zx32,    IR_mov,     IR_mov};
+    static const uint16_t some[] = {IR_add,      IR_add_i,  IR_sub,     IR_sub_i,   IR_and,     IR_and_i,   IR_or,
+                                    IR_or_i,     IR_xor,    IR_xor_i,   IR_addw,    IR_addw_i,  IR_subw,    IR_subw_i,
+                                    IR_add32,    IR_sub32,  IR_shl_i,   IR_shr_i,   IR_sar_i,   IR_rotr_i,  IR_shlw_i,
+                                    IR_shrw_i,   IR_sarw_i, IR_rotrw_i, IR_shl32_i, IR_mul,     IR_shr32_i, IR_sar32_i,
+                                    IR_rotr32_i, IR_mul_i,  IR_mulw,    IR_mulw_i,  IR_mul32_i, IR_mul32,   IR_sx8,
+                                    IR_sx16,     IR_sx32,   IR_zx8,     IR_zx16,    IR_zx32,    IR_mov,     IR_mov};
     if (!rnd(g, 50)) {
         return pure_op(g, other(g));
     }

@@ -81,10 +81,13 @@ static How how_of(unsigned op)
         EXTEND(zx16, X_MOVZX16, 0)
         EXTEND(zx32, X_LOAD, 0)
     case IR_mul:
+    case IR_mul_i:
         return (How){SHAPE_MUL, X_IMUL, W, false, true};
     case IR_mulw:
+    case IR_mulw_i:
         return (How){SHAPE_MUL, X_IMUL, 0, true, true};
     case IR_mul32:
+    case IR_mul32_i:
         return (How){SHAPE_MUL, X_IMUL, 0, false, true};
     default:
         return (How){.shape = SHAPE_NONE};
