@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), emit.c (blocks, slots, exits), pure.c,
+ * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), emit.c (blocks, exits), values.c, pure.c,
  * memory.c. Not for others.
  *
  * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
@@ -191,9 +191,11 @@ static inline unsigned host_id(const JitHost *h, Slot s) /* 0: untracked, or IR_
     return h->m->id_of[s / 8];
 }
 
-/* emit.c: values of slots */
+/* values.c */
+Opnd host_opnd_of_id(const JitHost *h, unsigned i);
 Opnd host_opnd(const JitHost *h, Slot s);
 void host_opnd_to(JitHost *h, unsigned r, Opnd o);
+void host_opnd_to_frame(JitHost *h, Slot s, Opnd o);
 void host_gpr_to(JitHost *h, unsigned r, Slot s);
 unsigned host_gpr(JitHost *h, Slot s, unsigned scratch); /* a register that holds it: its home, or scratch */
 void host_alu(JitHost *h, unsigned flags, uint32_t opc, unsigned r, Slot s); /* r = r op s; rcx may be lost */
@@ -211,6 +213,14 @@ bool host_is_boxed(const JitHost *h, Slot s); /* likewise, an f32 in its box? */
 void host_set_boxed(JitHost *h, Slot d);
 /* Nobody reads what o makes, an op of CLASS_PURE, but who leaves: true, and it has no code. */
 bool host_put_off(JitHost *h, const IrOp *o);
+/* Is what op q makes written again before any op reads it, in this round or the next, of a loop of the ops before `last`? */
+bool host_is_unread_around(const JitHost *h, uint32_t last, uint32_t q);
+void host_store_home(JitHost *h, unsigned i); /* to its slot in the frame; and from there: */
+void host_load_home(JitHost *h, unsigned i);
+void host_materialise(JitHost *h, unsigned i); /* its value comes to its home */
+void host_flush(JitHost *h);                   /* all do */
+void host_entry_add(JitHost *h, unsigned i);   /* of the side table that is being made: where it is */
+/* emit.c */
 void host_rest_stub(JitHost *h, uint8_t *fix,
                     uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t jit_site_new(JitHost *h, uint32_t op);
