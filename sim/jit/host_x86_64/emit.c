@@ -170,7 +170,7 @@ static uint32_t exit_number(const JBlock *b, const IrOp *o)
     return n;
 }
 
-static unsigned compare(JitHost *h, const IrOp *o)
+unsigned host_compare(JitHost *h, const IrOp *o)
 {
     static const uint8_t cc[COND_COUNT] = {CC_E, CC_NE, CC_L, CC_GE, CC_B, CC_AE};
     static const uint8_t swapped[COND_COUNT] = {CC_E, CC_NE, CC_G, CC_LE, CC_A, CC_BE};
@@ -187,7 +187,7 @@ static unsigned compare(JitHost *h, const IrOp *o)
     return (is_swapped ? swapped : cc)[o->aux & COND_BITS];
 }
 
-static void fix_later(JitHost *h, uint8_t *at, unsigned to, FixKind kind)
+void host_fix_later(JitHost *h, uint8_t *at, unsigned to, FixKind kind)
 {
     VEC_PUSH(&h->fixes, (Fix){at, to, kind});
 }
@@ -197,7 +197,7 @@ static void edge_around(JitHost *h, unsigned give)
 {
     x_alumi(&h->a, W, G_SUB, RBP, AT(budget), (int32_t)h->m->bb[h->k].unrolled->ninsns - (int32_t)give);
     host_stub_new(h, STUB_FEW, x_jcc(&h->a, CC_S));
-    fix_later(h, x_jmp(&h->a), h->k, FIX_UNROLLED);
+    host_fix_later(h, x_jmp(&h->a), h->k, FIX_UNROLLED);
 }
 
 /* The budget is for fewer: one at a time. */
@@ -206,7 +206,7 @@ static void emit_few(JitHost *h, const Stub *s)
     const Bb *x = &h->m->bb[s->k];
     x_alumi(&h->a, W, G_ADD, RBP, AT(budget), (int32_t)(x->unrolled->ninsns - x->b->ninsns));
     host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[s->k].site;
-    fix_later(h, x_jmp(&h->a), s->k, FIX_PAID);
+    host_fix_later(h, x_jmp(&h->a), s->k, FIX_PAID);
 }
 
 static void give_back(JitHost *h, unsigned n)
@@ -217,7 +217,7 @@ static void give_back(JitHost *h, unsigned n)
 }
 
 /* Of what is due before block `to`, `paid` is paid. */
-static void pay(JitHost *h, unsigned to, unsigned paid)
+void host_pay(JitHost *h, unsigned to, unsigned paid)
 {
     unsigned due = jit_due(&h->m->bb[to]);
     if (due > paid) {
@@ -225,26 +225,6 @@ static void pay(JitHost *h, unsigned to, unsigned paid)
         host_stub_new(h, STUB_BUDGET, x_jcc(&h->a, CC_S))->site = h->bb[to].site; /* one jump back on JNS was slower */
     } else {
         give_back(h, paid - due);
-    }
-}
-
-/* From the counted body of block k to elsewhere: the rounds that were paid and not begun are given back. rax is lost. */
-static void count_leave(JitHost *h, unsigned k)
-{
-    const BbAt *at = &h->bb[k];
-    const Bb *x = &h->m->bb[k];
-    int32_t body = (int32_t)x->b->op[x->count.last].insn + 1;
-    if (at->counter == COUNT_ON_STACK) {
-        x_rm(&h->a, W, X_LOAD, RAX, RSP, ON_STACK(count[0]));
-    } else {
-        x_mov(&h->a, RAX, at->counter);
-    }
-    x_rr(&h->a, W, X_IMULI, RAX, RAX);
-    x_imm32(&h->a, (uint32_t)body);
-    x_alui(&h->a, W, G_SUB, RAX, body);
-    x_rm(&h->a, W, X_ADD_TO, RAX, RBP, AT(budget));
-    if (at->spilled) {
-        host_load_home(h, at->spilled);
     }
 }
 
@@ -256,11 +236,11 @@ static void edge_to(JitHost *h, unsigned to, unsigned give)
         return;
     }
     if (to == h->k && h->m->bb[to].count.last) {
-        fix_later(h, x_jmp(&h->a), to, FIX_COUNT);
+        host_fix_later(h, x_jmp(&h->a), to, FIX_COUNT);
         return;
     }
-    pay(h, to, give);
-    fix_later(h, x_jmp(&h->a), to, FIX_PAID);
+    host_pay(h, to, give);
+    host_fix_later(h, x_jmp(&h->a), to, FIX_PAID);
 }
 
 /* Is there nothing to do on the way to the block, as all that is due is paid? */
@@ -274,7 +254,7 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     const Bb *x = &h->m->bb[h->k];
     unsigned give = h->b->ninsns + extra_paid(h) - o->insn - 1;
     host_flush(h);
-    unsigned cc = compare(h, o);
+    unsigned cc = host_compare(h, o);
     if (o->aux >> UNROLLED_EXIT == UNROLLED_TO_TAIL) {
         host_stub_new(h, STUB_TAIL, x_jcc(&h->a, cc))->give = give - (x->b->ninsns - x->b->op[x->tail - 1].insn - 1);
         return;
@@ -283,7 +263,7 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     int to = x->succ[number];
     bool is_back = to >= 0 && (unsigned)to <= h->k && (h->b == x->b || (unsigned)to == h->k);
     if (is_free_edge(h, to, give)) {
-        fix_later(h, x_jcc(&h->a, cc), (unsigned)to, FIX_PAID);
+        host_fix_later(h, x_jcc(&h->a, cc), (unsigned)to, FIX_PAID);
         return;
     }
     if (is_back && !h->is_counted) { /* a loop: mostly taken */
@@ -303,8 +283,8 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     s->give = give;
 }
 
-static void emit_ops(JitHost *h, uint32_t from);
-static void block_begin(JitHost *h, unsigned k, const JBlock *b);
+void host_emit_ops(JitHost *h, uint32_t from);
+void host_block_begin(JitHost *h, unsigned k, const JBlock *b);
 
 enum { SWITCH_OPS = 16 };
 
@@ -321,10 +301,10 @@ static void emit_switch(JitHost *h, unsigned to)
     const JBlock *b = h->b;
     unsigned k = h->k, nrests = h->nrests;
     bool is_apart = h->is_apart;
-    pay(h, to, extra_paid(h));
+    host_pay(h, to, extra_paid(h));
     h->is_apart = true;
-    block_begin(h, to, h->m->bb[to].b);
-    emit_ops(h, 0);
+    host_block_begin(h, to, h->m->bb[to].b);
+    host_emit_ops(h, 0);
     h->is_apart = is_apart;
     h->k = k;
     h->b = b;
@@ -350,7 +330,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
     } else if (h->is_apart || (unsigned)to != h->k + 1) {
         edge_to(h, (unsigned)to, extra_paid(h));
     } else if (extra_paid(h)) { /* past the head of what follows */
-        pay(h, (unsigned)to, extra_paid(h));
+        host_pay(h, (unsigned)to, extra_paid(h));
         h->is_paid = true;
     }
 }
@@ -402,7 +382,7 @@ static void emit_inner_jump(JitHost *h, const IrOp *o)
     for (unsigned i = 0; n <= MAX_RETURNS && i < n; i++) {
         x_movi(a, RAX, h->m->bb[at[i]].b->gva);
         x_rr(a, W, X_CMP, to.reg, RAX);
-        fix_later(h, x_jcc(a, CC_E), at[i], FIX_HEAD);
+        host_fix_later(h, x_jcc(a, CC_E), at[i], FIX_HEAD);
     }
     x_rr(a, 0, X_LOAD, RCX, to.reg);
     x_alui(a, 0, G_AND, RCX, (int32_t)(h->ntable - 1) << 1);
@@ -688,7 +668,7 @@ static bool touches_flags(const JitHost *h, const IrOp *o)
     return is_any;
 }
 
-static void emit_op(JitHost *h, const IrOp *o)
+void host_emit_op(JitHost *h, const IrOp *o)
 {
     if (touches_flags(h, o)) {
         host_jump_out(h, x_call(&h->a), h->fold[h->m->has_fpr]);
@@ -733,7 +713,7 @@ static void emit_op(JitHost *h, const IrOp *o)
     }
 }
 
-static void block_begin(JitHost *h, unsigned k, const JBlock *b)
+void host_block_begin(JitHost *h, unsigned k, const JBlock *b)
 {
     h->k = k;
     h->b = b;
@@ -750,200 +730,17 @@ static void block_begin(JitHost *h, unsigned k, const JBlock *b)
 /* Where a block of a region may be left before it has begun. */
 static void head_site(JitHost *h, unsigned k)
 {
-    block_begin(h, k, h->m->bb[k].b);
+    host_block_begin(h, k, h->m->bb[k].b);
     h->bb[k].site = jit_site_new(h, h->b->nops);
 }
 
-enum { LOOP_ALIGN = 32, HEAD_BYTES = 14 }; /* what is before a block is paid */
+enum { HEAD_BYTES = 14 }; /* what is before a block is paid */
 
-static void emit_ops(JitHost *h, uint32_t from)
+void host_emit_ops(JitHost *h, uint32_t from)
 {
     for (h->q = from; h->q < h->b->nops; h->q++) {
-        emit_op(h, &h->b->op[h->q]);
+        host_emit_op(h, &h->b->op[h->q]);
     }
-}
-
-static void emit_unrolled(JitHost *h, unsigned k)
-{
-    const Bb *x = &h->m->bb[k];
-    block_begin(h, k, x->unrolled);
-    while ((uintptr_t)h->a.p % LOOP_ALIGN) {
-        x_byte(&h->a, 0x90);
-    }
-    h->bb[k].unrolled = h->a.p;
-    h->is_apart = true;
-    emit_ops(h, 0);
-    if (x->tail < x->b->nops) {
-        host_look_all(h);
-        Set dirty = h->dirty;
-        block_begin(h, k, x->b);
-        h->dirty = dirty;
-        h->bb[k].tail = h->a.p;
-        emit_ops(h, x->tail);
-    }
-    h->is_apart = false;
-}
-
-static void counter_by(JitHost *h, unsigned counter, unsigned group, int32_t n)
-{
-    if (counter == COUNT_ON_STACK) {
-        x_alumi(&h->a, W, group, RSP, ON_STACK(count[0]), n);
-    } else {
-        x_alui(&h->a, W, group, counter, n);
-    }
-}
-
-/* One round less: around again, unless that was the last. */
-static void count_down(JitHost *h, unsigned counter, const uint8_t *again)
-{
-    counter_by(h, counter, G_SUB, 1);
-    x_fix(x_jcc(&h->a, CC_NE), again);
-}
-
-/* Most rounds, some in a row, if the loop only computes. One is left over at least, which writes what no round reads of another. */
-static void counted_rows(JitHost *h, unsigned k)
-{
-    unsigned counter = h->bb[k].counter;
-    Asm before = h->a;
-    for (int32_t n = MAX_ROW; n > 1; n--) {
-        counter_by(h, counter, G_SUB, n + 1);
-        uint8_t *few = x_jcc(&h->a, CC_B);
-        while ((uintptr_t)h->a.p % LOOP_ALIGN) {
-            x_byte(&h->a, 0x90);
-        }
-        const uint8_t *again = h->a.p;
-        if (host_emit_row(h, h->b->op, h->m->bb[k].count.last, (unsigned)n)) {
-            counter_by(h, counter, G_SUB, n);
-            x_fix(x_jcc(&h->a, CC_AE), again);
-            x_fix(few, h->a.p);
-            counter_by(h, counter, G_ADD, n + 1);
-            return;
-        }
-        h->a = before;
-    }
-}
-
-static void counted_ops(JitHost *h, unsigned k, bool is_brief)
-{
-    uint32_t last = h->m->bb[k].count.last;
-    for (h->q = 0; h->q < last; h->q++) {
-        if (!is_brief || !host_is_unread_around(h, last, h->q)) {
-            emit_op(h, &h->b->op[h->q]);
-        }
-    }
-}
-
-/* Can rounds but the last leave out what no round reads? If there is any such, and nothing leaves on the way, which is tried. */
-static bool may_be_brief(JitHost *h, unsigned k)
-{
-    uint32_t last = h->m->bb[k].count.last;
-    bool has_any = false, has_access = false;
-    for (uint32_t q = 0; q < last; q++) {
-        IrClass cls = ir_op_info[h->b->op[q].op].cls;
-        if (cls != CLASS_PURE && cls != CLASS_LOAD && cls != CLASS_STORE) {
-            return false;
-        }
-        has_access |= cls != CLASS_PURE;
-        has_any |= host_is_unread_around(h, last, q);
-    }
-    if (!has_any || !has_access) { /* without, they come in rows, which leave it out too */
-        return false;
-    }
-    Asm a = h->a;
-    size_t nsites = h->sites.n, nstubs = h->stubs.n, nentries = h->entries.n, nfirst = h->first.n,
-           nrelocs = h->relocs.n;
-    host_count_begin(h, k);
-    h->is_counted = true;
-    counted_ops(h, k, false);
-    h->is_counted = false;
-    bool leaves = h->sites.n != nsites || h->stubs.n != nstubs;
-    for (size_t i = nstubs; i < h->stubs.n; i++) {
-        mem_free(h->stubs.items[i].point);
-    }
-    h->a = a;
-    h->sites.n = nsites, h->stubs.n = nstubs, h->entries.n = nentries, h->first.n = nfirst, h->relocs.n = nrelocs;
-    return !leaves;
-}
-
-/* All that a round leaves behind, behind the others. */
-static void last_round(JitHost *h, unsigned k)
-{
-    Set dirty = h->dirty;
-    block_begin(h, k, h->m->bb[k].b);
-    h->dirty = dirty;
-    host_count_begin(h, k);
-    h->is_counted = true;
-    counted_ops(h, k, false);
-    h->is_counted = false;
-    host_flush(h);
-}
-
-/* What is raw where the block goes around may be raw at the head of this body: it was made by the round before. */
-static void counted_body(JitHost *h, unsigned k, bool is_brief)
-{
-    const BbAt *at = &h->bb[k];
-    while ((uintptr_t)h->a.p % LOOP_ALIGN) {
-        x_byte(&h->a, 0x90);
-    }
-    const uint8_t *again = h->a.p;
-    host_count_begin(h, k);
-    h->is_counted = true;
-    counted_ops(h, k, is_brief);
-    host_flush(h);
-    Raws more = h->raws;
-    more.raw &= (RegMask)(~at->raw | (more.single ^ at->single));
-    host_look(h, &more);
-    h->raws.raw &= (RegMask)~more.raw;
-    host_count_slow(h, k);
-    count_down(h, at->counter, again);
-    h->is_counted = false;
-}
-
-/* The loop once more, for as many rounds as are certain to be paid and to have memory within reach (count.c). What follows it stays
- * paid all the time. */
-static void emit_counted(JitHost *h, unsigned k)
-{
-    Asm *a = &h->a;
-    const Bb *x = &h->m->bb[k];
-    const IrOp *last = &x->b->op[x->count.last];
-    BbAt *at = &h->bb[k];
-    block_begin(h, k, x->b);
-    bool is_brief = may_be_brief(h, k);
-    block_begin(h, k, x->b);
-    const uint8_t *plain = a->p;
-    pay(h, k, x->b->ninsns - last->insn - 1);
-    fix_later(h, x_jmp(a), k, FIX_PAID);
-    host_emit_rounds(h, k, plain);
-    x_rr(a, W, X_IMULI, RAX, RDX);
-    x_imm32(a, last->insn + 1);
-    x_rm(a, W, X_SUB_FROM, RAX, RBP, AT(budget));
-    if (at->spilled) {
-        host_store_home(h, at->spilled);
-    }
-    if (is_brief) {
-        x_alui(a, W, G_SUB, RDX, 1);
-    }
-    if (at->counter == COUNT_ON_STACK) {
-        x_rm(a, W, X_STORE, RDX, RSP, ON_STACK(count[0]));
-    } else {
-        x_mov(a, at->counter, RDX);
-    }
-    counted_rows(h, k);
-    counted_body(h, k, is_brief);
-    if (is_brief) {
-        last_round(h, k);
-    }
-    if (at->spilled) {
-        host_load_home(h, at->spilled);
-    }
-    host_look_all(h);
-    x_fix(x_jcc(a, compare(h, last)), plain);
-    Set dirty = h->dirty;
-    block_begin(h, k, x->b);
-    h->dirty = dirty;
-    h->is_apart = true;
-    emit_ops(h, x->count.last + 1);
-    h->is_apart = false;
 }
 
 static void emit_block(JitHost *h, unsigned k)
@@ -951,7 +748,7 @@ static void emit_block(JitHost *h, unsigned k)
     const Bb *x = &h->m->bb[k];
     bool is_paid = h->is_paid;
     h->is_paid = false;
-    block_begin(h, k, x->b);
+    host_block_begin(h, k, x->b);
     while (x->is_loop && !x->unrolled && !x->count.last &&
            ((uintptr_t)h->a.p + (is_paid ? 0 : HEAD_BYTES)) % LOOP_ALIGN) {
         x_byte(&h->a, 0x90);
@@ -960,10 +757,10 @@ static void emit_block(JitHost *h, unsigned k)
         (void)host_stub_new(h, STUB_HEAD, NULL);
     } else {
         h->bb[k].head = h->a.p;
-        pay(h, k, 0);
+        host_pay(h, k, 0);
     }
     h->bb[k].paid = h->a.p;
-    emit_ops(h, 0);
+    host_emit_ops(h, 0);
 }
 
 /* The rest of a block once more, with a look into the TLB for each access. */
@@ -980,10 +777,10 @@ static void emit_rest(JitHost *h, const Stub *s)
         h->stored[i] = s->point->q;
     }
     h->is_rest = h->is_apart = true;
-    emit_ops(h, s->point->q);
+    host_emit_ops(h, s->point->q);
     if (h->b == h->m->bb[h->k].unrolled && h->bb[h->k].tail) {
         host_look_all(h);
-        fix_later(h, x_jmp(&h->a), h->k, FIX_TAIL);
+        host_fix_later(h, x_jmp(&h->a), h->k, FIX_TAIL);
     }
     h->is_rest = h->is_apart = false;
 }
@@ -1001,7 +798,7 @@ static void emit_stub(JitHost *h, const Stub *s)
     h->b = s->b;
     if (s->is_counted && (s->kind == STUB_EXIT || s->kind == STUB_EDGE || s->kind == STUB_REST)) {
         host_emit_unwindowed(h, s);
-        count_leave(h, s->k);
+        host_count_leave(h, s->k);
     }
     switch (s->kind) {
     case STUB_SLOW:
@@ -1027,7 +824,7 @@ static void emit_stub(JitHost *h, const Stub *s)
     case STUB_TAIL:
         host_look(h, &s->raws);
         x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)s->give);
-        fix_later(h, x_jmp(a), s->k, FIX_TAIL);
+        host_fix_later(h, x_jmp(a), s->k, FIX_TAIL);
         break;
     case STUB_SOFT:
         host_emit_soft(h, s);
@@ -1053,8 +850,8 @@ static void emit_stub(JitHost *h, const Stub *s)
         break;
     case STUB_HEAD:
         h->bb[s->k].head = a->p;
-        pay(h, s->k, 0);
-        fix_later(h, x_jmp(a), s->k, FIX_PAID);
+        host_pay(h, s->k, 0);
+        host_fix_later(h, x_jmp(a), s->k, FIX_PAID);
         break;
     case STUB_HEAT:
         x_movi64(a, RAX, (uintptr_t)h->m->bb[0].b);
@@ -1084,7 +881,7 @@ static void emit_entry(JitHost *h, unsigned k)
         host_load_home(h, i);
     }
     if (k) { /* else its block follows */
-        fix_later(h, x_jmp(a), k, FIX_HEAD);
+        host_fix_later(h, x_jmp(a), k, FIX_HEAD);
     }
 }
 
@@ -1159,9 +956,9 @@ static void emit_units_blocks(JitHost *h)
     }
     for (unsigned k = 0; k < h->m->nbbs; k++) {
         if (h->m->bb[k].unrolled) {
-            emit_unrolled(h, k);
+            host_emit_unrolled(h, k);
         } else if (h->m->bb[k].count.last) {
-            emit_counted(h, k);
+            host_emit_counted(h, k);
         }
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), emit.c (blocks, exits), values.c, pure.c,
+ * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), emit.c (blocks, exits), loops.c, values.c, pure.c,
  * memory.c. Not for others.
  *
  * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
@@ -229,6 +229,20 @@ void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump o
 void host_pins_store(JitHost *h);
 void host_site_to_rcx(JitHost *h, uint32_t site);
 void host_emit_call(JitHost *h, const IrOp *o); /* of a helper, or of C for an op that has no code of its own */
+void host_fix_later(JitHost *h, uint8_t *at, unsigned to, FixKind kind); /* the jump at `at` goes to block `to` */
+void host_pay(JitHost *h, unsigned to, unsigned paid); /* of what is due before block `to`, `paid` is paid */
+unsigned host_compare(JitHost *h, const IrOp *o);      /* the condition code with which the branch o is taken */
+void host_block_begin(JitHost *h, unsigned k, const JBlock *b); /* all values are at home */
+void host_emit_op(JitHost *h, const IrOp *o);
+void host_emit_ops(JitHost *h, uint32_t from); /* of h->b */
+/* loops.c */
+enum { LOOP_ALIGN = 32 };
+void host_emit_unrolled(JitHost *h, unsigned k);
+/* The loop once more, for as many rounds as are certain to be paid and to have memory within reach. What follows it stays paid all the
+ * time. */
+void host_emit_counted(JitHost *h, unsigned k);
+/* From the counted body of block k to elsewhere: the rounds that were paid and not begun are given back. rax is lost. */
+void host_count_leave(JitHost *h, unsigned k);
 /* count.c */
 /* rdx = how many rounds of counted block k are certain, or a jump to `plain`. rax and rcx are lost. */
 void host_emit_rounds(JitHost *h, unsigned k, const uint8_t *plain);
