@@ -96,7 +96,7 @@ size_t space_rams(const Space *s, SpaceRam *out, size_t cap); /* returns the cou
  * fork, or lie in a large page of the host with such; false: none. All others are zero, and reading them would commit them. */
 bool space_ram_touched(const Space *s, uint32_t ram, uint64_t from, uint64_t *first, uint64_t *npages);
 /* Makes a RAM all zeros again and gives its host pages back; host addresses stay. What was not zero is dirty, nothing is
- * PAGE_CODE, and space_version changes: no vcpu may run, and what was translated is void. -ERR_NOMEM, -ERR_LIMIT: unchanged. */
+ * PAGE_CODE, and space_version changes: no vcpu may run, and what was translated is void. -ERR_NOMEM: the contents are unchanged. */
 MUST_USE int space_ram_clear(Space *s, uint32_t ram, Err *err);
 /* Writes by place in the RAM, wherever it is mapped; marks dirty, reports no code. The range is inside the RAM. */
 void space_ram_put(Space *s, uint32_t ram, uint64_t offset, const void *bytes, size_t n);
