@@ -114,6 +114,8 @@ typedef struct {
 } Spec;
 
 void need(Typer *t, Cap cap, Pos pos, const char *what);
+bool has_device(const Case *c, const char *word);
+void need_console(Typer *t, Pos pos, const char *what); /* a scenario without one is said to need it */
 void *typed(Typer *t, size_t count, size_t size_bytes); /* zeroed, in the arena */
 bool word_is(const Node *n, const char *word);
 /* values: false = said */

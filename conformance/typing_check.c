@@ -338,16 +338,6 @@ static const char *check_save(Typer *t, const Node *n, const char *what, bool mu
     return NULL;
 }
 
-static bool has_console(const Typer *t)
-{
-    for (size_t i = 0; i < t->c->ndevices; i++) {
-        if (!strcmp(t->c->devices[i], "uart")) {
-            return true;
-        }
-    }
-    return t->l->is_open;
-}
-
 static void check_text(Typer *t, const Node *map, Check *c)
 {
     const Node *n;
@@ -355,9 +345,7 @@ static void check_text(Typer *t, const Node *map, Check *c)
         Matcher *m = typed(t, 1, sizeof *m);
         type_console(t, n, m);
         c->console = m;
-        if (!has_console(t)) {
-            say(t->l, node_key(map, "console")->pos, "`console` needs a console: `devices: [uart]`");
-        }
+        need_console(t, node_key(map, "console")->pos, "`console`");
     }
     if ((n = node_get(map, "insns"))) {
         static const Spec spec = {FIELD_TYPE_int, 64, "insns"};

@@ -219,18 +219,6 @@ static void type_times(Typer *t, const Node *n, Item *item)
 
 static bool type_items(Typer *t, const Node *list, const Item **out, size_t *n);
 
-static void need_console(Typer *t, Pos pos, const char *what)
-{
-    for (size_t i = 0; i < t->c->ndevices; i++) {
-        if (!strcmp(t->c->devices[i], "uart")) {
-            return;
-        }
-    }
-    if (!t->l->is_open) {
-        say(t->l, pos, "%s needs a console: `devices: [uart]`", what);
-    }
-}
-
 static bool type_head(Typer *t, const Node *key, const Node *value, int head, Item *item)
 {
     switch (head) {

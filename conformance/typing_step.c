@@ -347,14 +347,7 @@ static void type_native(Typer *t, const Node *n, Step *s)
 static void type_typed(Typer *t, const Node *n, Step *s)
 {
     s->word = type_text(t, n, "`type`");
-    for (size_t i = 0; i < t->c->ndevices; i++) {
-        if (!strcmp(t->c->devices[i], "uart")) {
-            return;
-        }
-    }
-    if (!t->l->is_open) {
-        say(t->l, n->pos, "`type` needs a console: `devices: [uart]`");
-    }
+    need_console(t, n->pos, "`type`");
 }
 
 static void type_run_step(Typer *t, const Node *n, const Node *map, Step *s)

@@ -25,6 +25,23 @@ void need(Typer *t, Cap cap, Pos pos, const char *what)
     }
 }
 
+bool has_device(const Case *c, const char *word)
+{
+    for (size_t i = 0; i < c->ndevices; i++) {
+        if (!strcmp(c->devices[i], word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void need_console(Typer *t, Pos pos, const char *what)
+{
+    if (!has_device(t->c, "uart") && !t->l->is_open) {
+        say(t->l, pos, "%s needs a console: `devices: [uart]`", what);
+    }
+}
+
 /* ---- integers ---- */
 
 static int digit_of(char c)
@@ -216,12 +233,7 @@ static bool name_known(const Typer *t, const char *name)
     if (t->labels.n && bsearch(&(Named){.name = name}, t->labels.items, t->labels.n, sizeof(Named), by_name)) {
         return true;
     }
-    for (size_t i = 0; i < t->c->ndevices; i++) {
-        if (!strcmp(t->c->devices[i], name)) {
-            return true;
-        }
-    }
-    return t->any_label;
+    return has_device(t->c, name) || t->any_label;
 }
 
 static bool capture_use(Typer *t, const char *name)

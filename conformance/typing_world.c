@@ -549,6 +549,7 @@ static void type_devices(Typer *t, const Node *n)
         return;
     }
     const char **list = typed(t, n->n, sizeof *list);
+    t->c->devices = list;
     for (size_t i = 0; i < n->n; i++) {
         const char *word = type_word(t, n->items[i], "a device");
         if (!word) {
@@ -562,10 +563,11 @@ static void type_devices(Typer *t, const Node *n)
         }
         if (!is_known) {
             say(t->l, n->items[i]->pos, "`%.60s` is no device%s", word, meant(t->l, &near));
+        } else if (has_device(t->c, word)) {
+            say(t->l, n->items[i]->pos, "`%s` twice", word);
         }
         list[t->c->ndevices++] = word;
     }
-    t->c->devices = list;
     t->c->need_device = missing_device(t->c, false);
 }
 
