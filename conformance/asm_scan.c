@@ -128,6 +128,26 @@ static bool statement_has(const Scan *s, const char *want)
     return false;
 }
 
+/* Is what stands at s->at the first in "%hi(..)", with nothing but numbers added to it? has_sum: is there one? */
+static bool is_hi_operand(const Scan *s, bool *has_sum)
+{
+    static const char hi[] = "%hi(";
+    size_t from = s->at, at = s->at + word_length(s, s->at), skipped = at;
+    while (from > s->line_start && s->text[from - 1] == ' ') {
+        from--;
+    }
+    if (s->guest != GUEST_riscv64 || from < s->line_start + strlen(hi) ||
+        memcmp(s->text + from - strlen(hi), hi, strlen(hi)) != 0) {
+        return false;
+    }
+    while (at < s->n && strchr(" +-0123456789", s->text[at])) {
+        at += s->text[at] >= '0' && s->text[at] <= '9' ? word_length(s, at) : 1;
+        skipped = s->text[at - 1] == ' ' ? skipped : at;
+    }
+    *has_sum = skipped != s->at + word_length(s, s->at);
+    return at < s->n && s->text[at] == ')';
+}
+
 static bool on_operand(Scan *s, Statement *st, size_t n)
 {
     const char *at = s->text + s->at;
@@ -143,7 +163,25 @@ static bool on_operand(Scan *s, Statement *st, size_t n)
     bool is_plain = previous != '=' && previous != '#' && previous != ':' && previous != '(' && !w.in_brackets;
     w.is_pc_relative =
         (asm_scan_is_pc_relative(s->guest, st->mnemonic, st->n) && is_plain) || (st->has_rip && w.in_brackets);
+    bool has_sum;
+    w.is_hi = is_hi_operand(s, &has_sum);
     return s->fn(s->user, &w);
+}
+
+/* 0x10, 1f */
+static void on_number(Scan *s, bool *is_done)
+{
+    size_t n = word_length(s, s->at);
+    bool has_sum = false;
+    if (is_hi_operand(s, &has_sum) && !has_sum) {
+        AsmWord w = {.at = s->text + s->at,
+                     .n = n,
+                     .line = s->line,
+                     .col = (uint32_t)(s->at - s->line_start) + 1,
+                     .is_hi = true};
+        *is_done = !s->fn(s->user, &w);
+    }
+    s->at += n - 1;
 }
 
 static void on_word(Scan *s, Statement *st, bool *is_done)
@@ -189,7 +227,7 @@ void asm_scan(GuestId guest, const char *text, size_t n, AsmWordFn fn, void *use
         } else if (is_first(c)) {
             on_word(&s, &st, &is_done);
         } else if (c >= '0' && c <= '9') {
-            s.at += word_length(&s, s.at) - 1; /* 0x10, 1f */
+            on_number(&s, &is_done);
         }
     }
 }

@@ -4,12 +4,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
     const AsmInput *in;
     AsmSource *source;
     size_t ndone; /* of the text */
+    AsmDiag *diag;
+    int rc;
 } Build;
 
 static bool is_identifier(const char *name)
@@ -29,17 +32,42 @@ static const AsmSymbol *find_def(const AsmInput *in, const AsmWord *w)
     return NULL;
 }
 
+static int refuse(AsmDiag *diag, uint32_t line, uint32_t col, const char *message)
+{
+    *diag = (AsmDiag){.line = line, .col = col};
+    snprintf(diag->message, sizeof diag->message, "%s", message);
+    return -ERR_INVAL;
+}
+
+/* Of "%hi(number)". */
+static bool is_out_of_hi(const AsmWord *w)
+{
+    char text[32], *end;
+    if (w->n >= sizeof text) {
+        return false; /* no number */
+    }
+    memcpy(text, w->at, w->n);
+    text[w->n] = 0;
+    uint64_t v = strtoull(text, &end, 0);
+    return !*end && (uint64_t)(int32_t)(v + 0x800) != v + 0x800;
+}
+
 static bool on_word(void *user, const AsmWord *w)
 {
     Build *b = user;
     const AsmSymbol *def = find_def(b->in, w);
     if (!def) {
-        return true;
+        if (w->is_hi && is_out_of_hi(w)) {
+            char message[80];
+            snprintf(message, sizeof message, "%%hi(%.*s) is no address that lui can make", (int)w->n, w->at);
+            b->rc = refuse(b->diag, w->line, w->col, message);
+        }
+        return !b->rc;
     }
     /* LLVM silently cuts a constant address to the 32-bit displacement; as a relocation its range
      * is checked. */
     bool is_far = b->in->guest == GUEST_x86_64 && w->in_brackets && def->value > INT32_MAX;
-    if (w->is_pc_relative || is_far) {
+    if (w->is_pc_relative || w->is_hi || is_far) {
         size_t end = (size_t)(w->at - b->in->text) + w->n;
         buf_bytes(&b->source->text, b->in->text + b->ndone, end - b->ndone);
         buf_str(&b->source->text, ASM_ALIAS);
@@ -47,13 +75,6 @@ static bool on_word(void *user, const AsmWord *w)
         VEC_PUSH(&b->source->shifts, (AsmShift){w->line, w->col + (uint32_t)w->n});
     }
     return true;
-}
-
-static int refuse(AsmDiag *diag, uint32_t line, uint32_t col, const char *message)
-{
-    *diag = (AsmDiag){.line = line, .col = col};
-    snprintf(diag->message, sizeof diag->message, "%s", message);
-    return -ERR_INVAL;
 }
 
 static int check_text(const AsmInput *in, AsmDiag *diag)
@@ -89,9 +110,11 @@ int asm_source_build(const AsmInput *in, AsmSource *source, AsmDiag *diag)
         return rc;
     }
     buf_char(&source->text, '\n');
-    Build b = {.in = in, .source = source};
-    if (in->ndefs) {
-        asm_scan(in->guest, in->text, in->n, on_word, &b);
+    Build b = {.in = in, .source = source, .diag = diag};
+    asm_scan(in->guest, in->text, in->n, on_word, &b);
+    if (b.rc) {
+        asm_source_free(source);
+        return b.rc;
     }
     buf_bytes(&source->text, in->text + b.ndone, in->n - b.ndone);
     buf_char(&source->text, '\n');

@@ -144,6 +144,9 @@ TEST(asm_riscv, definitions_and_labels_in_every_operand_form)
                "6f00000000000080000000001000"
                "0000");
     check_code(RV, 0x80000000, "lui a1, %hi(io); lw a1, %lo(io)(a1)", "b705001083a50500");
+    check_code(RV, 0x80000000, "lui a1, %hi(io + 0x1000); lui a1, %hi(io-4)", "b7150010b7050010");
+    check_code(RV, 0x80000000, "lui a1, %hi(0x7ffff7ff); lui a1, %hi(0xffffffff80000000); lui a1, %hi(dev - dev)",
+               "b7f5ff7fb7050080b7050000");
     check_code(RV, 0x1000, "j near; beqz a0, near; call near",
                "6f100000"
                "63140500"
@@ -184,6 +187,9 @@ TEST(asm, errors_name_the_place_in_the_text)
     check_error(ARM, "ldr x0, =nowhere", "1:10", "undefined symbol `nowhere`");
     check_error(ARM, "nop; b dev", "1:8", "`dev` is out of reach");
     check_error(X86, "nop; mov al, [dev]", "1:15", "`dev` is out of reach");
+    check_error(RV, "nop; lui a0, %hi(dev)", "1:18", "`dev` is out of reach");
+    check_error(RV, "lui a0, %hi( io + 0x70000000 )", "1:14", "`io` is out of reach");
+    check_error(RV, "nop\nlui a0, %hi(0x7ffff800)", "2:13", "%hi(0x7ffff800) is no address that lui can make");
     check_error(ARM, "nop\n.org 1<<40\nnop", "2:6", "invalid .org offset");
     check_error(X86, ".data\n .long 1", "0:0", "section .data has contents");
     check_error(X86, ".balign 8192; nop", "0:0", "aligns to 8192");
