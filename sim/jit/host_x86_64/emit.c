@@ -22,11 +22,11 @@ uint32_t jit_site_new(JitHost *h, uint32_t op)
             }
         }
     }
-    VEC_PUSH(&h->sites, (Site){.b = h->b,
-                               .nentries = (uint16_t)(h->entries.n - first),
-                               .op = (uint16_t)op,
-                               .extra = (uint16_t)extra_paid(h)});
-    VEC_PUSH(&h->first, first);
+    VEC_PUSH(&h->sites, (SiteAt){.k = (uint16_t)(h->k | (h->b == h->m->bb[h->k].b ? 0 : SITE_UNROLLED)),
+                                 .nentries = (uint16_t)(h->entries.n - first),
+                                 .op = (uint16_t)op,
+                                 .extra = (uint16_t)extra_paid(h),
+                                 .first = first});
     return (uint32_t)h->sites.n - 1;
 }
 
@@ -57,20 +57,25 @@ void host_rest_stub(JitHost *h, uint8_t *fix, uint8_t *fix2)
     h->nrests++;
 }
 
-void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
+void host_reloc(JitHost *h, RelocKind kind, const uint8_t *at, uint32_t to)
 {
-    VEC_PUSH(&h->relocs, (Reloc){.kind = RELOC_CODE, .at = at, .to = (uintptr_t)to});
+    VEC_PUSH(&h->relocs, (Reloc){.kind = kind & 0xff, .at = host_at(h, at) & 0xffffff, .to = to});
 }
 
-static void pointer_to(JitHost *h, unsigned r, RelocKind kind, uint32_t number)
+void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to)
+{
+    host_reloc(h, RELOC_CODE, at, (uint32_t)(to - h->j->cache.exec - h->j->cache.code));
+}
+
+void host_pointer_to(JitHost *h, unsigned r, RelocKind kind, uint32_t to)
 {
     x_movi64(&h->a, r, 0);
-    VEC_PUSH(&h->relocs, (Reloc){.kind = kind, .at = h->a.p - 8, .to = number});
+    host_reloc(h, kind, h->a.p - 8, to);
 }
 
 void host_site_to_rcx(JitHost *h, uint32_t site)
 {
-    pointer_to(h, RCX, RELOC_SITE, site);
+    host_pointer_to(h, RCX, RELOC_SITE, site);
 }
 
 /* ---- leaving ---- */
@@ -142,18 +147,19 @@ static uint8_t *emit_far(JitHost *h, uint64_t pc)
 }
 
 /* Everything is in the frame, or in a pin. */
-static void exit_to(JitHost *h, JBlock *b, uint32_t number, uint64_t pc)
+static void exit_to(JitHost *h, unsigned k, uint32_t number, uint64_t pc)
 {
     Asm *a = &h->a;
     tlb_to_r15(h);
     while (((uintptr_t)a->p + 1) % 4) {
         x_byte(a, 0x90);
     }
-    ExitAt e = {.from = b, .number = number, .pc = pc, .jump = x_jmp(a)};
-    e.far = is_same_page(b, pc) ? NULL : emit_far(h, pc);
-    e.leave = a->p;
-    x_fix(e.jump, e.leave);
-    pointer_to(h, RAX, RELOC_EXIT, (uint32_t)h->exits.n);
+    uint8_t *jump = x_jmp(a);
+    ExitAt e = {.k = (uint16_t)k, .number = (uint16_t)number, .jump = host_at(h, jump)};
+    e.far = is_same_page(h->m->bb[k].b, pc) ? 0 : host_at(h, emit_far(h, pc));
+    e.leave = host_at(h, a->p);
+    x_fix(jump, a->p);
+    host_pointer_to(h, RAX, RELOC_EXIT, (uint32_t)h->exits.n);
     leave(h, e.far ? h->exit_far : h->exit);
     VEC_PUSH(&h->exits, e);
 }
@@ -320,7 +326,7 @@ static void emit_jmp(JitHost *h, const IrOp *o)
     if (to < 0) {
         give_back(h, extra_paid(h));
         write_back_all(h);
-        exit_to(h, x->b, number, (uint64_t)o->imm);
+        exit_to(h, h->k, number, (uint64_t)o->imm);
         return;
     }
     host_look_all(h);
@@ -464,7 +470,8 @@ static void emit_trap(JitHost *h, const IrOp *o)
     x_rm(a, 0, X_MOVI32, 0, RBP, AT(event));
     x_imm32(a, EVENT_TRAP);
     imm_to_frame(h, AT(pc), b->gva + b->insn_at[o->insn]);
-    imm_to_frame(h, AT(left_block), (uintptr_t)b->tag);
+    host_pointer_to(h, RAX, RELOC_TAG, h->k);
+    x_rm(a, W, X_STORE, RAX, RBP, AT(left_block));
     x_alumi(a, W, G_ADD, RBP, AT(budget), (int32_t)(b->ninsns - o->insn));
     x_movi(a, RAX, LEFT_EVENT);
     leave(h, h->ask);
@@ -583,7 +590,7 @@ static void emit_call_given_up(JitHost *h, const IrOp *o)
         x_rm(a, W, X_LOAD, arg[i], RSP, ON_STACK(arg) + (int32_t)i * 8);
     }
     x_movi(a, R8, (uint64_t)o->imm);
-    x_movi64(a, RAX, (uintptr_t)h->m->guest->helpers[o->aux].fn);
+    host_pointer_to(h, RAX, RELOC_HELPER, o->aux);
     x_rr(a, 0, X_GROUP5, 2, RAX);
     x_alumi(a, W, G_SUB, RBP, AT(budget), rest);
 }
@@ -808,7 +815,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         host_look(h, &s->raws);
         write_back(h, &s->dirty);
         give_back(h, s->give);
-        exit_to(h, h->m->bb[s->k].b, s->number, s->pc);
+        exit_to(h, s->k, s->number, s->pc);
         break;
     case STUB_EDGE:
         host_look(h, &s->raws);
@@ -854,7 +861,7 @@ static void emit_stub(JitHost *h, const Stub *s)
         host_fix_later(h, x_jmp(a), s->k, FIX_PAID);
         break;
     case STUB_HEAT:
-        x_movi64(a, RAX, (uintptr_t)h->m->bb[0].b);
+        host_pointer_to(h, RAX, RELOC_BLOCK, 0);
         leave(h, h->heat);
         break;
     }
@@ -869,7 +876,7 @@ static void emit_entry(JitHost *h, unsigned k)
     }
     h->bb[k].entry = a->p;
     if (!h->m->is_region) {
-        x_movi64(a, RAX, (uintptr_t)&h->m->bb[k].b->heat); /* host_redirect writes over this */
+        host_pointer_to(h, RAX, RELOC_HEAT, k); /* host_redirect writes over this */
         x_alumi(a, 0, G_SUB, RAX, 0, 1);
         host_stub_new(h, STUB_HEAT, x_jcc(a, CC_S));
     }
@@ -935,7 +942,7 @@ static void emit_table(JitHost *h)
         x_imm64(a, pc);
         x_imm64(a, 0);
         if (head) {
-            VEC_PUSH(&h->relocs, (Reloc){.kind = RELOC_HERE, .at = a->p - 8, .to = (uintptr_t)head});
+            host_reloc(h, RELOC_HERE, a->p - 8, host_at(h, head));
         }
     }
 }
@@ -982,16 +989,17 @@ static const uint8_t *fix_target(const BbAt *at, FixKind kind)
 
 bool jit_unit_emit(JitHost *h)
 {
-    h->sites.n = h->first.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
+    h->sites.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
     h->tables.n = 0;
     table_plan(h);
     emit_units_blocks(h);
-    h->hot_end = h->a.p;
+    h->hot_end = host_at(h, h->a.p);
     for (size_t i = 0; i < h->stubs.n; i++) { /* which may add stubs */
         Stub s = h->stubs.items[i];
         emit_stub(h, &s);
     }
-    h->code_end = h->a.p;
+    h->code_end = host_at(h, h->a.p);
+    h->table_bytes = h->tables.n ? (uint32_t)(h->ntable * sizeof(JumpEntry)) : 0;
     if (h->tables.n) {
         emit_table(h);
     }

@@ -350,7 +350,6 @@ JitHost *host_open_beside(const JitHost *of)
 void host_close(JitHost *h)
 {
     VEC_FREE(&h->sites);
-    VEC_FREE(&h->first);
     VEC_FREE(&h->entries);
     VEC_FREE(&h->exits);
     VEC_FREE(&h->relocs);
@@ -398,28 +397,46 @@ host_enter(JitHost *h, void *code, Frame *f)
 }
 
 /* ---- into the cache ---- */
+static uint64_t reloc_pointer(const JitHost *h, const Unit *u, const Reloc *r)
+{
+    switch ((RelocKind)r->kind) {
+    case RELOC_SITE:
+        return (uintptr_t)&u->sites[r->to];
+    case RELOC_EXIT:
+        return (uintptr_t)&u->exits[r->to];
+    case RELOC_HERE:
+        return (uintptr_t)u->code + r->to + (uint64_t)h->j->cache.exec;
+    case RELOC_HELPER:
+        return (uintptr_t)h->m->guest->helpers[r->to].fn;
+    case RELOC_BLOCK:
+        return (uintptr_t)h->m->bb[r->to].b;
+    case RELOC_HEAT:
+        return (uintptr_t)&h->m->bb[r->to].b->heat;
+    case RELOC_TAG:
+        return (uintptr_t)h->m->bb[r->to].b->tag;
+    case RELOC_CODE:
+    case RELOC_RANGE:
+    case RELOC_KINDS:
+        break;
+    }
+    return 0;
+}
+
 static void relocate(const JitHost *h, const Unit *u)
 {
-    int64_t move = u->code - h->buffer;
+    const CodeCache *c = &h->j->cache;
     for (size_t i = 0; i < h->relocs.n; i++) {
         const Reloc *r = &h->relocs.items[i];
-        uint8_t *at = r->at + move;
-        uint64_t pointer = 0;
-        switch (r->kind) {
-        case RELOC_CODE:
-            x_fix(at, (const uint8_t *)(uintptr_t)r->to - h->j->cache.exec);
-            continue;
-        case RELOC_SITE:
-            pointer = (uintptr_t)&u->sites[r->to];
-            break;
-        case RELOC_EXIT:
-            pointer = (uintptr_t)&u->exits[r->to];
-            break;
-        case RELOC_HERE:
-            pointer = r->to + (uint64_t)(move + h->j->cache.exec);
-            break;
+        uint8_t *at = u->code + r->at;
+        if (r->kind == RELOC_CODE) {
+            x_fix(at, c->code + r->to);
+        } else if (r->kind == RELOC_RANGE) {
+            uint64_t to = h->m->flat_addend + h->m->flat_first + (uint64_t)(int64_t)(int32_t)r->to;
+            x_fix(at, (const uint8_t *)(uintptr_t)(to - (uint64_t)c->exec));
+        } else {
+            uint64_t pointer = reloc_pointer(h, u, r);
+            memcpy(at, &pointer, sizeof pointer);
         }
-        memcpy(at, &pointer, sizeof pointer);
     }
 }
 
@@ -437,8 +454,12 @@ static Unit *unit_new(JitHost *h)
         memcpy(u->entries, h->entries.items, u->nentries * sizeof(Entry));
     }
     for (size_t i = 0; i < u->nsites; i++) {
-        u->sites[i] = h->sites.items[i];
-        u->sites[i].entry = u->entries + h->first.items[i];
+        const SiteAt *s = &h->sites.items[i];
+        u->sites[i] = (Site){.b = host_block_of(h, s),
+                             .entry = u->entries + s->first,
+                             .nentries = s->nentries,
+                             .op = s->op,
+                             .extra = s->extra};
     }
     return u;
 }
@@ -460,11 +481,9 @@ static void members_note(const JitHost *h, Unit *u)
 static void unit_show(const JitHost *h, const Unit *u)
 {
     const Maker *m = h->m;
-    const uint8_t *start = h->buffer + HOST_ENTRY;
-    JitEvent e = jit_event(&h->j->cache, m->is_region ? JIT_REGION : JIT_BLOCK, u->code + HOST_ENTRY,
-                           (size_t)(h->code_end - start));
-    e.hot_bytes = (size_t)(h->hot_end - start);
-    e.table_bytes = h->tables.n ? h->ntable * sizeof(JumpEntry) : 0;
+    JitEvent e = jit_event(&h->j->cache, m->is_region ? JIT_REGION : JIT_BLOCK, u->code + HOST_ENTRY, u->insn_bytes);
+    e.hot_bytes = h->hot_end - HOST_ENTRY;
+    e.table_bytes = h->table_bytes;
     e.gva = m->bb[0].b->gva;
     e.nblocks = m->nbbs;
     for (unsigned k = 0; k < m->nbbs; k++) {
@@ -488,7 +507,7 @@ Unit *host_make(JitHost *h, Maker *m)
     }
     Unit *u = unit_new(h);
     u->code_bytes = (uint32_t)(h->a.p - h->buffer);
-    u->insn_bytes = (uint32_t)(h->code_end - h->buffer - HOST_ENTRY);
+    u->insn_bytes = h->code_end - HOST_ENTRY;
     memcpy(h->buffer + HOST_ENTRY - sizeof(JBlock *), &m->bb[0].b, sizeof(JBlock *));
     if (m->is_region) {
         members_note(h, u);
@@ -504,16 +523,18 @@ bool host_place(JitHost *h, Unit *u)
     }
     memcpy(u->code, h->buffer, u->code_bytes);
     relocate(h, u);
-    int64_t move = u->code - h->buffer, exec = h->j->cache.exec;
+    const uint8_t *runs = u->code + h->j->cache.exec;
     for (size_t i = 0; i < u->nexits; i++) {
         const ExitAt *from = &h->exits.items[i];
-        u->exits[i] = (JExit){.from = from->from,
+        const Bb *x = &h->m->bb[from->k];
+        uint64_t pc = (uint64_t)x->b->op[x->at[from->number]].imm;
+        u->exits[i] = (JExit){.from = x->b,
                               .number = from->number,
-                              .pc = from->pc,
-                              .jump_other = JUMP_OTHER(JUMP_INDEX(from->pc)) * sizeof(JumpEntry),
-                              .jump = from->jump + move,
-                              .leave = from->leave + move + exec,
-                              .far = from->far ? from->far + move + exec : NULL};
+                              .pc = pc,
+                              .jump_other = JUMP_OTHER(JUMP_INDEX(pc)) * sizeof(JumpEntry),
+                              .jump = u->code + from->jump,
+                              .leave = runs + from->leave,
+                              .far = from->far ? runs + from->far : NULL};
     }
     if (jit_watch) {
         unit_show(h, u);

@@ -109,18 +109,35 @@ typedef struct {
     int64_t low, high; /* first byte, behind the last; less the base */
     unsigned addend;   /* register: host address less guest address */
 } Group;
-typedef enum { RELOC_CODE, RELOC_SITE, RELOC_EXIT, RELOC_HERE } RelocKind; /* HERE: of the unit's code itself */
+/* Places of code are bytes of the buffer from here on, and blocks are numbers in the unit: what is made of a unit is the same in each process,
+ * wherever anything is in memory. What differs is a relocation. */
+typedef enum {
+    RELOC_CODE,  /* displacement, to byte `to` of the cache, which is code around units or a constant */
+    RELOC_RANGE, /* displacement, to where byte `to`, signed, of the flat range is */
+    RELOC_SITE,  /* and all the others are addresses of 8 bytes: of a site, */
+    RELOC_EXIT,
+    RELOC_HERE,   /* of the unit's code itself, where it runs, */
+    RELOC_HELPER, /* of a function of the guest, */
+    RELOC_BLOCK,  /* and of a block of the unit: it, */
+    RELOC_HEAT,   /* its heat, */
+    RELOC_TAG,    /* and what its tag is */
+    RELOC_KINDS
+} RelocKind;
 typedef struct { /* what is known when the unit has its place */
-    RelocKind kind;
-    uint8_t *at;
-    uint64_t to;
+    uint32_t kind : 8, at : 24;
+    uint32_t to;
 } Reloc;
+_Static_assert(HOST_BUFFER_BYTES < 1 << 24, "Reloc.at");
 typedef struct {
-    JBlock *from;
-    uint32_t number;
-    uint64_t pc;
-    uint8_t *jump, *leave, *far;
+    uint16_t k, number;        /* exit `number` of block k */
+    uint32_t jump, leave, far; /* far 0: none */
 } ExitAt;
+enum { SITE_UNROLLED = 1 << 15 };
+typedef struct {
+    uint16_t k; /* of block k, or, with SITE_UNROLLED, of its copies */
+    uint16_t nentries, op, extra;
+    uint32_t first; /* of its entries */
+} SiteAt;
 /* to its head; behind the check of the budget there, or of its copies; behind these; to where its rounds are counted */
 typedef enum { FIX_HEAD, FIX_PAID, FIX_UNROLLED, FIX_TAIL, FIX_COUNT } FixKind;
 typedef struct { /* a jump to a block of the unit */
@@ -150,16 +167,16 @@ typedef struct JitHost {
     const uint8_t *asked; /* the same, if pins are in the frame */
     bool has_bmi2, has_lzcnt, has_bmi1, has_popcnt, has_fma, has_avx;
     /* of the unit: from here on an emitter beside the first has its own (host_open_beside) */
-    VEC(Site) sites;
-    VEC(uint32_t) first; /* of each site: its first entry */
+    VEC(SiteAt) sites;
     VEC(Entry) entries;
     VEC(ExitAt) exits;
     VEC(Reloc) relocs;
     VEC(Stub) stubs;
     VEC(Fix) fixes;
-    VEC(uint8_t *) tables;             /* where the address of the table of targets is wanted */
-    uint64_t ntable;                   /* its entries, a power of two */
-    const uint8_t *hot_end, *code_end; /* behind what is run mostly; behind all code, before the table of targets */
+    VEC(uint8_t *) tables;      /* where the address of the table of targets is wanted */
+    uint64_t ntable;            /* its entries, a power of two */
+    uint32_t hot_end, code_end; /* behind what is run mostly; behind all code, before the table of targets */
+    uint32_t table_bytes;
     BbAt bb[JIT_MAX_BBS];
     /* of the point being emitted */
     Val val[JIT_IDS];
@@ -180,6 +197,12 @@ typedef struct JitHost {
     uint32_t stored[JIT_IDS];         /* by id: op that wrote its home last; 0: none of this block */
     unsigned group_of[2], group_next; /* id whose addend is in the register; 0: none */
 } JitHost;
+
+static inline const JBlock *host_block_of(const JitHost *h, const SiteAt *s)
+{
+    const Bb *x = &h->m->bb[s->k & ~SITE_UNROLLED];
+    return s->k & SITE_UNROLLED ? x->unrolled : x->b;
+}
 
 static inline bool is_s32(uint64_t v)
 {
@@ -225,6 +248,12 @@ void host_rest_stub(JitHost *h, uint8_t *fix,
                     uint8_t *fix2); /* from here the rest of the block, from this op on, is made a second time */
 uint32_t jit_site_new(JitHost *h, uint32_t op);
 Stub *host_stub_new(JitHost *h, StubKind kind, uint8_t *fix);
+static inline uint32_t host_at(const JitHost *h, const uint8_t *p) /* as Reloc.at */
+{
+    return (uint32_t)(p - h->buffer);
+}
+void host_reloc(JitHost *h, RelocKind kind, const uint8_t *at, uint32_t to);
+void host_pointer_to(JitHost *h, unsigned r, RelocKind kind, uint32_t to); /* r = that */
 void host_jump_out(JitHost *h, uint8_t *at, const uint8_t *to); /* aims a jump or call at the code around units */
 void host_pins_store(JitHost *h);
 void host_site_to_rcx(JitHost *h, uint32_t site);

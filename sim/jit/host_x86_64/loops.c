@@ -109,8 +109,7 @@ static bool may_be_brief(JitHost *h, unsigned k)
         return false;
     }
     Asm a = h->a;
-    size_t nsites = h->sites.n, nstubs = h->stubs.n, nentries = h->entries.n, nfirst = h->first.n,
-           nrelocs = h->relocs.n;
+    size_t nsites = h->sites.n, nstubs = h->stubs.n, nentries = h->entries.n, nrelocs = h->relocs.n;
     host_count_begin(h, k);
     h->is_counted = true;
     counted_ops(h, k, false);
@@ -120,7 +119,7 @@ static bool may_be_brief(JitHost *h, unsigned k)
         mem_free(h->stubs.items[i].point);
     }
     h->a = a;
-    h->sites.n = nsites, h->stubs.n = nstubs, h->entries.n = nentries, h->first.n = nfirst, h->relocs.n = nrelocs;
+    h->sites.n = nsites, h->stubs.n = nstubs, h->entries.n = nentries, h->relocs.n = nrelocs;
     return !leaves;
 }
 

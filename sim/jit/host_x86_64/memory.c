@@ -72,10 +72,11 @@ static bool has_fast_path(const IrOp *o)
 /* rax: gva; rdx: what is stored. */
 static void call_slow(JitHost *h, uint32_t site)
 {
-    const Site *s = &h->sites.items[site];
-    const IrOp *o = &s->b->op[s->op];
+    const SiteAt *s = &h->sites.items[site];
+    const JBlock *b = host_block_of(h, s);
+    const IrOp *o = &b->op[s->op];
     host_site_to_rcx(h, site);
-    if (o->aux & MEM_ALONE && o->insn + 1 == s->b->ninsns) {
+    if (o->aux & MEM_ALONE && o->insn + 1 == b->ninsns) {
         x_rm(&h->a, 0, X_MOVI32, 0, RSP, ON_STACK(arg[0]));
         x_imm32(&h->a, o->aux);
         host_jump_out(h, x_call(&h->a), h->alone[o->op == IR_st][h->m->has_fpr]);
@@ -390,8 +391,7 @@ static void place_op(JitHost *h, unsigned flags, uint32_t opc, unsigned r, unsig
 {
     if (idx == FIXED_BASE) {
         x_rip(&h->a, flags, opc, r);
-        host_jump_out(h, h->a.p - 4,
-                      (const uint8_t *)(uintptr_t)(h->fixed + (uint64_t)(int64_t)disp + h->m->flat_addend));
+        host_reloc(h, RELOC_RANGE, h->a.p - 4, (uint32_t)(h->fixed + (uint64_t)(int64_t)disp - h->m->flat_first));
     } else {
         x_rx(&h->a, flags, opc, r, base, (int)idx, 0, disp);
     }
