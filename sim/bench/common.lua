@@ -64,15 +64,25 @@ function M.clean()
 end
 
 -- ---- one run ----
--- checksum, instructions, CPU seconds, wall seconds, KiB
-function M.run(command)
-    local pipe = io.popen(("%s usage %s </dev/null 2>&1"):format(M.bench_run, command))
+local function figures(text, key)
+    local cpu, wall, rss = text:match(key .. " (%d+) (%d+) (%d+)\n")
+    return cpu and { cpu = cpu / 1e6, wall = wall / 1e6, rss = tonumber(rss) }
+end
+
+local function usage(options, command)
+    local pipe = io.popen(("%s usage %s%s </dev/null 2>&1"):format(M.bench_run, options, command))
     local text = pipe:read("a"):gsub("\r", "")
     pipe:close()
+    local out = figures(text, "usage")
     local sum, insns = text:match("[%w-]+ (%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x) (%d+)\n")
-    local cpu, wall, rss = text:match("usage (%d+) (%d+) (%d+)\n")
-    if not sum or not cpu then fail("no result of %s:\n%s", command, text) end
-    return { sum = sum, insns = tonumber(insns), cpu = cpu / 1e6, wall = wall / 1e6, rss = tonumber(rss) }
+    if not sum or not out then fail("no result of %s:\n%s", command, text) end
+    out.sum, out.insns, out.median = sum, tonumber(insns), figures(text, "median")
+    return out
+end
+
+-- checksum, instructions, CPU seconds, wall seconds, KiB
+function M.run(command)
+    return usage("", command)
 end
 
 -- who: native, qemu, a peer, or an engine of ours
@@ -89,12 +99,8 @@ function M.median(list)
     return list[(#list + 1) // 2]
 end
 
-function M.least(list)
-    return math.min(table.unpack(list))
-end
-
--- By who runs it, all of one kernel in turn: of each figure the median, or what `pick` takes.
-function M.measure(name, whos, pick)
+-- By who runs it, all of one kernel in turn: of each figure the median.
+function M.measure(name, whos)
     local seen, out = {}, {}
     for _ = 1, M.rounds do
         for _, who in ipairs(whos) do
@@ -106,7 +112,34 @@ function M.measure(name, whos, pick)
         end
     end
     for who, lists in pairs(seen) do
-        for key, list in pairs(lists) do out[who][key] = (pick or M.median)(list) end
+        for key, list in pairs(lists) do out[who][key] = M.median(list) end
+    end
+    return out
+end
+
+-- ---- start-up ----
+-- An empty program takes less than what a shell and a cold cache add to it: so many runs in a row, of each program in turn.
+local STARTS, SLOW_STARTS, SLOW = 200, 50, 0.01 -- runs; runs of what takes so many seconds
+
+-- By who runs it, of `empty`: the least of wall, cpu and rss, and `median` with those.
+function M.start_ups(whos)
+    local out = {}
+    for _, who in ipairs(whos) do
+        local first = M.run(M.command_of(who, "empty"))
+        out[who] = { n = first.wall > SLOW and SLOW_STARTS or STARTS, median = { wall = {}, cpu = {}, rss = {} } }
+    end
+    for _ = 1, M.rounds do
+        for _, who in ipairs(whos) do
+            local o = out[who]
+            local r = usage(("-n %d "):format(o.n), M.command_of(who, "empty"))
+            for key, list in pairs(o.median) do
+                list[#list + 1] = r.median[key]
+                o[key] = math.min(o[key] or math.huge, r[key])
+            end
+        end
+    end
+    for _, o in pairs(out) do
+        for key, list in pairs(o.median) do o.median[key] = M.median(list) end
     end
     return out
 end

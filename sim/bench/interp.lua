@@ -101,11 +101,16 @@ local function events_table(list)
 end
 
 local function start_table()
-    local m = measure("empty", { "native", "qemu", "interp" }, bench.least)
+    local m = bench.start_ups({ "native", "qemu", "interp" })
+    local function cell(who, key)
+        return ("%.2f, %.2f ms"):format(m[who][key] * 1e3, m[who].median[key] * 1e3)
+    end
     print("| empty guest | native | QEMU | ours |")
     print("|---|---|---|---|")
-    print(("| wall | %.2f ms | %.2f ms | %.2f ms |"):format(m.native.wall * 1e3, m.qemu.wall * 1e3, m.interp.wall * 1e3))
-    print(("| CPU | %.2f ms | %.2f ms | %.2f ms |"):format(m.native.cpu * 1e3, m.qemu.cpu * 1e3, m.interp.cpu * 1e3))
+    for _, key in ipairs({ "wall", "cpu" }) do
+        print(("| %s: least, median | %s | %s | %s |"):format(key == "cpu" and "CPU" or key, cell("native", key), cell("qemu", key),
+            cell("interp", key)))
+    end
     print(("| peak RSS, 128 MiB guest | %.1f MB | %.1f MB | %.1f MB |\n"):format(m.native.rss / 1024, m.qemu.rss / 1024,
         m.interp.rss / 1024))
     bench.note("interp/start", m.interp.wall * 1e3, "ms", "less")
@@ -122,7 +127,7 @@ end
 for _, list in ipairs({ some_kernels, some_paged, { "empty" } }) do
     for _, name in ipairs(list) do bench.build_native(name) end
 end
-print(("medians of %d (start-up: least); load before: %s\n"):format(bench.rounds, bench.load_average()))
+print(("medians of %d; load before: %s\n"):format(bench.rounds, bench.load_average()))
 local mips = kernels_table(some_kernels)
 kernels_table(some_paged)
 events_table(some_events)
