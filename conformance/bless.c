@@ -65,6 +65,18 @@ static void item_text(const Result *r, const TraceEntry *e, Buf *out)
     buf_free(&text);
 }
 
+const char *bless_refusal(const Result *r)
+{
+    for (size_t i = 0; i < r->trace.n; i++) {
+        const TraceEntry *e = &r->trace.items[i];
+        if (e->kind == TRACE_EXIT && e->shown_as == ITEM_EXIT && e->exit.kind == EXIT_budget && !e->pos.line &&
+            is_noise(r->c, e)) {
+            return "the run was still under way when its time was over";
+        }
+    }
+    return r->status == STATUS_error ? buf_text(&r->reason) : NULL;
+}
+
 void bless_print(const Result *r, Buf *out)
 {
     size_t nvcpus = r->c->nvcpus;

@@ -3,6 +3,7 @@
 #include "conformance/bless_edit.h"
 
 #include "conformance/bless.h"
+#include "sim/base/mem.h"
 #include "sim/base/os.h"
 
 #include <string.h>
@@ -149,12 +150,14 @@ static bool has_mismatch(const Result *r)
 void bless_collect(void *ctx, const Job *job, Result *r)
 {
     Bless *b = ctx;
-    if ((r->status != STATUS_passed && r->status != STATUS_failed) || !has_mismatch(r)) {
+    bool is_over = r->status == STATUS_passed || r->status == STATUS_failed;
+    if (!(is_over && has_mismatch(r)) && r->status != STATUS_error) {
         return;
     }
-    Blessed one = {.c = job->c, .backend = r->backend};
+    const char *refusal = bless_refusal(r);
+    Blessed one = {.c = job->c, .backend = r->backend, .refusal = refusal ? x_strdup(refusal) : NULL};
     bless_print(r, &one.items);
-    if (one.items.n) {
+    if (one.items.n || refusal) {
         VEC_PUSH(&b->items, one);
     } else {
         buf_free(&one.items);
@@ -166,15 +169,19 @@ static bool is_same_scenario(const Case *a, const Case *b)
     return a->suite == b->suite && !strcmp(a->name, b->name);
 }
 
-/* The items of one scenario must agree over guests and backends; else there is no one list to write. */
-static bool group_agrees(const Bless *b, size_t from, size_t end)
+/* The items of one scenario must be whole, and agree over guests and backends; else there is no one list to write. */
+static int check_group(const Bless *b, size_t from, size_t end, Err *err)
 {
-    for (size_t i = from + 1; i < end; i++) {
-        if (strcmp(buf_text(&b->items.items[i].items), buf_text(&b->items.items[from].items)) != 0) {
-            return false;
+    for (size_t i = from; i < end; i++) {
+        const Blessed *one = &b->items.items[i];
+        if (one->refusal) {
+            return err_set(err, ERR_UNSUPPORTED, "%s", one->refusal);
+        }
+        if (strcmp(buf_text(&one->items), buf_text(&b->items.items[from].items)) != 0) {
+            return err_set(err, ERR_UNSUPPORTED, "guests or backends disagree");
         }
     }
-    return true;
+    return 0;
 }
 
 static void paste(const Bless *b, size_t from, size_t end, const char *why, FILE *log)
@@ -215,7 +222,7 @@ static bool apply_one(const Bless *b, size_t first, size_t last, Buf *text, FILE
     const Blessed *one = &b->items.items[first];
     Buf next = {0};
     Err why = {0};
-    int rc = group_agrees(b, first, last) ? 0 : err_set(&why, ERR_UNSUPPORTED, "guests or backends disagree");
+    int rc = check_group(b, first, last, &why);
     rc = rc ? rc : bless_splice(text->data, text->n, one->c, buf_text(&one->items), &next, &why);
     rc = rc ? rc : check_loads(one->c->suite->file, &next, &why);
     bool is_changed = !rc && (next.n != text->n || memcmp(next.data, text->data, text->n) != 0);
@@ -277,6 +284,7 @@ void bless_free(Bless *b)
 {
     for (size_t i = 0; i < b->items.n; i++) {
         buf_free(&b->items.items[i].items);
+        mem_free(b->items.items[i].refusal);
     }
     VEC_FREE(&b->items);
 }

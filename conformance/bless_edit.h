@@ -13,6 +13,7 @@ typedef struct {
     const Case *c;
     const char *backend; /* of the plan */
     Buf items;           /* "- mmio_write: {..}\n- done\n" */
+    char *refusal;       /* why they are no list to write; NULL */
 } Blessed;
 typedef struct {
     VEC(Blessed) items;

@@ -430,6 +430,9 @@ static bool play_exit(StoryVcpu *sv)
     } else if (!story_is_over(s) && sv->walk.stream_item && (rc = answer(sv, NULL, &x, &err)) != 0) {
         end_on_error(sv, "reply", rc, &err);
     }
+    if (!item && x.e.kind == EXIT_budget && !is_ignored(sv, &x)) {
+        return false; /* observed, to be blessed: the run's limit */
+    }
     if (!item && (x.e.kind == EXIT_halt || x.e.kind == EXIT_idle)) {
         if (!is_ignored(sv, &x)) {
             return false; /* observed, to be blessed: nothing in the list could wake it */

@@ -533,6 +533,31 @@ TEST(bless, a_guest_that_halts_is_observed_up_to_the_halt)
     rig_free(&r);
 }
 
+/* A run without an end of its own is entered once: by `insns` it ends in an exit that a list can name, by the clock it does not. */
+TEST(bless, a_guest_that_never_ends_is_observed_up_to_its_budget)
+{
+    static const struct {
+        const char *key, *items, *refusal;
+    } rows[] = {{"insns: 5", "- eoi: {vector: 0}\n- budget\n", NULL},
+                {"within: 10ms", NULL, "the run was still under way when its time was over"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        Rig r;
+        Buf text = {0};
+        char suite[100];
+        snprintf(suite, sizeof suite, "- {name: n, fake: [eoi, spin], run: [done], %s}\n", rows[i].key);
+        CHECK(rig(&r, suite));
+        Result out = run(&r, &(StoryOptions){.timeout_ns = 600000000000u, .is_bless = true});
+        CHECK_INT(out.status, STATUS_passed);
+        bless_print(&out, &text);
+        CHECK(!rows[i].items || !strcmp(buf_text(&text), rows[i].items));
+        const char *why = bless_refusal(&out);
+        CHECK(rows[i].refusal ? why && !strcmp(why, rows[i].refusal) : !why);
+        buf_free(&text);
+        result_free(&out);
+        rig_free(&r);
+    }
+}
+
 TEST(result, every_status_has_a_name)
 {
     CHECK_STR(status_name(STATUS_xpassed), "xpassed");

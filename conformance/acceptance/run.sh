@@ -174,6 +174,25 @@ for why in 'rows differ` is not changed: guests or backends disagree' 'rows agre
     grep -qF "$why" out || { fail "--bless does not say: $why"; cat out; }
 done
 cmp -s bless.yaml kept.yaml || fail '--bless changed what it said it would not'
+# a run that did not end by itself is no list, unless its end is an exit that a list can name
+cat >bless.yaml <<'YAML'
+version: 1
+scenarios:
+- {name: endless, code: {x86_64: nop}, fake: [hypercall nr=3, spin], run: [done], within: 50ms}
+- {name: broken, code: {x86_64: nop}, fake: [hypercall nr=3, "error IO"], run: [done]}
+- name: by insns
+  code: {x86_64: nop}
+  fake: [hypercall nr=3, spin]
+  run: [done]
+  insns: 9
+YAML
+cp bless.yaml kept.yaml
+"$conf" run -b fake --bless bless.yaml >out 2>&1
+for why in 'endless` is not changed: the run was still under way when its time was over' 'broken` is not changed: ' 'by insns` is blessed'; do
+    grep -qF "$why" out || { fail "--bless does not say: $why"; cat out; }
+done
+[ "$(head -n 4 bless.yaml)" = "$(head -n 4 kept.yaml)" ] || { fail '--bless wrote half a list'; cat bless.yaml; }
+expect 0 '1 passed' "$conf" run -b fake bless.yaml::'by insns'
 
 # a probe decides whether an xfail holds
 cat >probe.yaml <<'YAML'
