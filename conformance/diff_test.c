@@ -71,7 +71,9 @@ static void strike(BeVcpu *v, VmExit *exit)
         CHECK_INT(real()->vm->mem_write(mutant.vm, (Gpa){DATA + 8}, wrong, 1, NULL), 0);
         break;
     case FAULT_EXIT:
-        exit->value ^= 1;
+        if (CHECK(exit)) {
+            exit->value ^= 1;
+        }
         break;
     case FAULT_NONE:
         break;

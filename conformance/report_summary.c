@@ -130,7 +130,7 @@ typedef enum { CHANGE_bad, CHANGE_good, CHANGE_new, CHANGE_other, CHANGE_none } 
 
 static Change change_of(const Run *run, size_t i)
 {
-    int was = run->since->was[i];
+    int was = (int)run->since->was[i];
     Status is = run->lines.items[i].r->status;
     if (was < 0) {
         return CHANGE_new;

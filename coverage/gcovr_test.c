@@ -98,8 +98,8 @@ TEST(gcovr, cobertura_has_packages_classes_and_rates)
         "<coverage line-rate=\"0.6667\" branch-rate=\"0.5000\" lines-covered=\"2\" lines-valid=\"3\"",
         "timestamp=\"1700000000\"",
         "<package name=\"conf/exit\" line-rate=\"1.0000\"",
-        "<method name=\"a&lt;b\" signature=\"\" line-rate=\"1\" branch-rate=\"1\"><lines><line number=\"1\" "
-        "hits=\"4\"/>",
+        ("<method name=\"a&lt;b\" signature=\"\" line-rate=\"1\" branch-rate=\"1\"><lines><line number=\"1\" "
+         "hits=\"4\"/>"),
         "<package name=\"sim\" line-rate=\"0.5000\" branch-rate=\"0.5000\"",
         "<class name=\"sim/a.c\" filename=\"sim/a.c\"",
         "<line number=\"7\" hits=\"2\" branch=\"true\" condition-coverage=\"50% (1/2)\"/>",

@@ -344,27 +344,57 @@ static void add_extra(History *h, int64_t time_ms, size_t ncovered)
     CHECK_INT(history_add(h, &add, NULL, NULL, &err), 0);
 }
 
+typedef struct {
+    char path[32];
+    Buf db;
+    History *h;
+    Err err;
+} HistoryFixture;
+
+/* Four runs of two branches; false: there is no SQLite here. */
+static bool history_begin(HistoryFixture *f)
+{
+    *f = (HistoryFixture){.path = "/tmp/conf-dash-XXXXXX"};
+    CHECK(mkdtemp(f->path) != NULL);
+    buf_printf(&f->db, "%s/h.db", f->path);
+    if (history_open(&(HistoryOpen){.where = buf_text(&f->db)}, &f->h, &f->err)) {
+        test_skip(f->err.text);
+        buf_free(&f->db);
+        return false;
+    }
+    add_run(f->h, "main", 1000, HISTORY_passed);
+    add_run(f->h, "topic", 2000, HISTORY_passed);
+    add_run(f->h, "main", 3000, HISTORY_passed);
+    add_run(f->h, "topic", 4000, HISTORY_failed);
+    return true;
+}
+
+static Dash *history_read(HistoryFixture *f, const char *report, size_t limit)
+{
+    Dash *d = dash_new();
+    if (report) {
+        CHECK_INT(read_report(d, report, &f->err), 0);
+    }
+    CHECK_INT(import_history(d, buf_text(&f->db), limit, &f->err), 0);
+    return d;
+}
+
+static void history_end(HistoryFixture *f)
+{
+    CHECK_INT(unlink(buf_text(&f->db)), 0);
+    CHECK_INT(rmdir(f->path), 0);
+    buf_free(&f->db);
+}
+
 TEST(history, gives_runs_results_and_what_to_compare_with)
 {
-    char path[] = "/tmp/conf-dash-XXXXXX";
-    CHECK(mkdtemp(path) != NULL);
-    Buf db = {0};
-    buf_printf(&db, "%s/h.db", path);
-    Err err = {0};
-    History *h = NULL;
-    if (history_open(&(HistoryOpen){.where = buf_text(&db)}, &h, &err)) {
-        test_skip(err.text);
-        buf_free(&db);
+    HistoryFixture f;
+    if (!history_begin(&f)) {
         return;
     }
-    add_run(h, "main", 1000, HISTORY_passed);
-    add_run(h, "topic", 2000, HISTORY_passed);
-    add_run(h, "main", 3000, HISTORY_passed);
-    add_run(h, "topic", 4000, HISTORY_failed);
-    history_close(h);
-    Dash *d = dash_new();
-    CHECK_INT(import_history(d, buf_text(&db), 500, &err), 0);
-    CHECK_STR(err.text, "");
+    history_close(f.h);
+    Dash *d = history_read(&f, NULL, 500);
+    CHECK_STR(f.err.text, "");
     CHECK_INT(d->runs.n, 4);
     CHECK_INT(d->now, 3);
     CHECK_INT(d->last, 1);
@@ -381,30 +411,31 @@ TEST(history, gives_runs_results_and_what_to_compare_with)
     dash_free(d);
 
     /* The report of the newest run brings its details; one that says otherwise is a run of its own. */
-    d = dash_new();
-    CHECK_INT(read_report(d, REPORT(RESULT("one", "kvm", "failed", ", \"failure\": \"text\"")), &err), 0);
-    CHECK_INT(import_history(d, buf_text(&db), 500, &err), 0);
+    d = history_read(&f, REPORT(RESULT("one", "kvm", "failed", ", \"failure\": \"text\"")), 500);
     CHECK_INT(d->runs.n, 4);
     CHECK_STR(cell(d, "one", "kvm")->failure, "text");
     CHECK_INT(cell(d, "two", "kvm")->status, 'P');
     dash_free(d);
-    d = dash_new();
-    CHECK_INT(read_report(d, REPORT(RESULT("one", "kvm", "passed", "")), &err), 0);
-    CHECK_INT(import_history(d, buf_text(&db), 500, &err), 0);
+    d = history_read(&f, REPORT(RESULT("one", "kvm", "passed", "")), 500);
     CHECK_INT(d->runs.n, 5);
     CHECK_INT(d->now, 4);
     CHECK_INT(d->last, 3);
     CHECK_INT(d->main, 2);
     CHECK_INT(cell(d, "two", "kvm")->status, 0);
     dash_free(d);
+    history_end(&f);
+}
 
-    /* Measurements and coverage alone are runs too, and no news. */
-    CHECK_INT(history_open(&(HistoryOpen){.where = buf_text(&db)}, &h, &err), 0);
-    add_extra(h, 5000, 1);
-    add_extra(h, 6000, 2);
-    history_close(h);
-    d = dash_new();
-    CHECK_INT(import_history(d, buf_text(&db), 500, &err), 0);
+TEST(history, of_measurements_and_coverage_alone_are_runs_too_and_no_news)
+{
+    HistoryFixture f;
+    if (!history_begin(&f)) {
+        return;
+    }
+    add_extra(f.h, 5000, 1);
+    add_extra(f.h, 6000, 2);
+    history_close(f.h);
+    Dash *d = history_read(&f, NULL, 500);
     CHECK_INT(d->runs.n, 6);
     CHECK_INT(d->now, 3);
     CHECK_INT(d->last, 1);
@@ -421,17 +452,14 @@ TEST(history, gives_runs_results_and_what_to_compare_with)
                                "1, 2], \"of\": [30, 30, 30, 30, 30, 30]");
     buf_free(&json);
     dash_free(d);
-    d = dash_new(); /* nothing else at all */
-    CHECK_INT(import_history(d, buf_text(&db), 1, &err), 0);
+    d = history_read(&f, NULL, 1); /* nothing else at all */
     CHECK_INT(d->runs.n, 1);
     CHECK_INT(d->now, 0);
     CHECK_INT(d->cases.n, 0);
     CHECK_INT(d->bench.n, 1);
     dash_free(d);
     d = dash_new();
-    CHECK_INT(import_history(d, "/nowhere/h.db", 500, &err), -ERR_NOENT);
+    CHECK_INT(import_history(d, "/nowhere/h.db", 500, &f.err), -ERR_NOENT);
     dash_free(d);
-    CHECK_INT(unlink(buf_text(&db)), 0);
-    CHECK_INT(rmdir(path), 0);
-    buf_free(&db);
+    history_end(&f);
 }

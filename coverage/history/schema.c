@@ -13,6 +13,7 @@
  *   conf_bench    measured values */
 #include "coverage/history/history_int.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -83,6 +84,7 @@ static int version_of(Sql *sql, int64_t *version, Err *err)
 static int migrate(Sql *sql, int64_t from, int up_to, Err *err)
 {
     int rc = 0;
+    assert(from >= 0 && up_to <= HISTORY_SCHEMA); /* version_of has looked */
     for (int64_t v = from; !rc && v < up_to; v++) {
         Buf text = {0};
         put_step(sql->ops, STEPS[v], &text);

@@ -182,6 +182,7 @@ static int query(Sql *sql, const char *text, const SqlArg *args, size_t n, SqlRo
 static int next(SqlRows *rows, Err *err)
 {
     SqliteRows *r = (SqliteRows *)rows;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are rows if query has not failed */
     const Sqlite *s = (const Sqlite *)rows->sql;
     int code = s->lib->sqlite3_step_at(r->statement);
     return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : fail(s, code, err);

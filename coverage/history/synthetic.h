@@ -26,7 +26,7 @@ typedef struct Synthetic Synthetic;
 Synthetic *synthetic_new(const SyntheticOptions *o);
 void synthetic_free(Synthetic *s);
 /* Run i, from 0; valid until the next call. Runs must be asked for in order. */
-const HistoryAdd *synthetic_run(Synthetic *s, size_t i);
+const HistoryAdd *synthetic_run(Synthetic *s, size_t run);
 /* The name of a scenario (suite and guest in *suite, *guest) and of a backend; they live as long as s. */
 const char *synthetic_scenario(const Synthetic *s, size_t i, const char **suite, const char **guest);
 const char *synthetic_backend(const Synthetic *s, size_t i);

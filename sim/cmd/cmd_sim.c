@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -561,7 +562,7 @@ static int stopped(Command *c, uint8_t who, const SimExit *e, Err *err)
 
 static int console_status(const Command *c)
 {
-    switch (c->console.state) {
+    switch (atomic_load(&c->console.state)) {
     case CONSOLE_OPEN:
         break;
     case CONSOLE_QUIT:

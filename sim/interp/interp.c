@@ -822,6 +822,7 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
 /* NOLINTNEXTLINE(readability-function-size): labels and their registers live in one function */
 static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, Handlers *handlers)
 {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a label is no expression */
 #define AT(label) (int32_t)((const char *)&&label - (const char *)&&L_leave)
     static const int32_t table[H_COUNT] = {
 #define NUL(name, expr) [H_##name] = AT(L_##name),

@@ -88,7 +88,7 @@ static IrOp row_op(Rig *g)
 static void loop_make(Rig *g, Program *p, bool computes, int64_t *stride, bool *has_y)
 {
     static const int8_t strides[] = {1, -1, 1, -1, 2, 4, 8, -8, 3, -2};
-    *stride = strides[rnd(g, ARRAY_LEN(strides))];
+    *stride = (int64_t)strides[rnd(g, ARRAY_LEN(strides))];
     *has_y = rnd(g, 3);
     p->n = g->ntargets = 2;
     ir_begin(&g->build, &p->block[0], p->ops[0], GVA, 0);

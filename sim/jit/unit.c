@@ -207,7 +207,7 @@ static void depths_of_callees(Maker *m, JBlock *const *order, JBlock *const *cal
 void jit_region_add(Maker *m, JBlock *root, const Frame *f)
 {
     Reach r = {.m = m, .f = f};
-    JBlock *order[JIT_MAX_BBS], *caller[JIT_MAX_BBS];
+    JBlock *order[JIT_MAX_BBS], *caller[JIT_MAX_BBS] = {NULL};
     reach(&r, root, NULL);
     for (unsigned k = 0; k < r.n; k++) {
         reach_from(&r, k);

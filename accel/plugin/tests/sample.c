@@ -29,6 +29,7 @@ enum {
     SAMPLE_CRASH_RUN,
     SAMPLE_HANG_LOAD
 };
+static const int sample = SAMPLE;
 
 struct ConfBeVm {
     int nothing;
@@ -47,7 +48,7 @@ static void crash(void)
 __attribute__((constructor)) static void on_load(void)
 {
     volatile int is_for_ever = 1;
-    if (SAMPLE == SAMPLE_CRASH_LOAD) {
+    if (sample == SAMPLE_CRASH_LOAD) {
         crash();
     }
     while (is_for_ever) {
@@ -57,13 +58,13 @@ __attribute__((constructor)) static void on_load(void)
 
 static int sample_open(const ConfBackend *b, ConfGuestId guest, ConfCaps *caps, ConfErr *err)
 {
-    if (SAMPLE == SAMPLE_CRASH_OPEN) {
+    if (sample == SAMPLE_CRASH_OPEN) {
         crash();
     }
-    if (SAMPLE == SAMPLE_NO_CODE) {
+    if (sample == SAMPLE_NO_CODE) {
         return 5;
     }
-    if (SAMPLE == SAMPLE_NO_SENTENCE) {
+    if (sample == SAMPLE_NO_SENTENCE) {
         return -CONF_ERR_LIMIT;
     }
     if (guest != CONF_GUEST_riscv64) {
@@ -73,11 +74,11 @@ static int sample_open(const ConfBackend *b, ConfGuestId guest, ConfCaps *caps, 
     conf_cap_set(caps, CONF_CAP_vcpu, CONF_CAP_FULL, NULL);
     conf_cap_set(caps, CONF_CAP_env_virt, CONF_CAP_FULL, NULL);
     conf_cap_set(caps, CONF_CAP_cancel, CONF_CAP_FULL, NULL);
-    if (SAMPLE == SAMPLE_HOLE) {
+    if (sample == SAMPLE_HOLE) {
         conf_cap_set(caps, CONF_CAP_msi, CONF_CAP_FULL, NULL);
     }
-    caps->isa = SAMPLE == SAMPLE_BAD_ISA ? "riscv64 imac" : "rv64i_zicsr";
-    if (SAMPLE == SAMPLE_BAD_LEVEL) {
+    caps->isa = sample == SAMPLE_BAD_ISA ? "riscv64 imac" : "rv64i_zicsr";
+    if (sample == SAMPLE_BAD_LEVEL) {
         conf_cap_set(caps, CONF_CAP_step, CONF_CAP_PARTIAL, NULL);
     }
     return 0;
@@ -120,7 +121,7 @@ static int vcpu_run(ConfBeVcpu *v, const ConfRunArgs *args, ConfVmExit *e, ConfE
 {
     (void)args;
     (void)err;
-    if (SAMPLE == SAMPLE_CRASH_RUN) {
+    if (sample == SAMPLE_CRASH_RUN) {
         crash();
     }
     e->kind = v->is_kicked ? CONF_EXIT_canceled : CONF_EXIT_shutdown;
@@ -194,7 +195,7 @@ CONF_BACKEND_EXPORT const ConfBackend *ENTRY(uint32_t abi)
     static ConfVmOps vm;
     static ConfVcpuOps vcpu;
     static LaterBackend later;
-    vm.size_bytes = SAMPLE == SAMPLE_SHORT_VM ? 16 : (uint32_t)sizeof vm;
+    vm.size_bytes = sample == SAMPLE_SHORT_VM ? 16 : (uint32_t)sizeof vm;
     vm.create = vm_create;
     vm.destroy = vm_destroy;
     vcpu.size_bytes = (uint32_t)sizeof vcpu;
@@ -208,20 +209,20 @@ CONF_BACKEND_EXPORT const ConfBackend *ENTRY(uint32_t abi)
     vcpu.set_regs = vcpu_set_regs;
     vcpu.reg_list = vcpu_reg_list;
     vcpu.inject = vcpu_inject;
-    later.b.abi = SAMPLE == SAMPLE_WRONG_ABI ? 99 : CONF_BACKEND_ABI;
-    later.b.size_bytes = SAMPLE == SAMPLE_SHORT_BACKEND  ? 24
-                         : SAMPLE == SAMPLE_LONG_BACKEND ? 1u << 20
+    later.b.abi = sample == SAMPLE_WRONG_ABI ? 99 : CONF_BACKEND_ABI;
+    later.b.size_bytes = sample == SAMPLE_SHORT_BACKEND  ? 24
+                         : sample == SAMPLE_LONG_BACKEND ? 1u << 20
                                                          : (uint32_t)sizeof later;
-    later.b.name = SAMPLE == SAMPLE_NO_NAME      ? NULL
-                   : SAMPLE == SAMPLE_BAD_NAME   ? "A Sample"
-                   : SAMPLE == SAMPLE_TAKEN_NAME ? "fake"
+    later.b.name = sample == SAMPLE_NO_NAME      ? NULL
+                   : sample == SAMPLE_BAD_NAME   ? "A Sample"
+                   : sample == SAMPLE_TAKEN_NAME ? "fake"
                                                  : "sample";
-    later.b.open = SAMPLE == SAMPLE_NO_OPEN ? NULL : sample_open;
-    later.b.vm = SAMPLE == SAMPLE_NO_VM ? NULL : &vm;
+    later.b.open = sample == SAMPLE_NO_OPEN ? NULL : sample_open;
+    later.b.vm = sample == SAMPLE_NO_VM ? NULL : &vm;
     later.b.vcpu = &vcpu;
-    later.b.abi_minor = SAMPLE == SAMPLE_NO_MINOR      ? 0
-                        : SAMPLE == SAMPLE_NEWER_MINOR ? CONF_BACKEND_ABI_MINOR + 1
+    later.b.abi_minor = sample == SAMPLE_NO_MINOR      ? 0
+                        : sample == SAMPLE_NEWER_MINOR ? CONF_BACKEND_ABI_MINOR + 1
                                                        : CONF_BACKEND_ABI_MINOR;
-    later.later[1] = SAMPLE == SAMPLE_FILLED_TAIL ? &later : NULL;
-    return SAMPLE == SAMPLE_NULL_ENTRY || abi != CONF_BACKEND_ABI ? NULL : &later.b;
+    later.later[1] = sample == SAMPLE_FILLED_TAIL ? &later : NULL;
+    return sample == SAMPLE_NULL_ENTRY || abi != CONF_BACKEND_ABI ? NULL : &later.b;
 }
