@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { UART = 0x10000000, PLIC = 0xc000000, CLINT = 0x2000000, TEST_FINISHER = 0x100000, RTC = 0x101000 };
@@ -455,6 +457,42 @@ TEST(board, is_kept_from_others_for_a_while_and_not_for_ever)
     CHECK_INT(others, 300);
     CHECK(board_keep(h->b)); /* nobody waits any more */
     board_give(h->b);
+    host_free(h);
+}
+
+typedef struct {
+    Host *h;
+    _Atomic bool is_done;
+    long switches;
+} Sleeper;
+
+static void *sleeper_prints(void *arg)
+{
+    Sleeper *s = arg;
+    struct rusage before, after;
+    getrusage(RUSAGE_THREAD, &before);
+    board_console_write(s->h->b, "b", 1);
+    getrusage(RUSAGE_THREAD, &after);
+    s->switches = after.ru_nvcsw - before.ru_nvcsw;
+    s->is_done = true;
+    return NULL;
+}
+
+/* Looking every 50 us, as it did once, it slept a thousand times and more meanwhile. */
+TEST(board, who_waits_for_it_sleeps_until_it_is_given)
+{
+    enum { HELD_NS = 200000000 };
+    Host *h = host_new(false, 2);
+    Sleeper s = {.h = h};
+    pthread_t thread;
+    struct timespec held = {.tv_nsec = HELD_NS};
+    CHECK(board_keep(h->b));
+    CHECK(!pthread_create(&thread, NULL, sleeper_prints, &s));
+    nanosleep(&held, NULL);
+    CHECK(!s.is_done);
+    board_give(h->b);
+    pthread_join(thread, NULL);
+    CHECK(s.switches < 500);
     host_free(h);
 }
 

@@ -5,10 +5,10 @@
 #include "sim/base/mem.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 enum { NO_ROW = -1, PHANDLE_DEVICE = 0x1000 };
 
@@ -29,7 +29,9 @@ struct Board {
     unsigned vcpu;         /* on whose behalf devices run now */
     int console, irq_chip; /* rows; NO_ROW */
     _Atomic bool is_locked;
-    _Atomic unsigned nwaiting;
+    _Atomic unsigned nwaiting; /* for is_locked; who unlocks wakes one of them */
+    pthread_mutex_t wait_lock;
+    pthread_cond_t unlocked;
     _Atomic(const char *) keeper; /* self of the thread that has it until board_give */
     Slot slots[BOARD_MAX_DEVICES];
     Counted *counted; /* [row]; NULL: nobody counts */
@@ -43,21 +45,39 @@ static bool is_kept(const Board *b)
     return atomic_load_explicit((_Atomic(const char *) *)&b->keeper, memory_order_relaxed) == &self;
 }
 
+static bool lock_try(Board *b)
+{
+    return !atomic_exchange(&b->is_locked, true);
+}
+
 static void lock_wait(Board *b)
 {
-    enum { YIELDS = 100, NAP_NS = 50000 };
+    enum { YIELDS = 100 };
+    bool has_it = false;
     atomic_fetch_add(&b->nwaiting, 1); /* so that who keeps it again and again does not for once */
-    for (unsigned n = 0; atomic_exchange_explicit(&b->is_locked, true, memory_order_acquire); n++) {
-        if (n < YIELDS) {
-            sched_yield();
-        } else { /* its holder does something slow, such as printing to a pipe that is full */
-            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    for (unsigned n = 0; n < YIELDS && !has_it; n++) {
+        sched_yield();
+        has_it = lock_try(b);
+    }
+    if (!has_it) { /* its holder does something slow, such as printing to a pipe that is full, or keeps it for a slice */
+        pthread_mutex_lock(&b->wait_lock);
+        while (!lock_try(b)) {
+            pthread_cond_wait(&b->unlocked, &b->wait_lock);
         }
+        pthread_mutex_unlock(&b->wait_lock);
     }
     atomic_fetch_sub(&b->nwaiting, 1);
 }
 
-/* Held for as long as a register takes, and mostly free: so one exchange is all that an access pays, and nothing if it is kept. The
+/* A waiter counts itself, and tries then; who unlocks does so, and looks then: so one of both sees the other. */
+static __attribute__((noinline)) void wake_waiter(Board *b)
+{
+    pthread_mutex_lock(&b->wait_lock);
+    pthread_cond_signal(&b->unlocked);
+    pthread_mutex_unlock(&b->wait_lock);
+}
+
+/* Held for as long as a register takes, and mostly free: so two exchanges are all that an access pays, and nothing if it is kept. The
  * lock is no part of the value of a Board, so that const functions may take it. */
 static void board_lock(const Board *b)
 {
@@ -69,7 +89,10 @@ static void board_lock(const Board *b)
 static void board_unlock(const Board *b)
 {
     if (!is_kept(b)) {
-        atomic_store_explicit((_Atomic bool *)&b->is_locked, false, memory_order_release);
+        atomic_store((_Atomic bool *)&b->is_locked, false);
+        if (atomic_load((_Atomic unsigned *)&b->nwaiting)) {
+            wake_waiter((Board *)b);
+        }
     }
 }
 
@@ -181,6 +204,8 @@ int board_new(const BoardDef *def, unsigned nvcpus, const BoardHost *host, Board
     }
     Board *b = x_alloc(sizeof *b);
     *b = (Board){.def = def, .host = *host, .nvcpus = nvcpus, .console = NO_ROW, .irq_chip = NO_ROW};
+    pthread_mutex_init(&b->wait_lock, NULL);
+    pthread_cond_init(&b->unlocked, NULL);
     b->device_host = (DeviceHost){.ctx = b,
                                   .irq = host_irq,
                                   .line = host_line,
@@ -210,6 +235,8 @@ void board_free(Board *b)
         for (size_t i = 0; i < b->def->nrows; i++) {
             device_free(b->slots[i].device);
         }
+        pthread_cond_destroy(&b->unlocked);
+        pthread_mutex_destroy(&b->wait_lock);
         mem_free(b->counted);
         mem_free(b);
     }
