@@ -107,6 +107,33 @@ TEST_ENGINES(sim, a_snapshot_restores_everything_into_another_machine)
     sim_free(b);
 }
 
+/* Between lr and sc. The sc of the machine that it is restored into fails if the value there is another. */
+TEST_ENGINES(sim, a_snapshot_has_the_reservation)
+{
+    enum { AUIPC_A0 = 0x00000517, A0_PLUS_1024 = 0x40050513, LR_D_A1 = 0x100535af, SC_D_A2_A0 = 0x18a5362f };
+    static const uint64_t changed = 9;
+    for (unsigned n = 0; n < 2; n++) {
+        Sim *a = bare(engine, true), *b = bare(engine, true);
+        SimVcpu *va = vcpu(a, 0), *vb = vcpu(b, 0);
+        CODE(a, AUIPC_A0, A0_PLUS_1024, LR_D_A1, SC_D_A2_A0, J_SELF);
+        run(va, 3);
+        Buf image = {0}, again = {0};
+        CHECK(!sim_save(a, &image, NULL));
+        CHECK(!sim_restore(b, image.data, image.n, NULL));
+        CHECK(!sim_save(b, &again, NULL));
+        CHECK(image.n == again.n && !memcmp(image.data, again.data, image.n));
+        CHECK(!n || !sim_mem_write(b, RAM + 1024, &changed, sizeof changed, NULL));
+        run(va, 1);
+        run(vb, 1);
+        CHECK_INT(reg(va, "a2"), 0);
+        CHECK_INT(reg(vb, "a2"), n);
+        buf_free(&image);
+        buf_free(&again);
+        sim_free(a);
+        sim_free(b);
+    }
+}
+
 TEST_ENGINES(sim, a_refused_snapshot_changes_nothing)
 {
     Sim *a = bare(engine, true), *b = bare(engine, true), *other = bare(engine, false);

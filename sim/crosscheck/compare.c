@@ -60,8 +60,11 @@ static bool frames_agree(World *a, World *b, Buf *why)
         ok = value_agrees(g->slots[i].name, va, vb, why) && ok;
     }
     ok = value_agrees("bytes reserved", fa->f.resv_size, fb->f.resv_size, why) && ok;
-    if (fa->f.resv_size && fb->f.resv_size) {
-        ok = value_agrees("reserved", fa->f.resv_addr, fb->f.resv_addr, why) && ok;
+    if (fa->f.resv_size && fb->f.resv_size) { /* each has its own memory */
+        size_t n;
+        uint64_t at_a = fa->f.resv_host - (uintptr_t)world_memory(a, &n);
+        uint64_t at_b = fb->f.resv_host - (uintptr_t)world_memory(b, &n);
+        ok = value_agrees("reserved", at_a, at_b, why) && ok;
         ok = value_agrees("reserved value", fa->f.resv_val, fb->f.resv_val, why) && ok;
     }
     return ok;

@@ -271,6 +271,49 @@ static void insn_base_step(Gen *g)
     ir_emit(&g->b, &(IrOp){.op = IR_add_i, .d = base, .a = base, .imm = steps[choose(g->c, ARRAY_LEN(steps))]});
 }
 
+/* lr and sc, mostly of the same place, and what may come between. */
+static void insns_reserved(Gen *g)
+{
+    enum { TWIN = 12 * SPACE_PAGE_BYTES }; /* from the first page of the window to the same memory */
+    Slot base = CROSS_REG(CROSS_BASES + choose(g->c, CROSS_REGS - CROSS_BASES));
+    uint16_t aux = (uint16_t)(choose(g->c, 8) ? 2 + choose(g->c, 2) : choose(g->c, 4));
+    int64_t imm = (int64_t)choose(g->c, 4) * 8;
+    Slot d = destination(g);
+    ir_emit(
+        &g->b,
+        &(IrOp){
+            .op = IR_lr, .aux = (uint16_t)(aux | (choose(g->c, 2) ? MEM_SIGNED : 0)), .d = d, .a = base, .imm = imm});
+    insn_begin(g);
+    switch (choose(g->c, 8)) {
+    case 0:
+        ir_store(&g->b, aux, base, imm, source(g));
+        insn_begin(g);
+        break;
+    case 1:
+        insn_access(g, any_of(g, CLASS_ATOMIC));
+        insn_begin(g);
+        break;
+    case 2:
+        insn_pure(g);
+        insn_begin(g);
+        break;
+    case 3: /* another place with the same value */
+        imm += 8;
+        ir_store(&g->b, aux, base, imm, d);
+        insn_begin(g);
+        break;
+    case 4:
+        imm += TWIN;
+        break;
+    case 5:
+        aux ^= 1;
+        break;
+    default:
+        break;
+    }
+    ir_emit(&g->b, &(IrOp){.op = IR_sc, .aux = aux, .d = destination(g), .a = base, .b = source(g), .imm = imm});
+}
+
 /* ---- control ---- */
 static uint64_t target(Gen *g)
 {
@@ -376,8 +419,10 @@ static void insn_any(Gen *g)
         insn_access(g, choose(g->c, 2) ? IR_ld : IR_st);
     } else if (kind < 40) {
         insns_group(g);
-    } else if (kind < 42) {
+    } else if (kind < 41) {
         insn_access(g, any_of(g, CLASS_ATOMIC));
+    } else if (kind < 42) {
+        insns_reserved(g);
     } else if (kind < 50) {
         insn_fp(g);
     } else if (kind < 51) {

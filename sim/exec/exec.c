@@ -48,15 +48,15 @@ bool exec_is_waiting(const ExecVcpu *v)
     return v->is_waiting;
 }
 
+/* A reservation of RAM that is mapped nowhere cannot be told, and is none. */
 void exec_state_get(const ExecVcpu *v, ExecState *out)
 {
-    *out = (ExecState){.insns = exec_insns(v),
-                       .skipped_ns = v->skipped,
-                       .lines = atomic_load(&v->lines),
-                       .resv_addr = v->f->resv_addr,
-                       .resv_val = v->f->resv_val,
-                       .resv_size = v->f->resv_size,
-                       .is_waiting = v->is_waiting};
+    *out = (ExecState){
+        .insns = exec_insns(v), .skipped_ns = v->skipped, .lines = atomic_load(&v->lines), .is_waiting = v->is_waiting};
+    if (v->f->resv_size && space_gpa_of(v->cfg.space, (const uint8_t *)(uintptr_t)v->f->resv_host, &out->resv_addr)) {
+        out->resv_val = v->f->resv_val;
+        out->resv_size = v->f->resv_size;
+    }
 }
 
 /* What the frame knows of its lines is in its registers. */
@@ -66,9 +66,13 @@ void exec_state_set(ExecVcpu *v, const ExecState *in)
     v->f->insns_end = in->insns;
     v->skipped = in->skipped_ns;
     v->is_waiting = in->is_waiting;
-    v->f->resv_addr = in->resv_addr;
-    v->f->resv_val = in->resv_val;
-    v->f->resv_size = in->resv_size;
+    SpaceHit hit;
+    v->f->resv_size = 0;
+    if (in->resv_size && space_find(v->cfg.space, in->resv_addr, &hit) && hit.host) {
+        v->f->resv_host = (uintptr_t)hit.host + (in->resv_addr - hit.gpa);
+        v->f->resv_val = in->resv_val;
+        v->f->resv_size = in->resv_size;
+    }
     atomic_store(&v->lines, in->lines);
     atomic_store(&v->pulses, 0);
     atomic_store(&v->touched, 0);

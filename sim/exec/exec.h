@@ -140,7 +140,7 @@ bool exec_is_waiting(const ExecVcpu *v); /* in wfi */
 typedef struct {
     uint64_t insns, skipped_ns;
     uint32_t lines;                          /* bit GuestLine: level */
-    uint64_t resv_addr, resv_val, resv_size; /* the reservation of lr */
+    uint64_t resv_addr, resv_val, resv_size; /* the reservation of lr, by machine address; 0 bytes = none */
     bool is_waiting;
 } ExecState; /* what a snapshot keeps beside the frame's registers */
 void exec_state_get(const ExecVcpu *v, ExecState *out);

@@ -46,9 +46,10 @@
  *   a slot is its low bits: the others are ignored in an operand and 0 in a result; with FP_BOXED they are all ones, and an
  *   operand whose are not is the default NaN (Unpriv 21.2). Integers and truth values are never boxed. An engine may leave accrued flags in host state and must fold them into slot fp_flags before a CALL with
  *   EFF_FP_FLAGS and whenever the frame is seen from outside.
- * 9 ATOMICS. One indivisible read-modify-write, by a host atomic of the same size. lr notes address and value in
- *   Frame.resv_*; sc is a compare-and-swap of that value (ABA is possible, as Unpriv 14.2 does not forbid an
- *   implementation that detects changes only by value between harts of one simulator); any trap or sc clears it.
+ * 9 ATOMICS. One indivisible read-modify-write, by a host atomic of the same size. lr notes in Frame.resv_* where in RAM it has read,
+ *   how many bytes, and what; sc of the same bytes, by whatever address they are mapped at, is a compare-and-swap of that value (ABA
+ *   is possible, as Unpriv 14.2 does not forbid an implementation that detects changes only by value between harts of one
+ *   simulator); any trap or sc clears it.
  *  10 SMP. Frames are private. Between vcpus only LOAD, STORE, ATOMIC and FENCE communicate; an aligned access of up to 8
  *   bytes is single-copy atomic. */
 #ifndef SIM_IR_IR_H
@@ -255,8 +256,9 @@ typedef struct Frame {
     void *left_block; /* the tag that prepare() was given: with LEFT_EXIT and LEFT_EVENT */
     uint64_t stop_imm;
     Trap trap;
-    uint64_t resv_addr, resv_val, resv_size; /* lr: 0 bytes = no reservation */
-    uint64_t insns_end;                      /* instructions retired so far = insns_end - budget */
+    /* lr: where the host has the bytes, which is compared only; what was there, zero-extended; 0 bytes = no reservation */
+    uint64_t resv_host, resv_val, resv_size;
+    uint64_t insns_end; /* instructions retired so far = insns_end - budget */
     uint32_t nreplies, reply_next;
     uint64_t reply[IR_MAX_REPLIES], reply_gpa[IR_MAX_REPLIES];
     bool reply_is_fault;

@@ -414,14 +414,73 @@ TEST(jit, an_atomic_that_is_misaligned_traps_and_does_nothing)
                 void *code = g->kind->prepare(g->engine, &g->block, g);
                 g->f->f.budget = 2;
                 Left left = g->kind->enter(g->engine, code, &g->f->f);
-                bool is_miss = ops[n] == IR_lr || ops[n] == IR_sc; /* the table here does not say where the page is */
-                CHECK_INT(left, is_aligned && !is_miss ? LEFT_EXIT : LEFT_EVENT);
+                CHECK_INT(left, is_aligned ? LEFT_EXIT : LEFT_EVENT);
                 CHECK(is_aligned || (g->f->f.trap.cause == CAUSE && g->f->f.trap.value == at && !g->f->r[2]));
                 CHECK(is_aligned || !memcmp(before, g->memory, sizeof before));
                 g->kind->release(g->engine, code);
                 rig_close(g);
             }
         }
+    }
+}
+
+static void insn_of(Rig *g, IrOpcode op, unsigned lg2, Slot d, Slot a, Slot b, int64_t imm)
+{
+    ir_insn(&g->build, INSN_BYTES, 0);
+    uint16_t aux = (uint16_t)(lg2 | MEM_ALIGNED | (op == IR_sc ? 0 : MEM_SIGNED));
+    ir_emit(&g->build, &(IrOp){.op = (uint16_t)op, .aux = aux, .d = d, .a = a, .b = b, .imm = imm});
+}
+
+/* All in code: what is left to C raises an event here. */
+TEST(jit, a_store_conditional_stores_if_the_last_reservation_is_of_its_bytes_and_they_are_the_same)
+{
+    enum { NONE, RETRY, OTHER_PLACE, OTHER_SIZE, NO_LR, AFTER_ONE, AFTER_OTHER, CHANGED, SAME_AGAIN, CASES };
+    static const bool fails[CASES] = {[OTHER_PLACE] = true, [OTHER_SIZE] = true,  [NO_LR] = true,
+                                      [AFTER_ONE] = true,   [AFTER_OTHER] = true, [CHANGED] = true};
+    for (unsigned n = 0; n < 2 * CASES; n++) {
+        unsigned what = n / 2, lg2 = 2 + n % 2;
+        Rig *g = rig_open(1);
+        uint64_t at = PAGE + SPACE_PAGE_BYTES - 24, before = 0x1122334480000001, now = 0x5566778899aabbcc, found = 0;
+        memset(&g->f->r, 0, sizeof g->f->r);
+        g->f->r[0] = at;
+        g->f->r[1] = now;
+        g->f->r[4] = 5; /* at the other place, and again */
+        memcpy(g->memory + at - PAGE, &before, sizeof before);
+        memcpy(g->memory + at + 8 - PAGE, &before, sizeof before);
+        ir_begin(&g->build, &g->block, g->ops, GVA, 0);
+        if (what != NO_LR) {
+            insn_of(g, IR_lr, what == OTHER_SIZE ? lg2 ^ 1 : lg2, R(2), R(0), IR_ZERO, what == OTHER_PLACE ? 8 : 0);
+        }
+        if (what == AFTER_ONE || what == AFTER_OTHER) {
+            insn_of(g, IR_sc, lg2, R(5), R(0), R(2), what == AFTER_ONE ? 0 : 8);
+        }
+        if (what == RETRY) { /* the second lr counts */
+            insn_of(g, IR_lr, lg2, R(2), R(0), IR_ZERO, 8);
+            insn_of(g, IR_lr, lg2, R(2), R(0), IR_ZERO, 0);
+        }
+        if (what == CHANGED || what == SAME_AGAIN) {
+            insn_of(g, IR_amo_add, lg2, R(6), R(0), R(4), 0);
+        }
+        if (what == SAME_AGAIN) {
+            insn_of(g, IR_amo_swap, lg2, R(6), R(0), R(2), 0);
+        }
+        insn_of(g, IR_sc, lg2, R(3), R(0), R(1), 0);
+        ir_insn(&g->build, INSN_BYTES, 0);
+        ir_jmp(&g->build, GVA);
+        g->f->r[3] = 7;
+        void *code = engine_jit.prepare(g->engine, &g->block, g);
+        g->f->f.budget = MAX_INSNS;
+        CHECK_INT(engine_jit.enter(g->engine, code, &g->f->f), LEFT_EXIT);
+        CHECK_INT(g->f->r[3], fails[what]);
+        CHECK_INT(g->f->f.resv_size, 0);
+        memcpy(&found, g->memory + at - PAGE, sizeof found);
+        uint64_t old = what == CHANGED ? before + 5 : before, low = lg2 == 3 ? ~0ull : UINT32_MAX;
+        CHECK_INT(found, fails[what] ? old : (before & ~low) | (now & low));
+        if (what != OTHER_PLACE && what != NO_LR && what != OTHER_SIZE) {
+            CHECK_INT(g->f->r[2], lg2 == 3 ? before : (uint64_t)(int32_t)before);
+        }
+        engine_jit.release(g->engine, code);
+        rig_close(g);
     }
 }
 

@@ -122,6 +122,20 @@ bool space_find(const Space *s, uint64_t gpa, SpaceHit *out)
     return true;
 }
 
+bool space_gpa_of(const Space *s, const uint8_t *host, uint64_t *gpa)
+{
+    const Map *m = space_map_now(s);
+    for (size_t i = 0; i < m->n; i++) {
+        const SpaceHit *hit = &m->regions[i].hit;
+        uint64_t offset = (uintptr_t)host - (uintptr_t)hit->host;
+        if (hit->host && offset < hit->size_bytes) {
+            *gpa = hit->gpa + offset;
+            return true;
+        }
+    }
+    return false;
+}
+
 static int place_check(uint64_t gpa, uint64_t size_bytes, uint64_t offset, Err *err)
 {
     if (!size_bytes || (gpa | size_bytes | offset) % SPACE_PAGE_BYTES) {

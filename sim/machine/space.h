@@ -65,9 +65,11 @@ typedef struct SpaceHit {
     void *ctx;
 } SpaceHit;
 bool space_find(const Space *s, uint64_t gpa, SpaceHit *out); /* THREAD-SAFE; false: a hole */
-uint64_t space_version(const Space *s);                       /* THREAD-SAFE; changes with every change of the map */
-const _Atomic uint64_t *space_version_at(const Space *s);     /* where it is, for who looks often */
-void space_collect(Space *s);                                 /* frees old maps: when no vcpu of the machine runs */
+/* Where the byte of RAM that the host has there is mapped, at its lowest address. THREAD-SAFE; false: nowhere */
+bool space_gpa_of(const Space *s, const uint8_t *host, uint64_t *gpa);
+uint64_t space_version(const Space *s);                   /* THREAD-SAFE; changes with every change of the map */
+const _Atomic uint64_t *space_version_at(const Space *s); /* where it is, for who looks often */
+void space_collect(Space *s);                             /* frees old maps: when no vcpu of the machine runs */
 
 /* For loaders, debuggers and the waist. R/W/X are ignored; never reaches a device; a hole anywhere: -ERR_FAULT with the address
  * and nothing done. A write marks pages dirty and reports code pages hit through the call-back of space_on_code. */

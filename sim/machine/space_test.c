@@ -78,6 +78,27 @@ TEST(space, find_answers_with_the_region_its_host_bytes_and_page_flags)
     space_free(s);
 }
 
+TEST(space, a_byte_of_the_hosts_is_found_where_it_is_mapped_lowest)
+{
+    Space *s = space_with(4, 0x20000, SPACE_R);
+    uint64_t state = 5, gpa = 0;
+    SpaceHit hit;
+    CHECK(space_find(s, 0x20000, &hit));
+    CHECK_INT(space_device(s, 0x1000, PAGE, &dev, &state, NULL), 0); /* the host has nothing there */
+    CHECK_INT(space_map(s, 0x8000, PAGE, 0, 2 * PAGE, SPACE_R, NULL), 0);
+    CHECK(space_gpa_of(s, hit.host, &gpa));
+    CHECK_INT(gpa, 0x20000);
+    CHECK(space_gpa_of(s, hit.host + 3 * PAGE - 1, &gpa));
+    CHECK_INT(gpa, 0x8fff);
+    CHECK(space_gpa_of(s, hit.host + 4 * PAGE - 1, &gpa));
+    CHECK_INT(gpa, 0x23fff);
+    CHECK(!space_gpa_of(s, hit.host - 1, &gpa) && !space_gpa_of(s, hit.host + 4 * PAGE, &gpa));
+    CHECK_INT(space_unmap(s, 0x20000, 4 * PAGE, NULL), 0);
+    CHECK(!space_gpa_of(s, hit.host, &gpa) && space_gpa_of(s, hit.host + 2 * PAGE, &gpa));
+    CHECK(!space_gpa_of(s, NULL, &gpa));
+    space_free(s);
+}
+
 TEST(space, ram_is_zero_and_what_is_written_is_read_at_every_place_it_is_mapped)
 {
     Space *s = space_with(2, 0x10000, SPACE_R);

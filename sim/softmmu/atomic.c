@@ -90,7 +90,7 @@ static uint64_t read_modify_write(IrOpcode op, uint8_t *p, unsigned size_bytes, 
 static uint64_t reserve(Frame *f, const Resolved *r, unsigned size_bytes)
 {
     uint64_t value = atomic_get(r->host, size_bytes);
-    f->resv_addr = r->gpa;
+    f->resv_host = (uintptr_t)r->host;
     f->resv_val = value;
     f->resv_size = size_bytes;
     return value;
@@ -100,7 +100,7 @@ static uint64_t reserve(Frame *f, const Resolved *r, unsigned size_bytes)
 static uint64_t store_conditional(Frame *f, const Resolved *r, unsigned size_bytes, uint64_t b)
 {
     uint64_t expected = f->resv_val;
-    bool holds = f->resv_size == size_bytes && f->resv_addr == r->gpa;
+    bool holds = f->resv_size == size_bytes && f->resv_host == (uintptr_t)r->host;
     f->resv_size = 0;
     return !(holds && atomic_cas(r->host, size_bytes, &expected, b));
 }
@@ -148,18 +148,13 @@ static void end(Mmu *m, uint64_t gva, unsigned size, Access acc, const Resolved 
     mmu_watch_report(m, gva, size, acc);
 }
 
-/* By the TLB; false: it does not have the address, or lr and sc need to know more of it. */
+/* By the TLB; false: it does not have the address. */
 static bool is_near(const Frame *f, IrOpcode op, uint64_t gva, unsigned size, uint32_t aux, Resolved *r)
 {
     if (gva & (size - 1) || MEM_REGIME_OF(aux)) {
         return false;
     }
     r->host = tlb_hit(op == IR_lr ? f->tlb_read : f->tlb_write, f->tlb_key, gva, size);
-    if (op == IR_lr || op == IR_sc) {
-        const PlaceEntry *e = &f->mmu->places[PLACE_INDEX(gva)];
-        r->gpa = e->gpa | (gva & (SPACE_PAGE_BYTES - 1));
-        return r->host && e->tag == ((gva & ~(uint64_t)(SPACE_PAGE_BYTES - 1)) | f->tlb_key);
-    }
     return r->host;
 }
 

@@ -619,7 +619,6 @@ static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gv
     if (!w->is_global) {
         shared_note(m, m->data_regime, key, page, false);
     }
-    m->places[PLACE_INDEX(gva)] = (PlaceEntry){.tag = page | key, .gpa = w->gpa & ~(uint64_t)PAGE_MASK};
     if (!m->f->flat_end) {
         flat_begin(m, w, hit, gva, (uint64_t)(uintptr_t)host - gva);
     }

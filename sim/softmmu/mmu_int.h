@@ -14,9 +14,8 @@ enum {
     LARGE_HASH_BITS = 16,
     LARGE_HASHES = 1 << LARGE_HASH_BITS
 }; /* 2 MiB, 1 GiB, 512 GiB */
-enum { MMU_PLACES = 64, MMU_IOS = 16 };
+enum { MMU_IOS = 16 };
 #define IO_INDEX(gva)     ((gva) >> MMU_PAGE_BITS & (MMU_IOS - 1))
-#define PLACE_INDEX(gva)  ((gva) >> MMU_PAGE_BITS & (MMU_PLACES - 1))
 #define FETCH_INDEX(gva)  ((gva) >> MMU_PAGE_BITS & (MMU_FETCHES - 1))
 #define GLOBAL_INDEX(gva) ((gva) >> MMU_PAGE_BITS & (MMU_GLOBALS - 1))
 
@@ -44,12 +43,6 @@ typedef struct {
     bool is_over, has_code; /* there are more of them than page[] holds; some have been fetched from */
     unsigned strikes;       /* how often more than not all had to go; at SHARED_STRIKES it does not pay */
 } Shared;
-
-/* Of some pages in the TLB, where they are. An entry is written whenever one of the TLB is, so that what it says is true as long
- * as the TLB has the page. */
-typedef struct {
-    uint64_t tag, gpa; /* of the page */
-} PlaceEntry;
 
 /* A page that is a device, for one kind of access. None is kept while anything is watched. */
 typedef struct {
@@ -80,7 +73,6 @@ struct Mmu { /* in os_pages: most of it is never touched */
     size_t nwatch;
     MmuStats stats;
     Shared shared[MMU_MAX_REGIMES];
-    PlaceEntry places[MMU_PLACES];
     IoEntry ios[MMU_IOS];
     unsigned ncontexts; /* that are not free */
     /* what a small program has no use for is not even read */

@@ -228,7 +228,7 @@ TEST(softmmu, a_flush_of_one_space_leaves_the_contexts_of_others)
     rig_close(&g);
 }
 
-/* Unpriv 14.2: sc pairs with lr by the place in memory, of which the TLB alone does not tell. */
+/* Unpriv 14.2: sc pairs with lr by the place in memory. */
 TEST(softmmu, a_reservation_is_of_a_place_in_memory)
 {
     enum { WORD = 3 | MEM_ALIGNED, FAILED = 1 };
@@ -244,7 +244,17 @@ TEST(softmmu, a_reservation_is_of_a_place_in_memory)
         CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, WORD), round ? 40 + round : 6);
         CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x20000, 41 + round, 0, WORD), 0);
     }
-    g.map[0].to = 7; /* moved, with a flush between */
+    g.map[3] = (Map){0x40000, PAGE, NPAGES, SPACE_A}; /* the same again, by another machine address */
+    CHECK(!space_map(g.space, NPAGES * PAGE, PAGE, 0, 6 * PAGE, SPACE_R | SPACE_W, NULL));
+    for (unsigned round = 0; round < 2; round++) {
+        CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x40000, 0, 0, WORD), 43);
+        CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x10000, 43, 0, WORD), 0);
+        CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, WORD), 43);
+        CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x40000, 43, 0, WORD), 0);
+    }
+    CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, 2), 43);
+    CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x10000, 1, 0, WORD), FAILED); /* of another size */
+    g.map[0].to = 7;                                                 /* moved, with a flush between */
     CHECK_INT(mmu_atomic(&g.f, IR_lr, 0x10000, 0, 0, WORD), 43);
     mmu_flush(g.mmu, 0x10000, UINT64_MAX);
     CHECK_INT(mmu_atomic(&g.f, IR_sc, 0x10000, 1, 0, WORD), FAILED);

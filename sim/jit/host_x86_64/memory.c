@@ -694,7 +694,7 @@ void host_emit_store(JitHost *h, const IrOp *o)
 /* ---- atomics: what mmu_atomic does with an address that the TLB has ---- */
 static bool is_near_atomic(const IrOp *o)
 {
-    return MEM_LG2(o->aux) >= 2 && !MEM_REGIME_OF(o->aux) && o->op != IR_lr && o->op != IR_sc;
+    return MEM_LG2(o->aux) >= 2 && !MEM_REGIME_OF(o->aux);
 }
 
 static void lock(Asm *a, unsigned w, uint32_t opc) /* [rcx], rdx */
@@ -716,15 +716,48 @@ static void combine(Asm *a, unsigned op, unsigned w)
     }
 }
 
-/* rax = what was at [rcx], of 4 or 8 bytes. rdx is lost. */
+/* rax = what is at [rcx], which is reserved now. */
+static void load_reserved(Asm *a, unsigned w)
+{
+    x_rm(a, w, X_LOAD, RAX, RCX, 0);
+    x_rm(a, W, X_STORE, RCX, RBP, AT(resv_host));
+    x_rm(a, W, X_STORE, RAX, RBP, AT(resv_val));
+    x_rm(a, W, X_MOVI32, 0, RBP, AT(resv_size));
+    x_imm32(a, w ? 8 : 4);
+}
+
+/* rax = 0 if rdx is at [rcx] now, 1 if it is not. */
+static void store_conditional(Asm *a, unsigned w)
+{
+    x_rm(a, W, X_CMP, RCX, RBP, AT(resv_host));
+    uint8_t *other = x_jcc(a, CC_NE);
+    x_alumi(a, W, G_CMP, RBP, AT(resv_size), w ? 8 : 4);
+    uint8_t *none = x_jcc(a, CC_NE);
+    x_rm(a, W, X_LOAD, RAX, RBP, AT(resv_val));
+    lock(a, w, X_CMPXCHG);
+    x_fix(other, a->p);
+    x_fix(none, a->p);
+    x_rr(a, BYTE, X_SETCC | CC_NE, 0, RAX);
+    x_rr(a, 0, X_MOVZX8, RAX, RAX);
+    x_rm(a, W, X_MOVI32, 0, RBP, AT(resv_size));
+    x_imm32(a, 0);
+}
+
+/* rax = what was at [rcx], of 4 or 8 bytes, or of sc what that returns. rdx is lost. */
 static void atomic(JitHost *h, const IrOp *o, unsigned w)
 {
     _Static_assert(IR_amo_or == IR_amo_and + 1 && IR_amo_xor == IR_amo_or + 1 && IR_amo_max == IR_amo_min + 1 &&
                        IR_amo_minu == IR_amo_max + 1 && IR_amo_maxu == IR_amo_minu + 1,
                    "combine's tables are in this order");
     Asm *a = &h->a;
+    if (o->op == IR_lr) {
+        load_reserved(a, w);
+        return;
+    }
     host_gpr_to(h, RDX, o->op == IR_amo_cas ? o->c : o->b);
-    if (o->op == IR_amo_swap) {
+    if (o->op == IR_sc) {
+        store_conditional(a, w);
+    } else if (o->op == IR_amo_swap) {
         x_rm(a, w, X_XCHG, RDX, RCX, 0); /* locked by itself */
         x_mov(a, RAX, RDX);
     } else if (o->op == IR_amo_add) {
@@ -751,6 +784,7 @@ void host_emit_atomic(JitHost *h, const IrOp *o)
         return;
     }
     unsigned w = MEM_LG2(o->aux) == 3 ? W : 0;
+    bool is_write = o->op != IR_lr;
     host_kill(h, o->d);
     Stub *s = host_stub_new(h, STUB_SOFT, NULL);
     size_t stub = h->stubs.n - 1;
@@ -765,11 +799,11 @@ void host_emit_atomic(JitHost *h, const IrOp *o)
     x_rr(a, BYTE, X_TESTI8, 0, RAX); /* al */
     x_byte(a, MEM_SIZE(o->aux) - 1);
     s->fix = x_jcc(a, CC_NE);
-    s->fix2 = tag_check(h, 1, true);
-    addend_op(h, X_ADD, RAX, true);
+    s->fix2 = tag_check(h, 1, is_write);
+    addend_op(h, X_ADD, RAX, is_write);
     x_mov(a, RCX, RAX);
     atomic(h, o, w);
-    if (!w) {
+    if (!w && o->op != IR_sc) {
         x_rr(a, o->aux & MEM_SIGNED ? W : 0, o->aux & MEM_SIGNED ? X_MOVSXD : X_LOAD, RAX, RAX);
     }
     host_fin(h, o->d, RAX);
