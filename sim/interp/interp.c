@@ -95,17 +95,7 @@ typedef enum {
 #define UN(name, expr)  H_##name,
 #define BIN(name, expr) H_##name, H_##name##_i,
 #define TRI(name, expr) H_##name,
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 #define X(name, ...) H_##name,
     LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
@@ -191,17 +181,7 @@ static Handler lower(const IrOp *op, const IrGuest *g)
 #define UN(name, expr)  [IR_##name] = H_##name,
 #define BIN(name, expr) [IR_##name] = H_##name, [IR_##name##_i] = H_##name##_i,
 #define TRI(name, expr) [IR_##name] = H_##name,
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
         [IR_call] = H_call, [IR_jmp] = H_jmp,   [IR_jmpr] = H_jmpr,   [IR_trap] = H_trap,
         [IR_stop] = H_stop, [IR_sync] = H_sync, [IR_syncr] = H_syncr,
     };
@@ -611,17 +591,7 @@ static Left leave_exit(Frame *f, const Op *p, int64_t budget)
         return fn_##name(a, imm, c, 0);                                                                                \
     }
 #define TRI(name, expr) PURE_FN(name, expr)
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 
 #define IS_BOXED(all) ((uint32_t)((all) >> 32) == UINT32_MAX)
 #define BOX(d)        (*(d) |= (uint64_t)UINT32_MAX << 32)
@@ -829,17 +799,7 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, Handlers *handlers)
 #define UN(name, expr)  [H_##name] = AT(L_##name),
 #define BIN(name, expr) [H_##name] = AT(L_##name), [H_##name##_i] = AT(L_##name##_i),
 #define TRI(name, expr) [H_##name] = AT(L_##name),
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 #define X(name, ...) [H_##name] = AT(L_##name),
         LOADS(X) STORES(X) BRANCHES(X) OTHERS(X)
 #undef X
@@ -871,17 +831,7 @@ static GUEST_ACCESS Left interp_loop(Head *head, Frame *f, Handlers *handlers)
 #define UN(name, expr)  NUL(name, expr)
 #define TRI(name, expr) NUL(name, expr)
 #define BIN(name, expr) NUL(name, expr) NUL(name##_i, expr)
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 #define X(name, ...)                                                                                                   \
     L_##name : AT_##name(p, S(p->a), S(p->b), );                                                                       \
     NEXT(1);

@@ -21,13 +21,6 @@ uint64_t ir_eval(IrOpcode op, uint64_t a, uint64_t b, uint64_t c, int64_t imm)
 #define MEM(name, ...)  case IR_##name:
 #define CTL(name, ...)  case IR_##name:
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
     case IR_COUNT:
         break;
     }
@@ -74,13 +67,6 @@ static uint64_t eval_fp(const IrOp *op, uint64_t a, uint64_t b, uint64_t c, FpRo
 #define MEM(name, ...)  case IR_##name:
 #define CTL(name, ...)  case IR_##name:
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
     case IR_COUNT:
         break;
     }

@@ -188,17 +188,7 @@ static RefFn *const refs[IR_COUNT] = {
 #define UN(name, expr)  [IR_##name] = ref_##name,
 #define BIN(name, expr) [IR_##name] = ref_##name, [IR_##name##_i] = ref_##name,
 #define TRI(name, expr) [IR_##name] = ref_##name,
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 };
 
 static bool agrees(unsigned op, uint64_t a, uint64_t b, uint64_t c)

@@ -15,11 +15,4 @@ const IrOpInfo ir_op_info[IR_COUNT] = {
     [IR_##name] = {#name, CLASS_##class_, nsrc_, dst_, imm_, EVENT_##class_, 0},
 #define CTL(name, class_, nsrc_, dst_, imm_) [IR_##name] = {#name, CLASS_##class_, nsrc_, dst_, imm_, false, 0},
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 };

@@ -94,13 +94,6 @@ typedef enum {
 #define MEM(name, ...)  IR_##name,
 #define CTL(name, ...)  IR_##name,
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
     IR_COUNT
 } IrOpcode;
 

@@ -114,21 +114,8 @@ static void fold_address(const Forward *f, IrOp *o)
 
 /* ---- PURE ---- */
 static const uint8_t nsrc_of_reg_form[IR_COUNT] = {
-#define NUL(name, expr)
-#define UN(name, expr)
 #define BIN(name, expr) [IR_##name] = 2,
-#define TRI(name, expr)
-#define FP(name, ...)
-#define MEM(name, ...)
-#define CTL(name, ...)
 #include "sim/ir/ir_ops.def"
-#undef NUL
-#undef UN
-#undef BIN
-#undef TRI
-#undef FP
-#undef MEM
-#undef CTL
 };
 
 static bool is_bin(const IrOp *o) /* then op + 1 is its _i form */

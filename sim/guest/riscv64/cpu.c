@@ -16,10 +16,7 @@ typedef struct {
 static const Feature features[] = {
 #define FEATURE(id_, text_, kind_, requires_)                                                                          \
     {.text = (text_), .kind = (kind_), .id = NEED_##id_, .requires = NEED_##requires_},
-#define ROWS(label, has)
 #include "sim/guest/riscv64/features.def"
-#undef FEATURE
-#undef ROWS
 };
 
 typedef enum { UNSAID, ON, OFF } Said;
@@ -130,13 +127,10 @@ static bool is_wished(const Feature *x, Said said)
 /* Labels that are no features, from those that are. */
 void riscv_rows_settle(RiscvCpu *cpu)
 {
-#define FEATURE(id, text, kind, requires)
 #define HAS(id)           cpu->has[NEED_##id]
 #define ROWS(label, has_) cpu->has[NEED_##label] = (has_);
 #include "sim/guest/riscv64/features.def"
-#undef FEATURE
 #undef HAS
-#undef ROWS
 }
 
 /* What lacks something that it requires is off; each round may take away what others require. */

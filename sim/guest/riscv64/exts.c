@@ -35,15 +35,7 @@ static const struct {
 #define MODE(text, id)                    {text, id},
 #define HIDDEN(text, id)                  /* no name of an extension */
 #define FEATURE(id, text, kind, requires) kind(text, NEED_##id)
-#define ROWS(label, has)
 #include "sim/guest/riscv64/features.def"
-#undef FEATURE
-#undef ROWS
-#undef LETTER
-#undef NAMED
-#undef BASE
-#undef MODE
-#undef HIDDEN
 };
 static const RiscvNeed hidden[] = {
 #define LETTER(id)
@@ -52,22 +44,12 @@ static const RiscvNeed hidden[] = {
 #define MODE(id)
 #define HIDDEN(id)                        id,
 #define FEATURE(id, text, kind, requires) kind(NEED_##id)
-#define ROWS(label, has)
 #include "sim/guest/riscv64/features.def"
-#undef FEATURE
-#undef ROWS
-#undef LETTER
-#undef NAMED
-#undef BASE
-#undef MODE
-#undef HIDDEN
 };
 static const char *const need_texts[NEED_COUNT] = {
 #define FEATURE(id, text, kind, requires) [NEED_##id] = (text),
 #define ROWS(label, has)                  [NEED_##label] = #has,
 #include "sim/guest/riscv64/features.def"
-#undef FEATURE
-#undef ROWS
 };
 
 typedef struct {

@@ -13,8 +13,6 @@ typedef enum {
 #define FEATURE(id, text, kind, requires) NEED_##id,
 #define ROWS(label, has)                  NEED_##label,
 #include "sim/guest/riscv64/features.def"
-#undef FEATURE
-#undef ROWS
     NEED_COUNT
 } RiscvNeed; /* ids of features.def */
 typedef struct RiscvCpu {
