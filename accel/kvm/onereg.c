@@ -6,7 +6,6 @@
 #include "accel/kvm/kvm.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { MAX_REG_BYTES = 256, KVM_SIZE_SHIFT = 52 };
@@ -33,16 +32,6 @@ uint64_t kvm_onereg_u64(BeVcpu *v, uint64_t kvm_id)
 {
     uint64_t value = 0;
     return kvm_onereg_get(v, kvm_id, &value) < 0 ? 0 : value;
-}
-
-static const char *reg_text(RegId id, char *buf, size_t n)
-{
-    const RegInfo *row = reg_info(id);
-    if (row) {
-        return row->name;
-    }
-    snprintf(buf, n, "register %#llx", (unsigned long long)id);
-    return buf;
 }
 
 static bool is_mp_state(RegId id)
@@ -117,7 +106,7 @@ static int reg_set(BeVcpu *v, RegId id, const uint8_t *in)
 
 int kvm_arch_get_regs(BeVcpu *v, RegIo *io, size_t n, size_t *bad, Err *err)
 {
-    char text[40];
+    char text[REG_TEXT_BYTES];
     for (size_t i = 0; i < n; i++) {
         int rc = REG_SIZE(io[i].id) <= MAX_REG_BYTES ? reg_get(v, io[i].id, io[i].bytes) : -ENOENT;
         if (rc < 0) {
@@ -137,7 +126,7 @@ static bool is_read_only(RegId id)
 
 int kvm_arch_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err)
 {
-    char text[40];
+    char text[REG_TEXT_BYTES];
     uint8_t(*old)[MAX_REG_BYTES] = mem_try(n + 1, MAX_REG_BYTES);
     int rc = old ? 0 : err_set(err, ERR_NOMEM, "a batch of %zu registers", n);
     *bad = 0;

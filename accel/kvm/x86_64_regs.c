@@ -4,7 +4,6 @@
 #include "accel/kvm/x86_64.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef enum { CONV_PLAIN, CONV_ATTR, CONV_SHADOW, CONV_EXCEPTION, CONV_INTERRUPT, CONV_X87, CONV_MSR } Conv;
@@ -19,19 +18,6 @@ typedef struct {
 enum { NATIVE_XSAVE = 0, NATIVE_LAPIC = 1 };
 static const RegId xsave_id = REG_ID(GUEST_x86_64, 12, REG_NATIVE, NATIVE_XSAVE);
 static const RegId lapic_id = REG_ID(GUEST_x86_64, 10, REG_NATIVE, NATIVE_LAPIC);
-
-static const char *reg_text(RegId id, char *buf, size_t n)
-{
-    const RegInfo *row = reg_info(id);
-    if (row) {
-        snprintf(buf, n, "%s", row->name);
-    } else if (REG_CLASS(id) == REG_SYS) {
-        snprintf(buf, n, "MSR %#llx", REG_INDEX(id));
-    } else {
-        snprintf(buf, n, "register %#llx", (unsigned long long)id);
-    }
-    return buf;
-}
 
 #define AT(member)            ((uint32_t)offsetof(X86State, member))
 #define PLAIN(group_, member) ((Where){group_, AT(member), sizeof((X86State *)0)->member, CONV_PLAIN})
@@ -379,7 +365,7 @@ int x86_state_set(BeVcpu *v, uint32_t groups, X86State *s, uint32_t *failed, siz
 static int batch_where(BeVcpu *v, const RegIo *io, size_t n, uint32_t *groups, Err *err)
 {
     X86Msrs *msrs = &v->arch->now.msrs;
-    char text[32];
+    char text[REG_TEXT_BYTES];
     msrs->n = 0;
     for (size_t i = 0; i < n; i++) {
         Where w = where_is(v->vm, io[i].id);
@@ -409,7 +395,7 @@ static size_t batch_msr(BeVcpu *v, const RegIo *io, size_t n, size_t nth)
 static int batch_read(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err)
 {
     uint32_t groups = 0;
-    char text[32];
+    char text[REG_TEXT_BYTES];
     *bad = 0;
     int at = batch_where(v, io, n, &groups, err);
     if (at >= 0) {
@@ -491,7 +477,7 @@ static size_t batch_culprit(BeVcpu *v, const RegIo *io, size_t n, uint32_t group
 
 int kvm_arch_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err)
 {
-    char text[32];
+    char text[REG_TEXT_BYTES];
     int groups = batch_read(v, io, n, bad, err);
     if (groups < 0) {
         return groups;

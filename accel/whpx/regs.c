@@ -3,7 +3,6 @@
 #include "accel/whpx/whpx.h"
 
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef enum {
@@ -30,19 +29,6 @@ typedef struct {
 enum { NATIVE_XSAVE = 0, XSAVE_LG2 = 14, XSAVE_ROOM = (1 << XSAVE_LG2) - 4 };
 static const RegId xsave_id = REG_ID(GUEST_x86_64, XSAVE_LG2, REG_NATIVE, NATIVE_XSAVE);
 enum { MP_RUNNABLE = 0, MP_UNINITIALIZED = 1, MP_HALTED = 3 };
-
-static const char *reg_text(RegId id, char *buf, size_t n)
-{
-    const RegInfo *row = reg_info(id);
-    if (row) {
-        snprintf(buf, n, "%s", row->name);
-    } else if (REG_CLASS(id) == REG_SYS) {
-        snprintf(buf, n, "MSR %#llx", REG_INDEX(id));
-    } else {
-        snprintf(buf, n, "register %#llx", (unsigned long long)id);
-    }
-    return buf;
-}
 
 #define AT(member)              ((uint32_t)offsetof(WHV_REGISTER_VALUE, member))
 #define PART(name_, member)     ((Where){true, name_, AT(member), sizeof((WHV_REGISTER_VALUE *)0)->member, CONV_PLAIN})
@@ -331,7 +317,7 @@ static size_t batch_find(const Batch *b, WHV_REGISTER_NAME name)
 
 static int batch_read(BeVcpu *v, const RegIo *io, size_t n, Batch *b, size_t *bad, Err *err)
 {
-    char text[32];
+    char text[REG_TEXT_BYTES];
     *b = (Batch){.xsave = NULL};
     *bad = 0;
     for (size_t i = 0; i < n; i++) {
@@ -387,7 +373,7 @@ static size_t batch_culprit(BeVcpu *v, const RegIo *io, size_t n, const Batch *o
 static int batch_write(BeVcpu *v, const RegIo *io, size_t n, const Batch *old, size_t *bad, Err *err)
 {
     Batch b = {.xsave = old->xsave};
-    char text[32];
+    char text[REG_TEXT_BYTES];
     _Alignas(8) static _Thread_local uint8_t before[1 << XSAVE_LG2];
     int rc = b.xsave ? xsave_get(v, before, err) : 0;
     rc = rc || !b.xsave ? rc : xsave_set(v, b.xsave->bytes, err);
@@ -421,7 +407,7 @@ static int batch_write(BeVcpu *v, const RegIo *io, size_t n, const Batch *old, s
 
 int whpx_set_regs(BeVcpu *v, const RegIo *io, size_t n, size_t *bad, Err *err)
 {
-    char text[32];
+    char text[REG_TEXT_BYTES];
     Batch old;
     int rc = batch_read(v, io, n, &old, bad, err);
     for (size_t i = 0; !rc && i < n; i++) {

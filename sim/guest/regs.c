@@ -2,6 +2,7 @@
 #include "sim/guest/regs.h"
 #include "sim/base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct {
@@ -126,6 +127,17 @@ const RegInfo *reg_info(RegId id)
     default:
         return NULL;
     }
+}
+
+const char *reg_text(RegId id, char *buf, size_t n)
+{
+    const RegInfo *row = reg_info(id);
+    bool is_msr = REG_GUEST(id) == GUEST_x86_64 && REG_CLASS(id) == REG_SYS;
+    if (row) {
+        return row->name;
+    }
+    snprintf(buf, n, "%s %#llx", is_msr ? "MSR" : "register", (unsigned long long)(is_msr ? REG_INDEX(id) : id));
+    return buf;
 }
 
 bool reg_x86_64_fits(RegId id, const void *bytes)

@@ -36,6 +36,9 @@ typedef struct {
 /* Registers by name. Neutral names work on every guest: pc sp arg0..arg5 ret. NULL: no such register. THREAD-SAFE. */
 const RegInfo *reg_find(GuestId guest, const char *name);
 const RegInfo *reg_info(RegId id); /* NULL for an id that regs.def does not name */
+/* What messages call it: its name, or "MSR 0x10", or "register 0x..", written to buf (REG_TEXT_BYTES do). */
+enum { REG_TEXT_BYTES = 32 };
+const char *reg_text(RegId id, char *buf, size_t n);
 /* x86_64, for platforms that take bits which have no place in their own form, or that the processor refuses at the next entry: does
  * the value (REG_SIZE bytes) of rflags, of a segment's part or of vcpu state have settable bits only? True for other registers, and
  * for those that are read-only for users, which a restore brings back. */

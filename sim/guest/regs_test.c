@@ -55,6 +55,14 @@ TEST(regs, an_id_holds_what_the_architecture_calls_the_register)
     CHECK_INT(REG_INDEX(sctlr), 3 << 14 | 0 << 11 | 1 << 7 | 0 << 3 | 0); /* MRS op0 3, CRn 1 */
 }
 
+TEST(regs, messages_name_a_register_that_no_row_names_by_its_number)
+{
+    char text[REG_TEXT_BYTES];
+    CHECK_STR(reg_text(reg_find(GUEST_riscv64, "pc")->id, text, sizeof text), "pc");
+    CHECK_STR(reg_text(REG_ID(GUEST_x86_64, 3, REG_SYS, 0xdead), text, sizeof text), "MSR 0xdead");
+    CHECK_STR(reg_text(~(RegId)0, text, sizeof text), "register 0xffffffffffffffff");
+}
+
 TEST(regs, nearest_helps_with_typing_errors_only)
 {
     CHECK_STR(reg_nearest(GUEST_x86_64, "rxa"), "rax");
