@@ -201,6 +201,7 @@ typedef struct Bb {
 typedef struct Jit Jit;
 typedef struct {
     uint64_t regions, dropped, voided; /* voided: made beside the vcpu, and not there any more when it was done */
+    uint64_t rows, lent;               /* loops whose rounds come in rows, and registers that these borrowed */
 } JitStats;
 typedef struct Maker {
     Jit *j;
@@ -216,7 +217,7 @@ typedef struct Maker {
     bool is_region, is_flat; /* flat: accesses are likely to have Frame.tlb_addend, */
     bool is_ranged;          /* or to be in the range that begins at flat_first (softmmu.h) */
     uint64_t flat_first, flat_addend;
-    unsigned ntargets;
+    unsigned ntargets, nrows, nlent; /* of the code made: JitStats */
     Set targets_dirty, targets_live; /* at all of them */
 } Maker;
 struct Jit {

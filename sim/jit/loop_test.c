@@ -11,7 +11,7 @@ enum { X = 3, BY = 4, Y = 5, FIRST_OTHER = 6 };
 
 static Slot other(Rig *g) /* not what the loop goes on by */
 {
-    return R(FIRST_OTHER + rnd(g, NREGS - FIRST_OTHER));
+    return R(FIRST_OTHER + rnd(g, g->nothers));
 }
 
 static IrOp loop_access(Rig *g, Slot base)
@@ -78,8 +78,8 @@ static IrOp row_op(Rig *g)
     }
     IrOp op = {.op = some[rnd(g, ARRAY_LEN(some))], .d = other(g)};
     const IrOpInfo *info = &ir_op_info[op.op];
-    op.a = R(rnd(g, NREGS));
-    op.b = info->nsrc > 1 ? R(rnd(g, NREGS)) : IR_ZERO;
+    op.a = R(rnd(g, FIRST_OTHER + g->nothers));
+    op.b = info->nsrc > 1 ? R(rnd(g, FIRST_OTHER + g->nothers)) : IR_ZERO;
     op.imm = info->has_imm ? constant(g) : 0;
     op.imm = rnd(g, 20) ? (int32_t)op.imm : op.imm;
     return op;
@@ -90,6 +90,7 @@ static void loop_make(Rig *g, Program *p, bool computes, int64_t *stride, bool *
     static const int8_t strides[] = {1, -1, 1, -1, 2, 4, 8, -8, 3, -2};
     *stride = (int64_t)strides[rnd(g, ARRAY_LEN(strides))];
     *has_y = rnd(g, 3);
+    g->nothers = computes ? 4 + rnd(g, NREGS - FIRST_OTHER - 6) : NREGS - FIRST_OTHER;
     p->n = g->ntargets = 2;
     ir_begin(&g->build, &p->block[0], p->ops[0], GVA, 0);
     uint64_t n = 1 + rnd(g, computes ? 16 : 8), at = rnd(g, n);
@@ -108,6 +109,11 @@ static void loop_make(Rig *g, Program *p, bool computes, int64_t *stride, bool *
     IrCond cond = rnd(g, 3) ? COND_NE : (IrCond)rnd(g, COND_COUNT);
     bool is_swapped = rnd(g, 4) == 0;
     ir_brcond(&g->build, cond, is_swapped ? y : R(X), is_swapped ? R(X) : y, GVA);
+    for (n = computes ? rnd(g, 3) : 0; n; n--) { /* which reach memory by registers that the loop borrowed */
+        ir_insn(&g->build, INSN_BYTES, 0);
+        IrOp op = loop_access(g, R(rnd(g, 3)));
+        ir_emit(&g->build, &op);
+    }
     for (n = rnd(g, 3); n; n--) {
         insn(g);
     }
@@ -118,6 +124,10 @@ static void loop_make(Rig *g, Program *p, bool computes, int64_t *stride, bool *
     for (n = rnd(g, 2) * 8; n; n--) {
         ir_insn(&g->build, INSN_BYTES, 0);
         ir_opi(&g->build, IR_addw_i, written, R(Y), (int64_t)n);
+    }
+    for (n = computes ? rnd(g, 2) * 36 : 0; n; n--) { /* not of a row that computes: it borrows their registers */
+        ir_insn(&g->build, INSN_BYTES, 0);
+        ir_op2(&g->build, IR_xor, R(NREGS - 1 - n % 3), R(NREGS - 1 - n % 2), R(Y));
     }
     g->ntemps = 0;
     insn(g);
@@ -156,35 +166,60 @@ static void loop_fill(Rig *g, int64_t stride, bool has_y)
     r[X] = rnd(g, 2) ? r[X] : (uint64_t)(int64_t)(int32_t)r[X];
 }
 
-static void loops_agree(const Engine *kind, bool compute, uint64_t nseeds)
+/* How code reaches memory: by the TLB, by windows with an addend, by the range. Regions are made for what is so then. */
+typedef enum { REACH_TLB, REACH_FLAT, REACH_RANGE, REACH_ANY } ReachWay;
+static void reach_set(Rig *g, ReachWay way)
+{
+    if (way == REACH_ANY) {
+        return;
+    }
+    g->f->f.tlb_same = way == REACH_TLB ? 0 : JIT_SAME;
+    g->f->f.tlb_addend = (uint64_t)(uintptr_t)g->memory - PAGE;
+    g->f->f.flat_end = way == REACH_RANGE ? SPACE_PAGE_BYTES - (8 - 1) : 0;
+    g->f->f.flat_end_span = way == REACH_RANGE ? SPACE_PAGE_BYTES - (FLAT_SPAN - 1) : 0;
+    for (unsigned i = 2 * WINDOWS; i < 3 * WINDOWS && way != REACH_RANGE; i++) {
+        g->f->f.window[i].end = g->f->f.window[i].end_span = 0;
+    }
+}
+
+static JitStats loops_agree(const Engine *kind, bool compute, ReachWay way, uint64_t first, uint64_t end)
 {
     Program *p = x_alloc(sizeof *p);
+    JitStats all = {0};
     bool is_right = true;
-    for (uint64_t seed = 1; seed <= nseeds && is_right; seed++) {
+    for (uint64_t seed = first; seed < end && is_right; seed++) {
         Rig *g = rig_open_with(kind, seed);
         int64_t stride;
         bool has_y;
         loop_make(g, p, compute, &stride, &has_y);
         for (int i = 0; i < LOOPS && is_right; i++) {
             loop_fill(g, stride, has_y);
+            reach_set(g, way);
             is_right = CHECK(program_agrees(g, p, 0, (int64_t)rnd(g, rnd(g, 2) ? 3000 : 300)));
         }
         release(g, p);
+        all.rows += ((const Jit *)g->engine)->stats.rows;
+        all.lent += ((const Jit *)g->engine)->stats.lent;
         rig_close(g);
         if (!is_right) {
-            printf("seed %d\n", (int)seed);
+            printf("seed %d, way %d\n", (int)seed, way);
         }
     }
     mem_free(p);
+    return all;
 }
 
 TEST(jit, loops_that_are_counted_do_what_their_ops_do)
 {
-    loops_agree(&engine_jit_eager, false, 4000);
+    loops_agree(&engine_jit_eager, false, REACH_ANY, 1, 4001);
 }
 
 TEST(jit, rounds_in_a_row_do_what_their_ops_do)
 {
-    loops_agree(&engine_jit_eager, true, 3000);
+    enum { SEEDS_EACH = 1500 };
+    for (ReachWay way = REACH_TLB; way <= REACH_ANY; way++) {
+        JitStats all = loops_agree(&engine_jit_eager, true, way, 1 + SEEDS_EACH * way, 1 + SEEDS_EACH * (way + 1));
+        CHECK(all.rows > SEEDS_EACH / 4 && all.lent > SEEDS_EACH / 8); /* it is they that were tested */
+    }
 }
 #endif

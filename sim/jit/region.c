@@ -183,6 +183,8 @@ static void region_install(Jit *j, const Maker *m, Unit *u)
     }
     jit_unit_connect(j, u);
     j->stats.regions++;
+    j->stats.rows += m->nrows;
+    j->stats.lent += m->nlent;
 }
 
 JBlock *jit_region_begin(Maker *m, JBlock *b, const Frame *f)

@@ -38,6 +38,7 @@ typedef struct {
     const Engine *kind;
     int64_t budget;    /* at the head of the block */
     uint64_t ntargets; /* side exits go to blocks; 0: to nowhere */
+    uint64_t nothers;  /* of loop_test.c: registers that the loop does not go on by */
     bool has_churn;    /* blocks are released and prepared anew now and then */
     IrBuild build;
     Slot temp[4]; /* of the instruction being made */

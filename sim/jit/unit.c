@@ -49,7 +49,7 @@ void jit_unit_begin(Maker *m)
         m->id_of[m->slot_of[i] / 8] = 0;
     }
     m->nids = 1; /* 0 is IR_ZERO's, and no slot's */
-    m->nbbs = m->ntargets = 0;
+    m->nbbs = m->ntargets = m->nrows = m->nlent = 0;
     m->targets_dirty = m->targets_live = (Set){0};
     m->is_region = m->is_flat = m->is_ranged = false;
     for (unsigned p = 0; p < m->j->npins; p++) {

@@ -207,7 +207,7 @@ bool host_count_plan(Maker *m, unsigned k)
 }
 
 /* ---- where it is counted ---- */
-static bool is_used(const JitHost *h, unsigned k, unsigned i)
+bool host_count_uses(const JitHost *h, unsigned k, unsigned i)
 {
     const Bb *x = &h->m->bb[k];
     for (uint32_t q = 0; q < x->count.last; q++) {
@@ -238,7 +238,7 @@ static void counter_choose(JitHost *h, unsigned k)
         unsigned i = m->nids;
         while (--i && m->home[i] != host_gprs[r]) {
         }
-        if (!i || !is_used(h, k, i)) {
+        if (!i || !host_count_uses(h, k, i)) {
             at->counter = host_gprs[r];
             at->spilled = m->is_pin[i] || set_has(&m->bb[k].live, i) ? i : 0; /* else it holds nothing */
             return;

@@ -278,11 +278,29 @@ void host_emit_rounds(JitHost *h, unsigned k, const uint8_t *plain);
 void host_count_begin(JitHost *h, unsigned k); /* what is known at the head of its counted body */
 void host_count_slow(JitHost *h,
                      unsigned k); /* at its end: what is too short for far strides is made longer. rax is lost */
+/* Is id i in a register that the counted body of block k needs? Not if only its branch around reads it. */
+bool host_count_uses(const JitHost *h, unsigned k, unsigned i);
+/* loans.c: registers that a loop borrows where nothing can leave it. What they hold otherwise comes back behind it. */
+typedef struct {
+    uint8_t reg;
+    bool is_written;
+    uint16_t owner; /* id whose home it is, and that has a value there; 0: none */
+    uint16_t id;    /* of the slot of the frame that lives there meanwhile; 0: none */
+} Loan;
+typedef struct {
+    unsigned n, ntaken;     /* that can be had, and of these the first that are taken */
+    Loan of[JIT_HOST_REGS]; /* cheapest first */
+} Loans;
+void host_loans_begin(const JitHost *h, unsigned k, Loans *l); /* for the counted body of block k */
+bool host_loan_add(Loans *l, unsigned i, uint8_t *reg);        /* the next for id i; false: there is none */
+void host_loan_writes(Loans *l, unsigned i);                   /* what i has there must come to the frame */
+void host_loans_take(JitHost *h, const Loans *l);              /* code before the loop, */
+void host_loans_return(JitHost *h, const Loans *l);            /* and behind it */
 /* rounds.c */
 enum { MAX_ROW = 3 };
-/* n rounds of ops, from homes to homes but for what no round reads of another; false: they do more than compute, or need more registers
- * than there are, and what was written is void. */
-bool host_emit_row(JitHost *h, const IrOp *op, uint32_t nops, unsigned n);
+/* Takes loans, then n rounds of ops, from homes to homes but for what no round reads of another. Where these begin; NULL: they do more than
+ * compute, or need more registers than there are, and what was written is void. loans: as host_loans_begin leaves it */
+const uint8_t *host_emit_row(JitHost *h, const IrOp *op, uint32_t nops, unsigned n, Loans *loans);
 /* pure.c */
 void host_emit_pure(JitHost *h, const IrOp *o);
 /* fp.c */

@@ -65,17 +65,19 @@ static void counted_rows(JitHost *h, unsigned k)
     unsigned counter = h->bb[k].counter;
     Asm before = h->a;
     for (int32_t n = MAX_ROW; n > 1; n--) {
+        Loans loans;
+        host_loans_begin(h, k, &loans);
         counter_by(h, counter, G_SUB, n + 1);
         uint8_t *few = x_jcc(&h->a, CC_B);
-        while ((uintptr_t)h->a.p % LOOP_ALIGN) {
-            x_byte(&h->a, 0x90);
-        }
-        const uint8_t *again = h->a.p;
-        if (host_emit_row(h, h->b->op, h->m->bb[k].count.last, (unsigned)n)) {
+        const uint8_t *again = host_emit_row(h, h->b->op, h->m->bb[k].count.last, (unsigned)n, &loans);
+        if (again) {
             counter_by(h, counter, G_SUB, n);
             x_fix(x_jcc(&h->a, CC_AE), again);
+            host_loans_return(h, &loans);
             x_fix(few, h->a.p);
             counter_by(h, counter, G_ADD, n + 1);
+            h->m->nrows++;
+            h->m->nlent += loans.ntaken;
             return;
         }
         h->a = before;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * rounds.c - some rounds of a loop in a row that computes and does nothing else, where it is certain that all of them are run: nobody looks
  * between them, so their ops are put into an order in which chains of one round run beside those of the next, as the host's
- * schedulers do not look far enough ahead for it. Values are numbered first, then ordered, then given registers. */
+ * schedulers do not look far enough ahead for it. Values are numbered first, then ordered, then given registers. These are the homes of the
+ * loop's slots, and others that are borrowed (loans.c): nothing can leave a row, so nobody misses them there. */
 #include "sim/jit/host_x86_64/host.h"
 
 enum {
@@ -34,10 +35,12 @@ typedef struct {
     uint16_t order[MAX_LINES];
     uint16_t last[MAX_VALUES];     /* place in the order where it is read last; MAX_LINES: it goes on */
     uint8_t reg[MAX_VALUES];       /* NO_REG: none now */
+    uint8_t home[JIT_IDS];         /* by id of what comes in: where it does, and where it goes on */
     uint16_t value_of[JIT_IDS];    /* by id: as numbered so far, 1 + */
     uint16_t id_of[JIT_HOST_REGS]; /* by value that comes in */
     Set written, goes_on;          /* by a round; and read by the next one */
     uint32_t free;                 /* registers, a bit each */
+    Loans *loans;
 } Rounds;
 
 static How how_of(unsigned op)
@@ -98,20 +101,26 @@ static How how_of(unsigned op)
 }
 
 /* ---- values ---- */
+/* The register of id i, or one that is borrowed for it, as it lives in the frame. */
+static bool has_home(Rounds *r, unsigned i)
+{
+    int home = r->h->m->home[i];
+    if (home >= 0 && home < FPR_HOME) {
+        r->home[i] = (uint8_t)home;
+        return true;
+    }
+    return home == HOME_FRAME && !r->h->m->is_temp[i] && host_loan_add(r->loans, i, &r->home[i]);
+}
+
 /* 1 + the number of the value that slot s has now; 0: it has none that could be in a register. */
 static unsigned value_of(Rounds *r, Slot s)
 {
     unsigned i = host_id(r->h, s);
-    int home = r->h->m->home[i];
-    if (!i) {
-        return 0;
-    }
-    if (!r->value_of[i] && home >= 0 && home < FPR_HOME && r->nin < JIT_HOST_REGS && !r->nlines) {
+    if (i && !r->value_of[i] && r->nin < JIT_HOST_REGS && !r->nlines && has_home(r, i)) {
         r->id_of[r->nin] = (uint16_t)i;
-        r->reg[r->nin] = (uint8_t)home;
         r->value_of[i] = (uint16_t)++r->nin;
     }
-    return r->value_of[i];
+    return i ? r->value_of[i] : 0;
 }
 
 /* What comes in is numbered before all lines. */
@@ -128,7 +137,7 @@ static bool numbers_begin(Rounds *r, const IrOp *op, uint32_t nops)
         }
         unsigned d = host_id(r->h, o->d);
         int home = r->h->m->home[d];
-        if (!d || (!r->h->m->is_temp[d] && (home < 0 || home >= FPR_HOME))) {
+        if (!d || (!r->h->m->is_temp[d] && home >= FPR_HOME)) {
             return false;
         }
         set_add(&r->written, d);
@@ -136,6 +145,7 @@ static bool numbers_begin(Rounds *r, const IrOp *op, uint32_t nops)
     for (unsigned v = 0; v < r->nin; v++) {
         if (set_has(&r->written, r->id_of[v])) {
             set_add(&r->goes_on, r->id_of[v]);
+            host_loan_writes(r->loans, r->id_of[v]);
         }
     }
     return true;
@@ -254,11 +264,15 @@ static void lives(Rounds *r, unsigned n)
     }
 }
 
-/* All homes of this unit that no slot has which goes on, and what is free anyway. */
+/* All homes that the loop has and no slot that goes on, what is borrowed, and what is free anyway. */
 static void registers_begin(Rounds *r)
 {
     const Maker *m = r->h->m;
+    memset(r->reg, NO_REG, sizeof r->reg);
     r->free = 1u << RAX | 1u << RCX | 1u << RDX;
+    for (unsigned i = 0; i < r->loans->ntaken; i++) {
+        r->free |= 1u << r->loans->of[i].reg;
+    }
     SET_EACH(i, &r->written)
     {
         if (m->home[i] >= 0 && m->home[i] < FPR_HOME) {
@@ -266,6 +280,7 @@ static void registers_begin(Rounds *r)
         }
     }
     for (unsigned v = 0; v < r->nin; v++) {
+        r->reg[v] = r->home[r->id_of[v]];
         r->free &= ~(1u << r->reg[v]);
     }
 }
@@ -353,7 +368,7 @@ static void emit_homes(Rounds *r)
     memset(from, NO_REG, sizeof from);
     SET_EACH(i, &r->goes_on)
     {
-        from[r->h->m->home[i]] = r->reg[r->value_of[i] - 1];
+        from[r->home[i]] = r->reg[r->value_of[i] - 1];
     }
     for (bool again = true; again;) { /* first those that nobody else waits for */
         again = false;
@@ -403,10 +418,10 @@ static bool emit_all(Rounds *r, unsigned n)
     return true;
 }
 
-bool host_emit_row(JitHost *h, const IrOp *op, uint32_t nops, unsigned n)
+const uint8_t *host_emit_row(JitHost *h, const IrOp *op, uint32_t nops, unsigned n, Loans *loans)
 {
-    Rounds r = {.h = h};
-    memset(r.reg, NO_REG, sizeof r.reg);
+    Rounds r = {.h = h, .loans = loans};
+    loans->ntaken = 0;
     bool ok = numbers_begin(&r, op, nops);
     for (unsigned k = 0; ok && k < n; k++) {
         for (uint32_t q = 0; ok && q < nops; q++) {
@@ -414,11 +429,22 @@ bool host_emit_row(JitHost *h, const IrOp *op, uint32_t nops, unsigned n)
         }
     }
     if (!ok) {
-        return false;
+        return NULL;
     }
     heights(&r);
     unsigned nlines = order(&r);
     lives(&r, nlines);
-    registers_begin(&r);
-    return emit_all(&r, nlines);
+    for (Asm before = h->a; loans->ntaken <= loans->n; loans->ntaken++) { /* the fewest that do */
+        h->a = before;
+        host_loans_take(h, loans);
+        while ((uintptr_t)h->a.p % LOOP_ALIGN) {
+            x_byte(&h->a, 0x90);
+        }
+        const uint8_t *again = h->a.p;
+        registers_begin(&r);
+        if (emit_all(&r, nlines)) {
+            return again;
+        }
+    }
+    return NULL;
 }
