@@ -506,16 +506,33 @@ static void insns_indexed(Gen *g)
 }
 
 /* Back to the head of the block until a register is at another: what an engine may know the rounds of. */
-static void insns_to_end(Gen *g, uint64_t head)
+static void insns_to_end(Gen *g, uint64_t head, unsigned first_other)
 {
     static const int8_t steps[] = {1, -1, 1, -1, 2, 4, 8, -8, 8, 3};
-    uint64_t n = choose(g->c, CROSS_BASES), is_swapped = !choose(g->c, 4);
+    uint64_t n = choose(g->c, first_other), is_swapped = !choose(g->c, 4);
     Slot x = CROSS_REG(n), y = choose(g->c, 4) ? CROSS_REG((n + 1) % CROSS_BASES) : IR_ZERO;
     insn_begin(g);
     ir_opi(&g->b, choose(g->c, 3) ? IR_add_i : IR_addw_i, x, x, steps[choose(g->c, ARRAY_LEN(steps))]);
     insn_begin(g);
     ir_brcond(&g->b, choose(g->c, 2) ? COND_NE : (IrCond)choose(g->c, COND_COUNT), is_swapped ? y : x,
               is_swapped ? x : y, head);
+}
+
+/* What only computes: of a loop of nothing else, an engine may run some rounds in a row. It leaves the first registers to what counts. */
+enum { COUNTERS = 4 };
+static void insns_computing(Gen *g)
+{
+    static const uint16_t ops[] = {IR_add, IR_sub, IR_xor,    IR_and,   IR_or,   IR_add_i, IR_addw,
+                                   IR_mul, IR_mov, IR_rotr_i, IR_shl_i, IR_sx32, IR_shr_i, IR_xor_i};
+    for (uint64_t n = 2 + choose(g->c, 14); n; n--) {
+        insn_begin(g);
+        IrOp o = op_pure(g, (IrOpcode)ops[choose(g->c, ARRAY_LEN(ops))]);
+        o.d = CROSS_REG(COUNTERS + choose(g->c, CROSS_BASES - COUNTERS));
+        o.a = o.a == IR_ZERO ? o.d : o.a;
+        o.b = ir_op_info[o.op].nsrc > 1 && o.b == IR_ZERO ? o.d : o.b;
+        o.imm = (int32_t)o.imm;
+        ir_emit(&g->b, &o);
+    }
 }
 
 /* Back to the head of the block, mostly a few times. */
@@ -545,12 +562,20 @@ static void block_random(Gen *g, Program *p, unsigned k)
     if (choose(g->c, 4)) {
         insns_random(g, b, choose(g->c, 8) ? choose(g->c, 12) : choose(g->c, IR_BLOCK_MAX_INSNS - 2));
     } else {
-        insns_random(g, b, choose(g->c, 5));
-        uint64_t body = choose(g->c, 4);
-        if (body) {
+        uint64_t body = choose(g->c, 5);
+        if (body == 4) {
+            insns_computing(g);
+        } else {
+            insns_random(g, b, choose(g->c, 5));
+        }
+        if (body && body < 4) {
             (body < 3 ? insns_walk : insns_indexed)(g);
         }
-        (choose(g->c, 2) ? insns_around : insns_to_end)(g, b->gva);
+        if (body < 4 && choose(g->c, 2)) {
+            insns_around(g, b->gva);
+        } else {
+            insns_to_end(g, b->gva, body < 4 ? CROSS_BASES : COUNTERS - 1);
+        }
         insns_random(g, b, choose(g->c, 4));
     }
     block_end(g, p, k);
