@@ -5,6 +5,7 @@
  * Memory at 0x80100000, a MiB each test: rounds of 256 bytes: x at 0, y at 64, and what hart h has read at 128 + 16h and 136 + 16h.
  *   MP    h0: x = 1; fence w,w; y = 1          h1: reads y; fence r,r; reads x
  *   SB    h0: x = 1; fence w,r; reads y        h1: y = 1; fence w,r; reads x
+ *   SBLR  the same, at 0x80500000, without fences and with lr.aqrl to read
  *   IRIW  h0: x = 1    h1: y = 1    h2: reads x; fence r,r; reads y    h3: reads y; fence r,r; reads x
  *   SMC   h1 writes an instruction, then a word; h0 waits for the word, and runs the instruction after a fence.i
  * At 0x80400000: the barrier; at 64 a count by LR/SC, at 128 one by AMO, of all harts; at 192 one under a spin lock (at 512) that is
@@ -58,6 +59,24 @@ sb: call barrier2
     addi s4, s4, -1
     bnez s4, sb
 
+    li s3, 0x80500000           // SBLR
+    li s4, PAIR_ROUNDS
+sblr:
+    call barrier2
+    li t0, 1
+    addi t2, s3, 64
+    bnez s0, 1f
+    sd t0, 0(s3)
+    lr.d.aqrl t1, (t2)
+    sd t1, 128(s3)
+    j 2f
+1:  sd t0, 0(t2)
+    lr.d.aqrl t1, (s3)
+    sd t1, 144(s3)
+2:  addi s3, s3, 256
+    addi s4, s4, -1
+    bnez s4, sblr
+
     li s4, 1
     bnez s0, write              // SMC: h1 writes `li a0, s4` to where h0 calls it
     addi s7, s1, 256
@@ -101,7 +120,7 @@ patched:
 pairs_done:
     li s3, 0x80300000           // IRIW
     li s4, QUAD_ROUNDS
-    li s2, 2 * 2 * PAIR_ROUNDS
+    li s2, 3 * 2 * PAIR_ROUNDS
 iriw:
     call barrier4
     li t0, 1

@@ -20,7 +20,7 @@ enum {
     CODE_ROUNDS = 300,
     UNLINK_ROUNDS = 30,
 };
-enum { MP = 0x80100000, SB = 0x80200000, IRIW = 0x80300000, SHARED = 0x80400000 };
+enum { MP = 0x80100000, SB = 0x80200000, IRIW = 0x80300000, SHARED = 0x80400000, SBLR = 0x80500000 };
 enum { PATIENCE_MS = 300000 };
 static const uint32_t litmus[] = {
 #include "sim/litmus.def"
@@ -101,6 +101,7 @@ TEST_ENGINES(sim_threads, forbidden_outcomes_do_not_occur_and_atomics_lose_nothi
     CHECK_INT(run(s).kind, SIM_EXIT_system_down);
     CHECK_INT(count(s, MP, PAIR_ROUNDS, is_mp_broken), 0);
     CHECK_INT(count(s, SB, PAIR_ROUNDS, is_sb_broken), 0);
+    CHECK_INT(count(s, SBLR, PAIR_ROUNDS, is_sb_broken), 0);
     CHECK_INT(count(s, IRIW, QUAD_ROUNDS, is_iriw_broken), 0);
     CHECK_INT(word(s, SHARED + 320), CODE_ROUNDS - 1);
     CHECK_INT(word(s, SHARED + 64), NHARTS * COUNTS);

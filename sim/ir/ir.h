@@ -49,7 +49,8 @@
  * 9 ATOMICS. One indivisible read-modify-write, by a host atomic of the same size. lr notes in Frame.resv_* where in RAM it has read,
  *   how many bytes, and what; sc of the same bytes, by whatever address they are mapped at, is a compare-and-swap of that value (ABA
  *   is possible, as Unpriv 14.2 does not forbid an implementation that detects changes only by value between harts of one
- *   simulator); any trap or sc clears it.
+ *   simulator); any trap or sc clears it. They are sequentially consistent among each other; lr, a load, may be done before a ST
+ *   that precedes it, unless a FENCE is between them.
  *  10 SMP. Frames are private. Between vcpus only LOAD, STORE, ATOMIC and FENCE communicate; an aligned access of up to 8
  *   bytes is single-copy atomic. */
 #ifndef SIM_IR_IR_H

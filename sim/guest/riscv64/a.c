@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * a.c - RV64A (Unpriv 14), Zabha, Zacas, Zawrs (the chapters of these names). Every IR atomic is sequentially consistent, so that aq and rl ask for nothing more. */
+ * a.c - RV64A (Unpriv 14), Zabha, Zacas, Zawrs (the chapters of these names). Every IR atomic is sequentially consistent, so that aq and
+ * rl ask for nothing more, but for rl of lr: a load may come before a plain store that precedes it. */
 #include "rv64_decode.h"
 #include "sim/guest/riscv64/riscv.h"
 
@@ -9,6 +10,7 @@ enum {
     AUX_W = 2 | MEM_SIGNED | MEM_ALIGNED,
     AUX_D = 3 | MEM_ALIGNED
 };
+enum { ORD_RL = 1 };
 
 static TrResult atomic(Translate *t, const Rv64Args *a, IrOpcode op, uint16_t aux)
 {
@@ -44,14 +46,22 @@ TrResult rv64_tr_amo_d(Translate *t, const Rv64Args *a, IrOpcode op)
     return atomic(t, a, op, AUX_D);
 }
 
+static TrResult load_reserved(Translate *t, const Rv64Args *a, uint16_t aux)
+{
+    if (a->ord & ORD_RL) {
+        ir_emit(t->ir, &(IrOp){.op = IR_fence, .aux = ORD_SEQ_CST});
+    }
+    return atomic(t, a, IR_lr, aux);
+}
+
 TrResult rv64_tr_lr_w(Translate *t, const Rv64Args *a)
 {
-    return atomic(t, a, IR_lr, AUX_W);
+    return load_reserved(t, a, AUX_W);
 }
 
 TrResult rv64_tr_lr_d(Translate *t, const Rv64Args *a)
 {
-    return atomic(t, a, IR_lr, AUX_D);
+    return load_reserved(t, a, AUX_D);
 }
 
 TrResult rv64_tr_amocas_q(Translate *t, const Rv64Args *a)
