@@ -5,6 +5,7 @@
 #include "sim/devices/devices.h"
 
 #include "sim/base/hash.h"
+#include "sim/base/os.h"
 #include "sim/base/worker.h"
 #include "sim/engines.h"
 
@@ -221,6 +222,13 @@ void sim_free(Sim *s)
     worker_free(s->worker);
     mem_free(s->cpu);
     mem_free(s);
+}
+
+void sim_free_last(Sim *s)
+{
+    os_pages_leave(true);
+    sim_free(s);
+    os_pages_leave(false);
 }
 
 GuestId sim_guest(const Sim *s)

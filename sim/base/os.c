@@ -161,6 +161,20 @@ void os_pages_free(void *p, size_t size_bytes)
         __lsan_unregister_root_region(p, size_bytes);
     }
     if (p) {
+        os_unmap(p, size_bytes);
+    }
+}
+
+static _Thread_local bool is_left;
+
+void os_pages_leave(bool is_it)
+{
+    is_left = is_it;
+}
+
+void os_unmap(void *p, size_t size_bytes)
+{
+    if (!is_left) {
         munmap(p, size_bytes);
     }
 }
@@ -252,5 +266,5 @@ void *os_code_make(void *exec, size_t size_bytes, size_t used_bytes)
 
 void os_code_free(void *code, size_t size_bytes)
 {
-    munmap(code, size_bytes);
+    os_unmap(code, size_bytes);
 }

@@ -26,7 +26,12 @@ void os_pages_touch(void *p, size_t size_bytes);
 void os_pages_large(void *p, size_t size_bytes);
 void os_pages_free(void *p, size_t size_bytes);
 void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing again */
-/* Memory for code (not on Windows, where no code is made). Whole pages [exec, exec + size_bytes) of os_pages_new become memory that is
+/* What follows is not on Windows. Gives a mapping back. */
+void os_unmap(void *p, size_t size_bytes);
+/* What this thread gives back from now on, by os_unmap or os_x_free, stays mapped (is_it), or no longer. For what is freed just before the
+ * process ends: then the kernel takes all at once, in a third of the time. */
+void os_pages_leave(bool is_it);
+/* Memory for code. Whole pages [exec, exec + size_bytes) of os_pages_new become memory that is
  * mapped twice: run and read where it is, written at the address that is returned. Their first used_bytes stay what they are, the rest
  * is zero. Ends the process if the host does not give it. exec goes with its pages, the other address with os_code_free. */
 enum { OS_LARGE_PAGE_BYTES = 2 << 20 };

@@ -48,7 +48,7 @@ static int guest(const char *elf, const char *engine)
     if (rc) {
         fprintf(stderr, "bench_run: %s\n", err.text);
     }
-    sim_free(s);
+    sim_free_last(s);
     return rc || exit.kind != SIM_EXIT_system_down;
 }
 

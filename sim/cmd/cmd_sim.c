@@ -470,14 +470,14 @@ static void stats_add(const Sim *s, SimStats *sum)
     }
 }
 
-static void end_machine(Command *c)
+static void end_machine(Command *c, bool is_last)
 {
     if (c->s) {
         sim_halt(c->s);
         stats_add(c->s, &c->stats);
         c->past_ns += most(sim_board_now_ns(c->s), c->stop_ns);
         c->stop_ns = 0;
-        sim_free(c->s);
+        (is_last ? sim_free_last : sim_free)(c->s);
         c->s = NULL;
     }
 }
@@ -515,7 +515,7 @@ static int wait_for_input(Command *c)
 
 static int reboot(Command *c, Err *err)
 {
-    end_machine(c);
+    end_machine(c, false);
     int status = make(c, err);
     return status ? status : GOES_ON;
 }
@@ -694,7 +694,7 @@ static int run(Command *c, Err *err)
     int lost = console_status(c);
     status = status == CONF_OK && lost > 0 ? lost : status;
     terminal_restore();
-    end_machine(c);
+    end_machine(c, true);
     if (c->is_stats) {
         put_stats(c);
     }

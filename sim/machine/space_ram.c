@@ -40,10 +40,10 @@ static int no_memory(uint64_t size_bytes, Err *err)
 void ram_close(Ram *r)
 {
     if (r->pages) {
-        munmap((void *)r->pages, ram_npages(r));
+        os_unmap((void *)r->pages, ram_npages(r));
     }
     if (r->host) {
-        munmap(r->host, r->size_bytes);
+        os_unmap(r->host, r->size_bytes);
     }
     if (r->fd >= 0) {
         close(r->fd);
