@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -71,6 +72,35 @@ TEST(buf, text_grows_and_stays_terminated)
     CHECK_INT(b.n, strlen(b.data));
     CHECK_INT(b.n, 290);
     buf_free(&b);
+}
+
+TEST(buf, printf_fits_at_the_end_of_the_room_and_beyond)
+{
+    for (int n = 0; n < 200; n++) {
+        Buf b = {0};
+        buf_printf(&b, "%s", "");
+        buf_str(&b, "ab");
+        buf_printf(&b, "%*s", n, "");
+        buf_printf(&b, "%s", "");
+        buf_printf(&b, "%d", 7);
+        CHECK_INT(b.n, n + 3);
+        CHECK_INT(strlen(b.data), n + 3);
+        CHECK(b.data[1] == 'b' && b.data[n + 2] == '7');
+        buf_free(&b);
+    }
+}
+
+TEST(os, pages_that_are_left_stay)
+{
+    enum { SIZE = 3 * 4096 };
+    char *p = os_pages_new(SIZE);
+    p[SIZE - 1] = 7;
+    os_pages_leave(true);
+    os_pages_free(p, SIZE);
+    os_pages_leave(false);
+    CHECK_INT(p[SIZE - 1], 7);
+    os_unmap(p, SIZE);
+    CHECK(msync(p, SIZE, MS_ASYNC) != 0); /* no longer there */
 }
 
 TEST(mem, try_refuses_an_overflowing_product)

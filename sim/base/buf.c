@@ -63,11 +63,16 @@ void buf_vprintf(Buf *b, const char *fmt, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    size_t room = b->cap - b->n;
+    int n = vsnprintf(room ? b->data + b->n : NULL, room, fmt, args);
     if (n > 0) {
-        buf_room(b, (size_t)n);
-        vsnprintf(b->data + b->n, (size_t)n + 1, fmt, again);
+        if ((size_t)n >= room) {
+            buf_room(b, (size_t)n);
+            vsnprintf(b->data + b->n, (size_t)n + 1, fmt, again);
+        }
         b->n += (size_t)n;
+    } else if (room) {
+        b->data[b->n] = 0;
     }
     va_end(again);
 }

@@ -9,7 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NODE_PHANDLE = 0x100 /* of cpu nodes: beyond DEVICE_CPU_PHANDLE */, MAX_EXTENSIONS = 96, MAX_WORD = 24 };
+enum {
+    NODE_PHANDLE = 0x100 /* of cpu nodes: beyond DEVICE_CPU_PHANDLE */,
+    MAX_EXTENSIONS = 96,
+    MAX_WORD = 24,
+    MAX_WORDS = 1024
+};
 #define BASE_PREFIX "rv64"
 enum { TIMEBASE_HZ = 10000000, CBO_BLOCK_BYTES = 64 };
 
@@ -29,20 +34,20 @@ static void riscv64_cache_blocks(Fdt *f, const char *isa)
 /* Linux, Documentation/devicetree/bindings/riscv/extensions.yaml: the same as riscv,isa says, as a list. */
 static void riscv64_extensions(Fdt *f, const char *isa)
 {
-    char words[MAX_EXTENSIONS][MAX_WORD];
+    char words[MAX_WORDS];
     const char *list[MAX_EXTENSIONS];
-    size_t n = 0;
+    size_t n = 0, used = 0;
     const char *letters = isa + strlen(BASE_PREFIX), *more = letters + strcspn(letters, "_");
-    for (const char *c = letters; c < more && n < MAX_EXTENSIONS; c++) {
-        snprintf(words[n++], MAX_WORD, "%c", *c);
-    }
-    while (*more && n < MAX_EXTENSIONS) {
-        size_t len = strcspn(++more, "_");
-        snprintf(words[n++], MAX_WORD, "%.*s", (int)len, more);
-        more += len;
-    }
-    for (size_t i = 0; i < n; i++) {
-        list[i] = words[i];
+    for (const char *c = letters; *c && n < MAX_EXTENSIONS;) {
+        c += c >= more; /* an underscore */
+        size_t len = c < more ? 1 : strcspn(c, "_");
+        if (used + len + 1 > sizeof words) {
+            break;
+        }
+        list[n++] = memcpy(words + used, c, len);
+        words[used + len] = 0;
+        used += len + 1;
+        c += len;
     }
     fdt_str(f, "riscv,isa-base", BASE_PREFIX "i");
     fdt_strs(f, "riscv,isa-extensions", list, n);

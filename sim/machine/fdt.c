@@ -4,6 +4,7 @@
 #include "sim/base/mem.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Devicetree Specification v0.4: 5.2 header, 5.4.1 tokens */
@@ -17,12 +18,16 @@ enum {
     FDT_PROP = 3,
     FDT_END = 9,
     FDT_NAME_MAX = 31,
+    USUAL_STRUCTURE = 4096, /* of a board: room that need not grow by and by */
+    USUAL_STRINGS = 512,
+    NAME_HINTS = 64,
 };
 
 struct Fdt {
     Buf structure, strings, reserved;
     unsigned depth;
     bool has_root, after_child;
+    uint32_t hint[NAME_HINTS]; /* by hash: 1 + offset of a name in strings */
 };
 
 static void put_be(Buf *b, uint64_t value, size_t nbytes)
@@ -42,7 +47,10 @@ static void pad_to(Buf *b, size_t align)
 
 Fdt *fdt_new(void)
 {
-    return x_alloc(sizeof(Fdt));
+    Fdt *f = x_alloc(sizeof(Fdt));
+    buf_reserve(&f->structure, USUAL_STRUCTURE - 1);
+    buf_reserve(&f->strings, USUAL_STRINGS - 1);
+    return f;
 }
 
 void fdt_free(Fdt *f)
@@ -69,10 +77,11 @@ void fdt_begin(Fdt *f, const char *name)
 
 void fdt_begin_at(Fdt *f, const char *name, uint64_t unit_address)
 {
-    Buf b = {0};
-    buf_printf(&b, "%s@%llx", name, (unsigned long long)unit_address);
-    fdt_begin(f, buf_text(&b));
-    buf_free(&b);
+    char text[FDT_NAME_MAX + 1];
+    int n = snprintf(text, sizeof text, "%s@%llx", name, (unsigned long long)unit_address);
+    assert(n <= FDT_NAME_MAX);
+    (void)n;
+    fdt_begin(f, text);
 }
 
 void fdt_end(Fdt *f)
@@ -88,22 +97,34 @@ static uint32_t name_offset(Fdt *f, const char *name)
 {
     size_t n = strlen(name) + 1;
     assert(n > 1 && n - 1 <= FDT_NAME_MAX);
-    for (size_t at = 0; at < f->strings.n; at += strlen(f->strings.data + at) + 1) {
-        if (!strcmp(f->strings.data + at, name)) {
-            return (uint32_t)at;
-        }
+    uint32_t *hint =
+        &f->hint[((uint8_t)name[0] + 3u * (uint8_t)name[n / 2] + 5u * (uint8_t)name[n - 2] + 7 * n) % NAME_HINTS];
+    if (*hint && !strcmp(f->strings.data + *hint - 1, name)) {
+        return *hint - 1;
     }
-    size_t at = f->strings.n;
-    buf_bytes(&f->strings, name, n);
+    size_t at = 0;
+    while (at < f->strings.n && strcmp(f->strings.data + at, name) != 0) {
+        at += strlen(f->strings.data + at) + 1;
+    }
+    if (at == f->strings.n) {
+        buf_bytes(&f->strings, name, n);
+    }
+    *hint = (uint32_t)at + 1;
     return (uint32_t)at;
 }
 
-void fdt_bytes(Fdt *f, const char *name, const void *bytes, size_t n)
+/* A property of n bytes, which the caller appends and pads. */
+static void prop(Fdt *f, const char *name, size_t n)
 {
     assert(f->depth && !f->after_child);
     put_be(&f->structure, FDT_PROP, 4);
     put_be(&f->structure, n, 4);
     put_be(&f->structure, name_offset(f, name), 4);
+}
+
+void fdt_bytes(Fdt *f, const char *name, const void *bytes, size_t n)
+{
+    prop(f, name, n);
     if (n) {
         buf_bytes(&f->structure, bytes, n);
     }
@@ -117,12 +138,10 @@ void fdt_empty(Fdt *f, const char *name)
 
 void fdt_cells(Fdt *f, const char *name, const uint32_t *cells, size_t n)
 {
-    Buf b = {0};
+    prop(f, name, n * 4);
     for (size_t i = 0; i < n; i++) {
-        put_be(&b, cells[i], 4);
+        put_be(&f->structure, cells[i], 4);
     }
-    fdt_bytes(f, name, b.data, b.n);
-    buf_free(&b);
 }
 
 void fdt_u32(Fdt *f, const char *name, uint32_t value)
@@ -150,12 +169,15 @@ void fdt_str(Fdt *f, const char *name, const char *text)
 
 void fdt_strs(Fdt *f, const char *name, const char *const *texts, size_t n)
 {
-    Buf b = {0};
+    size_t total = 0;
     for (size_t i = 0; i < n; i++) {
-        buf_bytes(&b, texts[i], strlen(texts[i]) + 1);
+        total += strlen(texts[i]) + 1;
     }
-    fdt_bytes(f, name, b.data, b.n);
-    buf_free(&b);
+    prop(f, name, total);
+    for (size_t i = 0; i < n; i++) {
+        buf_bytes(&f->structure, texts[i], strlen(texts[i]) + 1);
+    }
+    pad_to(&f->structure, 4);
 }
 
 void fdt_reserve(Fdt *f, uint64_t address, uint64_t size_bytes)

@@ -75,6 +75,30 @@ TEST(fdt, a_property_name_that_is_used_twice_is_stored_once)
     buf_free(&b);
 }
 
+/* The first two letters that differ are not in the hash of names. */
+TEST(fdt, names_of_one_hash_are_each_stored_once)
+{
+    static const char *const names[] = {"abcde", "axyde", "abcde", "axyde", "abcde"};
+    static const char stored[] = "abcde\0axyde";
+    Buf b = {0};
+    Fdt *f = fdt_new();
+    fdt_begin(f, "");
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+        fdt_u32(f, names[i], i);
+    }
+    fdt_end(f);
+    fdt_finish(f, 0, &b);
+    fdt_free(f);
+    size_t first = be32(&b, 8) + 8; /* behind the root's token and name */
+    CHECK_INT(be32(&b, 32), sizeof stored);
+    CHECK(!memcmp(b.data + be32(&b, 12), stored, sizeof stored));
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+        CHECK_INT(be32(&b, first + 16 * i + 8), i % 2 * 6);
+        CHECK_INT(be32(&b, first + 16 * i + 12), i);
+    }
+    buf_free(&b);
+}
+
 TEST(fdt, dtc_reads_back_what_was_written)
 {
     Buf blob = {0}, text = {0};
