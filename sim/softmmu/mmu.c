@@ -385,7 +385,10 @@ bool mmu_flush(Mmu *m, uint64_t gva, uint64_t space_tag)
 
 void mmu_flush_writes(Mmu *m)
 {
-    os_pages_clear(m->writes, sizeof m->writes);
+    if (m->has_writes) {
+        os_pages_clear(m->writes, sizeof m->writes);
+        m->has_writes = false;
+    }
     windows_end(m, WINDOWS_OF_STORES);
     flat_windows_end(m);
 }
@@ -627,6 +630,7 @@ static void entries_fill(Mmu *m, const Walk *w, const SpaceHit *hit, uint64_t gv
     }
     if (w->allow & ACC_WRITE && hit->flags & SPACE_W && is_plain_store(hit, w->gpa)) {
         tlb_fill(m, m->f->tlb_write, gva, key, host);
+        m->has_writes = true;
     }
 }
 

@@ -62,6 +62,7 @@ struct Mmu { /* in os_pages: most of it is never touched */
     uint64_t windows,
         flat_windows; /* those that are not empty, by number, and of the flat range, from 2 * WINDOWS on */
     uint64_t window_addend[MMU_MAX_REGIMES];
+    bool has_writes;     /* something may be in `writes`: else it is not even looked at */
     bool has_passed;     /* a Shared has another owner, since mmu_select */
     bool has_huge;       /* since the tables were cleared some mapping was larger than the largest of `large` */
     bool has_large;      /* some bit is set there */
