@@ -489,6 +489,13 @@ local function collect(of)
     return sorted_keys(set)
 end
 
+-- Of names that stand in their table: a table of pointers would be written, and so copied, at each start.
+local function longest_name(key)
+    local n = #"illegal"
+    for _, row in ipairs(named_rows()) do n = math.max(n, #row[key]) end
+    return n + 1
+end
+
 local function write_header(sources)
     local o = {}
     local function put(...) o[#o + 1] = string.format(...) end
@@ -507,9 +514,9 @@ local function write_header(sources)
     put("typedef struct %sArgs {", camel)
     for _, a in ipairs(collect(function(row, set) for k in pairs(row.sets) do set[k] = true end end)) do put("    int32_t %s;", a) end
     put("    int32_t unused_; /* a table may have no argument */\n} %sArgs;", camel)
-    put("extern const char *const %s_row_names[%s_ROW_COUNT];", prefix, UPPER)
+    put("extern const char %s_row_names[%s_ROW_COUNT][%d];", prefix, UPPER, longest_name("name"))
     put("extern const uint8_t %s_row_ext[%s_ROW_COUNT]; /* %s_EXT_x */", prefix, UPPER, UPPER)
-    put("extern const char *const %s_ext_names[%s_EXT_COUNT];", prefix, UPPER)
+    put("extern const char %s_ext_names[%s_EXT_COUNT][%d];", prefix, UPPER, longest_name("ext"))
     put("typedef struct %sRowBits {\n    uint32_t mask, value; /* which bits a row fixes, and how */\n} %sRowBits;", camel, camel)
     put("extern const %sRowBits %s_row_bits[%s_ROW_COUNT];", camel, prefix, UPPER)
     local nclasses, longest = 0, 0
@@ -673,13 +680,13 @@ local function write_source(sources, camel)
     end
     put("/* Made by decodegen.lua from %s. */", sources)
     put('#include "%s"\n', out_h:match("[^/]+$"))
-    put("const char *const %s_row_names[%s_ROW_COUNT] = {\n    \"illegal\",", prefix, UPPER)
+    put("const char %s_row_names[%s_ROW_COUNT][%d] = {\n    \"illegal\",", prefix, UPPER, longest_name("name"))
     for _, row in ipairs(list) do put('    "%s",', row.name) end
     put("};\nconst uint8_t %s_row_ext[%s_ROW_COUNT] = {", prefix, UPPER)
     for _, row in ipairs(list) do put("    [%s] = %s_EXT_%s,", row_id(row), UPPER, row.ext) end
     put("};\nconst %sRowBits %s_row_bits[%s_ROW_COUNT] = {", camel, prefix, UPPER)
     for _, row in ipairs(list) do put("    [%s] = {0x%08xu, 0x%08xu},", row_id(row), row.mask, row.value) end
-    put("};\nconst char *const %s_ext_names[%s_EXT_COUNT] = {", prefix, UPPER)
+    put("};\nconst char %s_ext_names[%s_EXT_COUNT][%d] = {", prefix, UPPER, longest_name("ext"))
     for _, ext in ipairs(collect(function(row, set) set[row.ext] = true end)) do put('    "%s",', ext) end
     put("};")
     put_classes(put, camel, list)

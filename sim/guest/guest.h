@@ -70,8 +70,6 @@ typedef struct GuestIsa {
     uint16_t elf_machine; /* e_machine of its ELF files */
     IrGuest ir;
     MmuGuest mmu;
-    const char *const *rows; /* names of decode rows, for coverage and printing: index = IrBlock.insn_row */
-    size_t nrows;
 
     /* Parses "rv64imac,svadu=off" into cpu (cpu_bytes); NULL = all that is implemented. -ERR_INVAL names the feature
      * and what is near it. */

@@ -29,7 +29,7 @@ typedef struct {
 } RegIo;
 typedef struct {
     RegId id;
-    const char *name;  /* "rax", "cr0", "mstatus"; SYS registers of x86 are "msr.tsc" */
+    char name[24];     /* "rax", "cr0", "mstatus"; SYS registers of x86 are "msr.tsc"; 0 at the end */
     uint64_t writable; /* bits that keep what is written (sizes <= 8; all ones for wider registers); 0 = read-only */
     uint64_t fixed;    /* bits that always read as one */
 } RegInfo;

@@ -13,6 +13,7 @@ TEST(regs, every_row_is_found_by_its_id_and_by_its_name)
         CHECK(n > 70);
         for (size_t i = 0; i < n; i++) {
             CHECK(reg_info(table[i].id) == &table[i]);
+            CHECK_INT(table[i].name[sizeof table[i].name - 1], 0);
             CHECK_INT(REG_GUEST(table[i].id), g);
             CHECK(REG_SIZE(table[i].id) <= 16);
             CHECK(reg_find((GuestId)g, table[i].name) == &table[i]);

@@ -45,6 +45,14 @@ TEST(ir_build, a_block_holds_what_was_emitted)
     CHECK_INT(r.op[2].aux, COND_LTU);
 }
 
+TEST(ir_build, names_of_ops_end_in_their_places)
+{
+    for (unsigned op = 0; op < IR_COUNT; op++) {
+        CHECK(ir_op_info[op].name[0]);
+        CHECK_INT(ir_op_info[op].name[IR_NAME_BYTES - 1], 0);
+    }
+}
+
 TEST(ir_build, a_write_to_the_zero_register_is_left_out_or_goes_to_a_temporary)
 {
     static Rig r;

@@ -130,6 +130,7 @@ typedef enum { COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_COUN
 /* aux of jmpr and jmp; CALL and RET are hints, EVEN is of jmpr */
 enum { JMP_CALL = 1, JMP_RET = 2, JMP_EVEN = 4 };
 
+enum { IR_NAME_BYTES = 16 }; /* the 0 at the end is one */
 typedef struct {
     uint16_t op; /* IrOpcode */
     uint16_t aux;
@@ -140,7 +141,7 @@ typedef struct {
 _Static_assert(sizeof(IrOp) == 24, "IrOp is walked by every engine; keep it dense");
 
 typedef struct {
-    const char *name; /* "add", "add_i" */
+    char name[IR_NAME_BYTES]; /* "add", "add_i"; in place, as a table of pointers is written at each start */
     IrClass cls;
     uint8_t nsrc; /* slots read: a; a, b; a, b, c */
     bool has_dst, has_imm;
@@ -273,7 +274,7 @@ static inline uint64_t frame_insns(const Frame *f) /* retired so far, exact betw
 
 /* ---- what ir, interp and jit know of a guest: names for printing, offsets for checking ---- */
 typedef struct {
-    const char *name; /* "a0" */
+    char name[IR_NAME_BYTES]; /* "a0" */
     Slot at;
 } IrSlotInfo;
 enum {                       /* effects of a helper; 0 = pure: may be dropped if its result is dead */

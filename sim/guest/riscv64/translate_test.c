@@ -26,6 +26,13 @@ static uint32_t random_word(uint64_t *s)
     return x >> 32 & 1 && (bits->value & 3) == 3 ? (w & ~bits->mask) | bits->value : w;
 }
 
+TEST(riscv64_translate, names_of_slots_end_in_their_places)
+{
+    for (size_t i = 0; i < guest_riscv64.ir.nslots; i++) {
+        CHECK_INT(guest_riscv64.ir.slots[i].name[IR_NAME_BYTES - 1], 0);
+    }
+}
+
 TEST(riscv64_translate, every_row_gives_sound_blocks_in_every_mode)
 {
     static Rig g;
