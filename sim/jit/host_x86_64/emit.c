@@ -352,29 +352,8 @@ static void address_to(JitHost *h, unsigned r, const IrOp *o, unsigned scratch)
     }
 }
 
-/* at[]: the blocks behind the region's calls. More than MAX_RETURNS: they are too many. */
-enum { MAX_RETURNS = 4 };
-static unsigned returns(const JitHost *h, unsigned at[MAX_RETURNS])
-{
-    const Maker *m = h->m;
-    unsigned n = 0;
-    for (unsigned k = 0; k < m->nbbs && n <= MAX_RETURNS; k++) {
-        const JBlock *b = m->bb[k].b;
-        for (unsigned t = 0; b->op[b->nops - 1].aux & JMP_CALL && t < m->nbbs && n <= MAX_RETURNS; t++) {
-            if (m->bb[t].is_target && m->bb[t].b->gva == b->gva + b->nbytes) {
-                if (n < MAX_RETURNS) {
-                    at[n] = t;
-                }
-                n++;
-            }
-        }
-    }
-    return n;
-}
-
-/* To blocks of the region by its own table, in which registers stay what they are. A return compares first, if there are few places for it: that
- * is foreseen better, and leaves the host's memory of jumps through registers to those that vary. An odd pc is not found there: rounding down can
- * wait. */
+/* To blocks of the region, in which registers stay what they are: by comparison, else by the region's table. An odd pc is not found there: rounding
+ * down can wait. */
 static void emit_inner_jump(JitHost *h, const IrOp *o)
 {
     Asm *a = &h->a;
@@ -384,12 +363,7 @@ static void emit_inner_jump(JitHost *h, const IrOp *o)
         address_to(h, RDX, o, RCX);
         to.reg = RDX;
     }
-    unsigned at[MAX_RETURNS], n = o->aux & JMP_RET ? returns(h, at) : 0;
-    for (unsigned i = 0; n <= MAX_RETURNS && i < n; i++) {
-        x_movi(a, RAX, h->m->bb[at[i]].b->gva);
-        x_rr(a, W, X_CMP, to.reg, RAX);
-        host_fix_later(h, x_jcc(a, CC_E), at[i], FIX_HEAD);
-    }
+    host_emit_compared(h, to.reg, o->aux);
     x_rr(a, 0, X_LOAD, RCX, to.reg);
     x_alui(a, 0, G_AND, RCX, (int32_t)(h->ntable - 1) << 1);
     x_rip(a, W, X_LEA, RAX);
@@ -992,6 +966,7 @@ bool jit_unit_emit(JitHost *h)
     h->sites.n = h->entries.n = h->exits.n = h->relocs.n = h->stubs.n = h->fixes.n = 0;
     h->tables.n = 0;
     table_plan(h);
+    host_places_plan(h);
     emit_units_blocks(h);
     h->hot_end = host_at(h, h->a.p);
     for (size_t i = 0; i < h->stubs.n; i++) { /* which may add stubs */

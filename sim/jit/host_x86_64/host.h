@@ -152,6 +152,11 @@ typedef struct {
     RegMask raw, single;       /* where it goes around, as Raws */
 } BbAt;
 
+enum { MAX_PLACES = JIT_MAX_BBS, MAX_CALLED = 32, MAX_RETURNS = 4 }; /* the latter: that are compared with */
+typedef struct {                                                     /* targets of jumps through registers, by block */
+    unsigned n;
+    uint8_t at[MAX_PLACES];
+} Places;
 typedef struct JitHost {
     Jit *j;
     Maker *m;
@@ -174,6 +179,7 @@ typedef struct JitHost {
     VEC(Stub) stubs;
     VEC(Fix) fixes;
     VEC(uint8_t *) tables;      /* where the address of the table of targets is wanted */
+    Places called, returned;    /* not behind a call; behind one */
     uint64_t ntable;            /* its entries, a power of two */
     uint32_t hot_end, code_end; /* behind what is run mostly; behind all code, before the table of targets */
     uint32_t table_bytes;
@@ -345,6 +351,11 @@ bool host_is_plain_access(const IrOp *o);
  * later[]; returns how many of these there are. rax and rcx are lost. */
 enum { REACH_WAYS = 2 };
 unsigned host_emit_reach(JitHost *h, const CountBase *b, uint8_t **now, uint8_t *later[REACH_WAYS]);
+/* compared.c */
+void host_places_plan(JitHost *h); /* of the unit */
+/* To a block of the region by its pc, which is in `reg`, if there are few where a jump with `flags` (JMP_x) may go; else, and for any other pc, on to
+ * what is behind. rax is lost. */
+void host_emit_compared(JitHost *h, unsigned reg, unsigned flags);
 /* emit.c */
 bool jit_unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
 #endif
