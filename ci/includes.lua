@@ -26,7 +26,6 @@ local may = {
     ["sim/devices"] = { "sim/machine", "sim/base" },
     ["sim/boot"] = { "sim/machine", "sim/base" },
     ["sim/snapshot"] = { "sim/exec", "sim/guest", "sim/machine", "sim/ir", "sim/base" },
-    ["sim/softfp"] = { "sim/base" },
     ["sim/cmd"] = { "sim", "sim/base", "conformance" }, -- a part of the program, as lua/ is
     ["accel"] = { "sim/base", "sim/guest" },
     ["accel/fake"] = { "accel", "sim/base" },

@@ -271,14 +271,6 @@ int cmd_asm(int argc, char **argv)
     return rc;
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Replaces hexadecimal text (pairs of digits, with blanks and commas between) by its bytes. */
 static int unhex(const Options *o, Buf *text)
 {
@@ -290,8 +282,8 @@ static int unhex(const Options *o, Buf *text)
             i++;
             continue;
         }
-        int high = hex_digit(c), low = i + 1 < text->n ? hex_digit(text->data[i + 1]) : -1;
-        if (high < 0 || low < 0) {
+        unsigned high = hex_digit(c), low = i + 1 < text->n ? hex_digit(text->data[i + 1]) : 16;
+        if (high > 15 || low > 15) {
             fprintf(stderr, "%s: not a pair of hexadecimal digits at byte %zu\n", shown_name(o), i);
             buf_free(&bytes);
             return -ERR_INVAL;

@@ -101,13 +101,6 @@ static const Subcommand SUBCOMMANDS[] = {
 
 /* ---- times ---- */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int parse_time(const char *what, const char *text, int64_t *ms, Err *err)
 {
     static const char *const FORMATS[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ",
@@ -119,7 +112,7 @@ static int parse_time(const char *what, const char *text, int64_t *ms, Err *err)
         char *number = x_strndup(text, digits);
         int rc = cli_number(what, number, 0, 1000000, &n, err);
         mem_free(number);
-        *ms = now_ms() - (int64_t)n * 3600000 * (*unit == 'h' ? 1 : *unit == 'd' ? 24 : 24 * 7);
+        *ms = os_wall_ms() - (int64_t)n * 3600000 * (*unit == 'h' ? 1 : *unit == 'd' ? 24 : 24 * 7);
         return rc;
     }
     for (size_t i = 0; i < ARRAY_LEN(FORMATS); i++) {

@@ -12,7 +12,6 @@
 
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char HELP[] = "usage: conf run [OPTION]... [FILE|DIR|GLOB|FILE:LINE|FILE::NAME]...\n"
@@ -288,13 +287,6 @@ static int check_plugins(const Plan *p)
     return rc;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void take_result(void *ctx, const Job *job, Result *r)
 {
     RunCommand *c = ctx;
@@ -309,7 +301,7 @@ static void take_result(void *ctx, const Job *job, Result *r)
 static int play(RunCommand *c, const RunHooks *hooks, Runner *runner, Plan *plan)
 {
     uint64_t start = os_now_ns();
-    int64_t start_ms = now_ms();
+    int64_t start_ms = os_wall_ms();
     int rc = plan_select(&c->plan, hooks, stderr, plan);
     if (rc) {
         return rc;

@@ -72,14 +72,6 @@ static MUST_USE int parse_name(Parser *p, uint64_t *out)
                 : err_set(p->err, ERR_NOENT, "unknown name `$%s`", name);
 }
 
-static int digit_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static MUST_USE int parse_number(Parser *p, uint64_t *out)
 {
     const char *start = p->at;
@@ -92,11 +84,11 @@ static MUST_USE int parse_number(Parser *p, uint64_t *out)
     }
     uint64_t n = 0;
     const char *digits = p->at;
-    for (int d; (d = digit_value(*p->at)) >= 0 && (unsigned)d < base; p->at++) {
-        if (n > (UINT64_MAX - (unsigned)d) / base) {
+    for (unsigned d; (d = hex_digit(*p->at)) < base; p->at++) {
+        if (n > (UINT64_MAX - d) / base) {
             return wrong(p, start, "a number above 64 bits");
         }
-        n = n * base + (unsigned)d;
+        n = n * base + d;
     }
     if (p->at == digits || is_name_char(*p->at, false)) {
         return wrong(p, start, "expected a decimal or 0x number");

@@ -862,11 +862,6 @@ static void bench_json(const HistoryRuns *runs, const Measured *m, Json *j)
     json_close(j, '}');
 }
 
-static bool is_one_series(const HistoryBenchRow *a, const HistoryBenchRow *b)
-{
-    return !strcmp(a->name, b->name) && !strcmp(a->host, b->host) && !strcmp(a->branch, b->branch);
-}
-
 int history_cmd_bench(History *h, const HistoryCommand *c, Buf *out, Err *err)
 {
     HistoryRuns runs;
@@ -879,7 +874,7 @@ int history_cmd_bench(History *h, const HistoryCommand *c, Buf *out, Err *err)
     rc = history_bench(h, &runs, &rows, err);
     size_t nseries = 0;
     for (size_t i = 0; i < rows.n; i++) {
-        nseries += !i || !is_one_series(&rows.rows[i], &rows.rows[i - 1]);
+        nseries += !i || !history_bench_is_one_series(&rows.rows[i], &rows.rows[i - 1]);
     }
     double *values = x_calloc(rows.n + 1, sizeof *values);
     Table t = table_new("lllrrlrl", "NAME HOST BRANCH LAST MEDIAN UNIT RUNS STEP");
@@ -889,7 +884,7 @@ int history_cmd_bench(History *h, const HistoryCommand *c, Buf *out, Err *err)
     }
     for (size_t i = 0, end; !rc && i < rows.n; i = end) {
         Measured m = {.rows = rows.rows + i, .values = values};
-        for (end = i; end < rows.n && is_one_series(&rows.rows[end], &rows.rows[i]); end++) {
+        for (end = i; end < rows.n && history_bench_is_one_series(&rows.rows[end], &rows.rows[i]); end++) {
             values[m.n++] = rows.rows[end].value;
         }
         if (name && !strstr(m.rows->name, name)) {

@@ -14,11 +14,6 @@ static bool is_reached(const CovMatrix *m, size_t item, const char *backend)
     return is;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The items that the row of the tally counts as covered. */
 static void add_row(HistoryCover *x, const Coverage *c, const CovMatrix *m, const CovRow *row)
 {
@@ -32,7 +27,7 @@ static void add_row(HistoryCover *x, const Coverage *c, const CovMatrix *m, cons
         }
     }
     if (items.n) {
-        qsort(items.items, items.n, sizeof *items.items, by_name);
+        qsort(items.items, items.n, sizeof *items.items, text_compare);
     }
     VEC_PUSH(&x->rows, (HistoryCoverage){.kind = kind,
                                          .backend = row->backend ? row->backend : "",

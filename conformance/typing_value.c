@@ -44,14 +44,6 @@ void need_console(Typer *t, Pos pos, const char *what)
 
 /* ---- integers ---- */
 
-static int digit_of(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0'
-           : c >= 'a' && c <= 'f'    ? c - 'a' + 10
-           : c >= 'A' && c <= 'F'    ? c - 'A' + 10
-                                     : 99;
-}
-
 /* [-](0 | [1-9][0-9]* | 0x[0-9a-fA-F]+), at most 64 bits; negative ones down to -2^63. */
 bool read_integer(const char *text, uint64_t *n, bool *is_negative)
 {
@@ -65,8 +57,8 @@ bool read_integer(const char *text, uint64_t *n, bool *is_negative)
     }
     uint64_t value = 0;
     const char *start = text;
-    for (; (unsigned)digit_of(*text) < base; text++) {
-        uint64_t d = (uint64_t)digit_of(*text);
+    for (; hex_digit(*text) < base; text++) {
+        uint64_t d = hex_digit(*text);
         if (value > (UINT64_MAX - d) / base) {
             return false;
         }
@@ -652,11 +644,11 @@ bool type_hex(Typer *t, const Node *n, const uint8_t **bytes, size_t *n_out)
         if (isspace((unsigned char)*p)) {
             continue;
         }
-        if (digit_of(*p) > 15) {
+        if (hex_digit(*p) > 15) {
             say(t->l, n->pos, "`%c` is no hex digit: pairs of 0-9 a-f, with spaces between them", *p);
             return false;
         }
-        out[digits / 2] = (uint8_t)(out[digits / 2] << 4 | digit_of(*p));
+        out[digits / 2] = (uint8_t)(out[digits / 2] << 4 | hex_digit(*p));
         digits++;
     }
     if (digits % 2 || !digits) {

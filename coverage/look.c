@@ -89,11 +89,6 @@ const char *coverage_excluded(const Coverage *c, uint32_t item, uint32_t context
 }
 
 /* ---- the matrix ---- */
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static size_t backend_index(const CovMatrix *m, const char *backend)
 {
     size_t i = 0;
@@ -110,7 +105,7 @@ static void matrix_backends(const Coverage *c, CovMatrix *m)
         m->backends[i] = c->contexts.items[i].backend;
     }
     if (c->contexts.n) {
-        qsort(m->backends, c->contexts.n, sizeof *m->backends, by_text);
+        qsort(m->backends, c->contexts.n, sizeof *m->backends, text_compare);
     }
     for (size_t i = 0; i < c->contexts.n; i++) {
         if (!m->nbackends || strcmp(m->backends[m->nbackends - 1], m->backends[i]) != 0) {

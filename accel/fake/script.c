@@ -55,12 +55,7 @@ static bool parse_number(const char *s, uint64_t *out)
         return false;
     }
     for (; *s; s++) {
-        unsigned c = (unsigned char)*s, digit = 99;
-        if (isdigit((int)c)) {
-            digit = c - '0';
-        } else if (base == 16 && isxdigit((int)c)) {
-            digit = (unsigned)tolower((int)c) - 'a' + 10;
-        }
+        unsigned digit = hex_digit(*s);
         if (digit >= base || value > (UINT64_MAX - digit) / base) {
             return false;
         }
@@ -321,11 +316,6 @@ static int parse_set(Parser *p, Entry *e)
     return got == 0 && !e->n ? wrong(p, "set", "register=value") : got;
 }
 
-static int hex_digit(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
-}
-
 static int parse_write(Parser *p, Entry *e)
 {
     int rc = number_word(p, &e->number);
@@ -335,8 +325,8 @@ static int parse_write(Parser *p, Entry *e)
     }
     e->from = p->script->bytes.n;
     for (const char *s = p->word; *s; s += 2) {
-        int high = hex_digit(s[0]), low = s[1] ? hex_digit(s[1]) : -1;
-        if (high < 0 || low < 0) {
+        unsigned high = hex_digit(s[0]), low = hex_digit(s[1]); /* of its end: none */
+        if (high > 15 || low > 15) {
             return wrong(p, p->word, "an even number of hex digits");
         }
         VEC_PUSH(&p->script->bytes, (uint8_t)(high << 4 | low));

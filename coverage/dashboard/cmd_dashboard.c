@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char HELP[] = "usage: conf dashboard [OPTION]... [REPORT]...\n"
                            "Writes static pages about runs: what passed, what changed, what was covered.\n"
@@ -91,15 +90,13 @@ static int parse(Command *x, int argc, char **argv, Err *err)
 static int written_at(Dash *d, Err *err)
 {
     const char *epoch = getenv("SOURCE_DATE_EPOCH");
-    struct timespec now;
     uint64_t seconds = 0;
     if (epoch && *epoch) {
         int rc = cli_number("SOURCE_DATE_EPOCH", epoch, 0, 253402300799u, &seconds, err);
         d->written_ms = (int64_t)seconds * 1000;
         return rc;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
-    d->written_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    d->written_ms = os_wall_ms();
     return 0;
 }
 

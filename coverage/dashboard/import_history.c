@@ -337,21 +337,16 @@ static void add_series(Dash *d, const HistoryBenchRow *rows, size_t n, size_t ns
     mem_free(values);
 }
 
-static bool is_one_series(const HistoryBenchRow *a, const HistoryBenchRow *b)
-{
-    return !strcmp(a->name, b->name) && !strcmp(a->host, b->host) && !strcmp(a->branch, b->branch);
-}
-
 static int add_bench(Import *x, Err *err)
 {
     HistoryBenchRows rows = {0};
     size_t nseries = 0;
     int rc = history_bench(x->h, &x->runs, &rows, err);
     for (size_t i = 0; i < rows.n; i++) {
-        nseries += !i || !is_one_series(&rows.rows[i - 1], &rows.rows[i]);
+        nseries += !i || !history_bench_is_one_series(&rows.rows[i - 1], &rows.rows[i]);
     }
     for (size_t from = 0, end; !rc && from < rows.n; from = end) {
-        for (end = from + 1; end < rows.n && is_one_series(&rows.rows[from], &rows.rows[end]);) {
+        for (end = from + 1; end < rows.n && history_bench_is_one_series(&rows.rows[from], &rows.rows[end]);) {
             end++;
         }
         add_series(x->d, &rows.rows[from], end - from, nseries);

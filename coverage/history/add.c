@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 enum { HASH = 16 };
 
@@ -594,9 +593,7 @@ static int add_run(Adding *t, const char *uid)
 {
     const HistoryRun *r = &t->a->run;
     uint64_t n[HISTORY_STATUS_COUNT] = {0};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t time_ms = r->time_ms ? r->time_ms : (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    int64_t time_ms = r->time_ms ? r->time_ms : os_wall_ms();
     for (size_t i = 0; i < t->a->nresults; i++) {
         n[t->a->results[i].status]++;
     }

@@ -169,11 +169,6 @@ static int add_items(History *h, int64_t chunk, Ids *out, Err *err)
     return rc;
 }
 
-static int compare_strings(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 int history_items(History *h, int64_t run, const char *kind, const char *backend, HistoryItems *out, Err *err)
 {
     Ids chunks = {0}, ids = {0};
@@ -190,7 +185,7 @@ int history_items(History *h, int64_t run, const char *kind, const char *backend
         out->items[i] = texts.items[i].text;
     }
     if (texts.n) {
-        qsort(out->items, out->n, sizeof *out->items, compare_strings);
+        qsort(out->items, out->n, sizeof *out->items, text_compare);
     }
     VEC_FREE(&chunks);
     VEC_FREE(&ids);
@@ -294,7 +289,7 @@ static const char **names_of(const Ids *ids, const IdTexts *texts, Arena *arena)
         names[i] = id_text(texts, ids->items[i]);
     }
     if (ids->n) {
-        qsort(names, ids->n, sizeof *names, compare_strings);
+        qsort(names, ids->n, sizeof *names, text_compare);
     }
     return names;
 }
@@ -438,4 +433,9 @@ void history_bench_free(HistoryBenchRows *r)
     mem_free(r->rows);
     arena_free(r->arena);
     *r = (HistoryBenchRows){0};
+}
+
+bool history_bench_is_one_series(const HistoryBenchRow *a, const HistoryBenchRow *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->host, b->host) && !strcmp(a->branch, b->branch);
 }

@@ -250,6 +250,7 @@ typedef struct {
 } HistoryBenchRows;
 MUST_USE int history_bench(History *h, const HistoryRuns *runs, HistoryBenchRows *out, Err *err);
 void history_bench_free(HistoryBenchRows *r);
+bool history_bench_is_one_series(const HistoryBenchRow *a, const HistoryBenchRow *b);
 
 /* ---- analyses: on a view; run, backend and c are its indices ----
  * Runs of different hosts or branches differ for other reasons than time: each pair of host and branch is a series of its own. */

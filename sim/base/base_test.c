@@ -103,6 +103,19 @@ TEST(os, pages_that_are_left_stay)
     CHECK(msync(p, SIZE, MS_ASYNC) != 0); /* no longer there */
 }
 
+TEST(buf, a_hex_digit_is_one_of_22_characters)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    unsigned n = 0;
+    for (int c = 0; c < 256; c++) {
+        n += hex_digit((char)c) < 16;
+    }
+    CHECK_INT(n, 22);
+    for (unsigned i = 0; digits[i]; i++) {
+        CHECK_INT(hex_digit(digits[i]), i % 16);
+    }
+}
+
 TEST(mem, try_refuses_an_overflowing_product)
 {
     CHECK(mem_try(SIZE_MAX / 2, 8) == NULL);

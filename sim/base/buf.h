@@ -36,4 +36,7 @@ uint64_t cursor_le(Cursor *c, size_t nbytes);
 const uint8_t *cursor_bytes(Cursor *c, size_t n); /* NULL when short */
 size_t cursor_left(const Cursor *c);
 bool cursor_ok(const Cursor *c);
+
+unsigned hex_digit(char c);                     /* of 0-9 a-f A-F; else 16 */
+int text_compare(const void *a, const void *b); /* for qsort of const char * */
 #endif

@@ -142,10 +142,7 @@ static bool hex4(JsonIn *j, unsigned *out)
     *out = 0;
     for (int i = 0; i < 4; i++, j->at++) {
         char c = j->at < j->end ? *j->at : 0;
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
-                                                : 16;
+        unsigned digit = hex_digit(c);
         if (digit == 16) {
             expected(j, "four hexadecimal digits");
             return false;

@@ -9,6 +9,7 @@
 #include <semaphore.h>
 
 uint64_t os_now_ns(void); /* monotonic */
+int64_t os_wall_ms(void); /* of the clock on the wall, since 1970 */
 /* Takes the semaphore, or returns when os_now_ns() reaches until_ns (UINT64_MAX: never), or for no reason. */
 void os_sem_wait_until(sem_t *sem, uint64_t until_ns);
 /* Reads a whole file; -ERR_NOENT, -ERR_DENIED, -ERR_IO, or -ERR_LIMIT when it is larger than max_bytes (checked while

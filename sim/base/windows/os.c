@@ -21,6 +21,13 @@ uint64_t os_now_ns(void)
     return n / hz * 1000000000u + n % hz * 1000000000u / hz;
 }
 
+int64_t os_wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 void os_sem_wait_until(sem_t *sem, uint64_t until_ns)
 {
     if (until_ns == UINT64_MAX) {
