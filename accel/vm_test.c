@@ -3,6 +3,7 @@
 #include "sim/base/mem.h"
 #include "sim/base/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- opening ---- */
@@ -65,6 +66,23 @@ TEST(vm, a_backend_with_gaps_is_not_opened)
     CHECK_STR(err.text, "backend fake: ABI 2, this program has 1");
 }
 
+TEST(vm, a_backend_without_a_name_or_a_way_in_is_not_opened)
+{
+    Err err = {0};
+    Caps caps;
+    Backend b = *fake();
+    VcpuOps vcpu = *b.vcpu;
+    b.vcpu = &vcpu;
+    vcpu.size_bytes = 8;
+    CHECK_INT(open_with(&b, NULL, &err), -ERR_VERSION);
+    CHECK_STR(err.text, "backend fake: its VcpuOps are shorter than this ABI's");
+    b.open = NULL;
+    CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "backend fake: no name or no open");
+    CHECK_INT(fake()->open(fake(), GUEST_COUNT, &caps, &err), -ERR_INVAL);
+    CHECK_HAS(err.text, "fake: no guest");
+}
+
 TEST(vm, capabilities_that_make_no_sense_are_refused)
 {
     Err err = {0};
@@ -79,6 +97,14 @@ TEST(vm, capabilities_that_make_no_sense_are_refused)
     changed_caps = good;
     changed_caps.page_bytes = 3000;
     CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
+    changed_caps = good;
+    changed_caps.level[CAP_msi] = CAP_FULL + 1;
+    CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "backend fake: level 4 of msi");
+    changed_caps = good;
+    changed_caps.max_vcpus = 0;
+    CHECK_INT(open_with(&b, NULL, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "backend fake: max_vcpus is 0");
     changed_caps = good;
     changed_caps.level[CAP_env_machine] = CAP_NONE;
     changed_caps.why[CAP_env_machine] = "no highest level";
@@ -147,6 +173,75 @@ TEST(vm, maps_are_checked_before_any_backend_sees_them)
     CHECK_INT(vm_unmap(r.vm, (Gpa){0x4000}, 2 * K4, NULL), 0);
     CHECK_INT(vm_unmap(r.vm, (Gpa){0x4000}, 2 * K4, NULL), -ERR_NOENT);
     rig_close(&r);
+}
+
+/* A capability that is not there is the reason, and the backend is not asked. */
+TEST(vm, what_a_backend_does_not_have_is_refused_with_its_reason)
+{
+    static const VmConfig cfg = {.guest = GUEST_x86_64};
+    static const Cap lacks[] = {CAP_map, CAP_dirty_log, CAP_save};
+    Err err = {0};
+    Vm *vm = NULL;
+    RamId ram;
+    uint8_t byte = 0;
+    Backend b = *fake();
+    VmOps ops = *b.vm;
+    CHECK_INT(b.open(&b, GUEST_x86_64, &changed_caps, NULL), 0);
+    b.open = open_changed;
+    b.vm = &ops;
+    ops.intercept = NULL;
+    ops.restore = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(lacks); i++) {
+        changed_caps.level[lacks[i]] = CAP_NONE;
+        changed_caps.why[lacks[i]] = "it is a stone";
+    }
+    if (!CHECK(!vm_open(&b, &cfg, NULL, NULL, &vm, &err))) {
+        printf("%s\n", err.text);
+        return;
+    }
+    CHECK_INT(vm_ram_new(vm, K4, &ram, &err), -ERR_UNSUPPORTED);
+    CHECK_STR(err.text, "fake: map: it is a stone");
+    CHECK_INT(vm_map(vm, (Gpa){0}, K4, 0, 0, RWX, NULL), -ERR_UNSUPPORTED);
+    CHECK_INT(vm_unmap(vm, (Gpa){0}, K4, NULL), -ERR_UNSUPPORTED);
+    CHECK_INT(vm_mem_read(vm, (Gpa){0}, &byte, 1, NULL), -ERR_UNSUPPORTED);
+    CHECK_INT(vm_mem_write(vm, (Gpa){0}, &byte, 1, NULL), -ERR_UNSUPPORTED);
+    CHECK_INT(vm_dirty_get(vm, (Gpa){0}, K4, &byte, false, &err), -ERR_UNSUPPORTED);
+    CHECK_STR(err.feature, "dirty_log");
+    CHECK_INT(vm_intercept(vm, IC_HYPERCALL, 0, 0, true, &err), -ERR_UNSUPPORTED);
+    CHECK_HAS(err.text, "this backend has no such entry");
+    CHECK_INT(vm_restore(vm, "", 0, &err), -ERR_UNSUPPORTED);
+    vm_close(vm);
+    CHECK_INT(vm_open(fake(), &cfg, NULL, NULL, &vm, &err), 0);
+    CHECK_INT(vm_intercept(vm, IC_CPUID, 2, 1, true, &err), -ERR_INVAL);
+    CHECK_STR(err.text, "intercept: 0x2 is above 0x1");
+    vm_close(vm);
+}
+
+typedef struct {
+    Vm *vm;
+    int settle, ctl;
+} Last;
+
+static void last_calls(void *ctx, const BoardBus *bus)
+{
+    Last *last = ctx;
+    if (bus) {
+        last->vm = bus->vm;
+    } else {
+        last->settle = vm_settle(last->vm, NULL);
+        last->ctl = vm_ctl(last->vm, NULL, "fake.log", NULL, 0, NULL, NULL);
+    }
+}
+
+TEST(vm, what_is_asked_of_it_while_it_closes_is_refused)
+{
+    Last last = {0};
+    Board board = {.ctx = &last, .attach = last_calls};
+    Rig r;
+    rig_open(&r, NULL, &(VmConfig){.guest = GUEST_x86_64, .board = &board});
+    rig_close(&r);
+    CHECK_INT(last.settle, -ERR_STATE);
+    CHECK_INT(last.ctl, -ERR_STATE);
 }
 
 TEST(vm, there_is_an_end_to_regions)

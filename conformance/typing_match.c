@@ -289,7 +289,7 @@ static bool match_list(Typer *t, const Node *n, const Spec *spec, Matcher *out)
             n->n ? "; one of several is {in: [..]}" : "");
         return false;
     }
-    if (!is_list(t->l, n, spec->what) || n->n > MAX_ITEMS) {
+    if (!is_list(t->l, n, spec->what)) {
         return false;
     }
     Value *items = typed(t, n->n, sizeof *items);
