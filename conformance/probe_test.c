@@ -78,6 +78,71 @@ static int never_canceled(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err
     return 0;
 }
 
+static int get_fails(BeVcpu *v, RegIo *io, size_t n, size_t *bad, Err *err)
+{
+    (void)v, (void)io, (void)n, (void)bad;
+    return err_set(err, ERR_HOST, "no register today");
+}
+
+static int list_nothing(BeVcpu *v, RegId *ids, size_t *n, Err *err)
+{
+    (void)v, (void)ids, (void)err;
+    *n = 0;
+    return 0;
+}
+
+static int read_fails(BeVm *vm, Gpa at, void *buf, size_t n, Err *err)
+{
+    (void)vm, (void)at, (void)buf, (void)n;
+    return err_set(err, ERR_HOST, "no memory today");
+}
+
+static int run_fails(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
+{
+    (void)v, (void)args, (void)exit;
+    return err_set(err, ERR_HOST, "no run today");
+}
+
+static int ends_early(BeVcpu *v, const RunArgs *args, VmExit *exit, Err *err)
+{
+    (void)v, (void)args, (void)err;
+    *exit = (VmExit){.kind = EXIT_budget, .insns = 7, .valid = HAS_insns};
+    return 0;
+}
+
+static int clock_back(BeVm *vm, bool set, uint64_t *guest_ns, Err *err)
+{
+    static uint64_t now = 1000;
+    (void)vm, (void)set, (void)err;
+    *guest_ns = now--;
+    return 0;
+}
+
+/* Each call of a probe may fail, and then is what it says; so does a vcpu that is not there. */
+TEST(probe, a_call_that_fails_contradicts_the_claim)
+{
+    Broken x = broken_new(GUEST_riscv64);
+    x.vcpu.get_regs = get_fails;
+    CHECK(ask(&x, GUEST_riscv64, CAP_gpr_get, "get arg0: ") == PROBE_CONTRADICTED);
+    CHECK(ask(&x, GUEST_riscv64, CAP_reg_list, "get of a listed register: ") == PROBE_CONTRADICTED);
+    x.vcpu.reg_list = list_nothing;
+    CHECK(ask(&x, GUEST_riscv64, CAP_reg_list, "the list is empty") == PROBE_CONTRADICTED);
+    x.vm.mem_read = read_fails;
+    CHECK(ask(&x, GUEST_riscv64, CAP_map, "read: no memory today") == PROBE_CONTRADICTED);
+    CHECK(ask(&x, GUEST_riscv64, CAP_map_alias, "read: no memory today") == PROBE_CONTRADICTED);
+    x.vm.clock = clock_back;
+    CHECK(ask(&x, GUEST_riscv64, CAP_clock, "the clock runs backwards") == PROBE_CONTRADICTED);
+    x.caps.level[CAP_executes] = CAP_FULL;
+    x.vcpu.run = run_fails;
+    CHECK(ask(&x, GUEST_riscv64, CAP_cancel, "run: no run today") == PROBE_CONTRADICTED);
+    CHECK(ask(&x, GUEST_riscv64, CAP_insn_count, "run: no run today") == PROBE_CONTRADICTED);
+    x.vcpu.run = ends_early;
+    CHECK(ask(&x, GUEST_riscv64, CAP_insn_count, "a budget of 1000 instructions ended after 7 as budget") ==
+          PROBE_CONTRADICTED);
+    x.caps.level[CAP_vcpu] = CAP_NONE;
+    CHECK(ask(&x, GUEST_riscv64, CAP_gpr_get, "claimed without the capability vcpu") == PROBE_CONTRADICTED);
+}
+
 TEST(probe, a_claim_that_does_not_hold_is_contradicted)
 {
     Broken x = broken_new(GUEST_riscv64);
