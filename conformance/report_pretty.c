@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { NAMES_SHOWN = 20, TRACE_HEAD = 256 };
+enum { NAMES_SHOWN = 20 };
 
 static void put_color(const Run *run, Buf *out, const char *code, const char *text)
 {

@@ -301,6 +301,9 @@ TEST(report, summary_is_bounded)
     CHECK_HAS(buf_text(&out), "\n``````text\na fence ````` of five\n");
     CHECK_HAS(buf_text(&out), "\n...\n``````\n");
     CHECK_HAS(buf_text(&out), "- and 2960 more\n");
+    buf_clear(&out);
+    find("github")->document(&run, &out);
+    CHECK_HAS(buf_text(&out), "::notice title=conf::2990 more bad results;");
     buf_free(&out);
     buf_clear(&detail);
     buf_free(&detail);
@@ -340,6 +343,23 @@ TEST(report, pretty_shows_what_is_wrong_and_how_to_see_it_again)
     CHECK_INT(run_status(&run), CONF_FAILURES);
     buf_free(&out);
     run_free(&run);
+}
+
+TEST(report, pretty_shows_the_trace_of_what_passes_if_asked_to)
+{
+    Run run = {.view = {.color = COLOR_NEVER, .is_verbose = true}};
+    Buf out = {0};
+    Result r = result_of(&GOOD, STATUS_passed, "", "");
+    for (uint32_t i = 0; i <= TRACE_HEAD; i++) {
+        VEC_PUSH(&r.trace, (TraceEntry){.kind = TRACE_EXIT, .pos = {.line = i}, .text = "eoi"});
+    }
+    r.trace_dropped = 5;
+    reporter_pretty.result(&run, &(Line){.r = &r}, &out);
+    CHECK_HAS(buf_text(&out), "(1.500 ms)\n       = eoi\n     1 = eoi\n");
+    CHECK_HAS(buf_text(&out), "\n   255 = eoi\n  .. 5 more ..\n   256 = eoi\n");
+    VEC_FREE(&r.trace);
+    buf_free(&out);
+    result_free(&r);
 }
 
 TEST(report, pretty_has_a_row_for_each_backend_where_there_are_several)

@@ -26,6 +26,7 @@ typedef struct { /* one line of the trace, in order over all vcpus */
     Pos pos;          /* EXIT: the item that matched; STEP: the step; line 0 = none */
     const char *text; /* ready to print: "mmio_write addr port size 1 data 3 pc report" (symbols resolved) */
 } TraceEntry;
+enum { TRACE_HEAD = 256, TRACE_TAIL = 256 };
 typedef struct Result {
     const Case *c;
     const char *backend; /* as shown: "kvm", "kvm@nested", "hvf (double)" */
@@ -33,7 +34,8 @@ typedef struct Result {
     Buf reason;   /* one sentence: why skipped, failed, in error; empty when passed */
     Buf failure;  /* the annotated text of a failure or error, several lines, without colour; empty when passed */
     Pos fail_pos; /* the place in the suite that failed; line 0 = none */
-    VEC(TraceEntry) trace; /* bounded: the first 256 and the last 256 entries; trace_dropped between them */
+    VEC(TraceEntry)
+    trace; /* bounded: the first TRACE_HEAD and the last TRACE_TAIL entries; trace_dropped between them */
     size_t trace_dropped;
     Arena *arena; /* of the trace's texts */
     uint64_t nexits, ntransitions, duration_ns, seed;

@@ -100,7 +100,7 @@ const Item *walk_take(Walk *c, WalkTry *try, void *ctx);
 size_t walk_next(const Walk *c, const Item **out, size_t max);
 
 /* ---- trace (trace.c) ---- */
-enum { TRACE_HEAD = 256, TRACE_TAIL = 256, STATES_MAX = 4096, EXITS_MAX = 65536 };
+enum { STATES_MAX = 4096, EXITS_MAX = 65536 };
 typedef struct {
     TraceEntry e;
     char *text; /* STEP: made when it was added, as a script's step may be gone later */
