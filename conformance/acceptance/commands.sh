@@ -39,6 +39,22 @@ expect 4 'nothing selected' "$conf" list --tag nonesuch needs.yaml
 expect 2 'xml' "$conf" list --format xml needs.yaml
 expect 2 'z80' "$conf" list --guest z80 needs.yaml
 
+# the program itself, and what ends before anything runs
+expect 2 'usage' "$conf"
+expect 0 'usage: conf asm' "$conf" asm --help
+printf '.data\n .long 1\n' >data.s
+expect 1 'data.s: section .data has contents' "$conf" asm --guest x86_64 data.s
+printf 'version: 1\nscenarios:\n- {name: wrong, code: {riscv64: "nop ; nonesuch"}, run: done}\n' >wrong.yaml
+expect 3 'conf diff: wrong.yaml:3:39: unrecognized instruction mnemonic' "$conf" diff --a sim-interp --b sim-interp wrong.yaml
+expect 4 'no scenario of these is for the chosen backends' "$conf" run --backend sim-interp needs.yaml::asks
+cat >boot.yaml <<'YAML'
+version: 1
+assets: {k: {riscv64: {path: riscv64/none, get: ci/assets riscv64}}}
+scenarios: [{name: boots, guests: [riscv64], boot: {kernel: $k}, run: system_down}]
+YAML
+expect 0 "needs the asset k, which is not here ($work/cache/conf/assets/riscv64/none); \`ci/assets riscv64\` fetches it" \
+    "$conf" run --backend sim-interp boot.yaml
+
 # backends
 expect 0 'best' "$conf" backends
 expect 0 '"backend": "fake"' "$conf" backends -b fake --guest riscv64 --format json --verify

@@ -99,6 +99,7 @@ for r in run["results"]:
 commit b
 expect 0 'run 10 added: 18 results' "$conf" history add r.json
 expect 0 'run 10 was there already' "$conf" history add r.json
+expect 0 '"run": 10, "is_new": false}' "$conf" history add r.json --json
 printf '{"bench": [{"name": "interp/alu", "value": 0.5, "unit": "s"}],\n "coverage": [{"kind": "exit", "items": ["halt"], "total": 4}]}' >more.json
 expect 0 'run 11 added: 0 results' "$conf" history add more.json --branch topic --commit cafecafe --time 2026-01-02T03:04
 expect 0 'interp/alu' "$conf" history bench
