@@ -376,6 +376,7 @@ TEST(script, registers_and_memory_without_verbs)
     refused("vcpu:set('xmm0', {1})", "list of 2 words");
     refused("vcpu:set('xmm0', 'abc')", "takes 16 bytes");
     refused("vm.mem:u8(0xffffffff0000)", "suite.yaml:40");
+    refused("vm.mem:u8(0xffffffff0000, 1)", "suite.yaml:40");
     refused("vm.mem:bytes(buf, 1 << 40)", "16 MiB");
     refused("return vm.vcpus.v9", "is no vcpu");
     refused("vcpu.get(vm.mem, 'rax')", "conf.vcpu expected");

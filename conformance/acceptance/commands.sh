@@ -54,6 +54,11 @@ scenarios: [{name: boots, guests: [riscv64], boot: {kernel: $k}, run: system_dow
 YAML
 expect 0 "needs the asset k, which is not here ($work/cache/conf/assets/riscv64/none); \`ci/assets riscv64\` fetches it" \
     "$conf" run --backend sim-interp boot.yaml
+expect 0 "(/nohome/.cache/conf/assets/riscv64/none)" env -u XDG_CACHE_HOME HOME=/nohome "$conf" run --backend sim-interp boot.yaml
+expect 0 "(/own/riscv64/none)" env CONF_ASSETS=/own "$conf" run --backend sim-interp boot.yaml
+truncate -s 1G large.yaml
+expect 3 'large.yaml' "$conf" lint large.yaml
+rm large.yaml
 
 # backends
 expect 0 'best' "$conf" backends
