@@ -212,6 +212,8 @@ TEST(repl, assembles_disassembles_and_steps)
     CHECK_HAS(buf_text(&output), "error: (repl)");
     CHECK_INT(session(sim, "dis(0xffffffff0000)\n"), 1);
     CHECK_HAS(buf_text(&output), "no memory at 0xffffffff0000");
+    CHECK_INT(session(sim, "vm.mem:u32(sym.code, 0xffffffff)\ndis(sym.code, 1)\n"), 0);
+    CHECK_HAS(buf_text(&output), "no instruction, or no disassembler");
     CHECK_INT(session(sim, "step(0)\n"), 1);
     CHECK_HAS(buf_text(&output), "n is 1 or more");
     end();
