@@ -3,8 +3,9 @@
  * memory.c. Not for others.
  *
  * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
- * JitStack. r15: the TLB for loads, with that for stores behind it; not so within ranged regions (FLAT_REG). The others, and xmm from 2 on, are homes of slots: pins
- * always, the rest as each unit likes. Between units only pins are in registers. */
+ * JitStack. r15: the TLB for loads, with that for stores behind it; not so within ranged regions (FLAT_REG), nor in rows, which borrow it
+ * (loans.c). The others, and xmm from 2 on, are homes of slots: pins always, the rest as each unit likes. Between units only pins are in
+ * registers. */
 #ifndef SIM_JIT_HOST_X86_64_HOST_H
 #define SIM_JIT_HOST_X86_64_HOST_H
 
