@@ -17,7 +17,8 @@ static const char HELP[] = "usage: conf lint FILE|DIR|GLOB...\n"
                            "\n"
                            "  -h, --help\n"
                            "\n"
-                           "Exit status: 0 no mistake (warnings are none), 2 wrong usage, 3 a mistake.\n";
+                           "Exit status: 0 no mistake (warnings are none), 2 wrong usage, 3 a mistake, 4 no\n"
+                           "suite to check.\n";
 
 typedef VEC(char *) Texts;
 
@@ -190,6 +191,10 @@ static int lint_all(const RunHooks *hooks, const Words *words)
     for (size_t i = 0; i < files.n; i++) {
         int one = lint_file(hooks, files.items[i].path);
         status = one ? one : status;
+    }
+    if (!files.n && !status) {
+        fprintf(stderr, "conf: nothing to check: no suite below %s\n", words->items[0]);
+        status = CONF_NOTHING;
     }
     plan_files_free(&files);
     arena_free(arena);

@@ -56,6 +56,8 @@ expect 0 "needs the asset k, which is not here ($work/cache/conf/assets/riscv64/
     "$conf" run --backend sim-interp boot.yaml
 expect 0 "(/nohome/.cache/conf/assets/riscv64/none)" env -u XDG_CACHE_HOME HOME=/nohome "$conf" run --backend sim-interp boot.yaml
 expect 0 "(/own/riscv64/none)" env CONF_ASSETS=/own "$conf" run --backend sim-interp boot.yaml
+mkdir empty
+expect 4 'nothing to check: no suite below empty' "$conf" lint empty
 truncate -s 1G large.yaml
 expect 3 'large.yaml' "$conf" lint large.yaml
 rm large.yaml
