@@ -70,7 +70,7 @@ static void lock_wait(Board *b)
 }
 
 /* A waiter counts itself, and tries then; who unlocks does so, and looks then: so one of both sees the other. */
-static __attribute__((noinline)) void wake_waiter(Board *b)
+static void wake_waiter(Board *b)
 {
     pthread_mutex_lock(&b->wait_lock);
     pthread_cond_signal(&b->unlocked);
@@ -86,13 +86,18 @@ static void board_lock(const Board *b)
     }
 }
 
+static __attribute__((noinline)) void unlock(Board *b)
+{
+    atomic_store(&b->is_locked, false);
+    if (atomic_load(&b->nwaiting)) {
+        wake_waiter(b);
+    }
+}
+
 static void board_unlock(const Board *b)
 {
     if (!is_kept(b)) {
-        atomic_store((_Atomic bool *)&b->is_locked, false);
-        if (atomic_load((_Atomic unsigned *)&b->nwaiting)) {
-            wake_waiter((Board *)b);
-        }
+        unlock((Board *)b);
     }
 }
 
