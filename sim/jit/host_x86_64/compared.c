@@ -88,12 +88,9 @@ static bool origin_choose(Compared *c, uint64_t first, uint64_t last)
 void host_emit_compared(JitHost *h, unsigned reg, unsigned flags)
 {
     const Places *p = flags & JMP_RET ? &h->returned : &h->called;
+    unsigned most = flags & JMP_RET ? MAX_RETURNS : flags & JMP_CALL ? MAX_CALLED : 0;
     Compared c = {.h = h, .reg = reg};
-    if (!p->n ||
-        p->n > (flags & JMP_RET    ? MAX_RETURNS
-                : flags & JMP_CALL ? MAX_CALLED
-                                   : 0) ||
-        !origin_choose(&c, h->m->bb[p->at[0]].b->gva, h->m->bb[p->at[p->n - 1]].b->gva)) {
+    if (!p->n || p->n > most || !origin_choose(&c, h->m->bb[p->at[0]].b->gva, h->m->bb[p->at[p->n - 1]].b->gva)) {
         return;
     }
     emit_among(&c, p->at, p->n, true);
