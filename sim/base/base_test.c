@@ -180,6 +180,34 @@ TEST(hash, agrees_with_published_vectors) /* FIPS 180-4 examples; CRC-32 check v
     CHECK_INT(crc32_ieee(0, "123456789", 9), 0xcbf43926);
 }
 
+TEST(
+    hash,
+    siphash_agrees_with_its_reference) /* vectors_sip128 of the authors' implementation: key and text are 0, 1, 2 and so on */
+{
+    static const struct {
+        size_t n;
+        uint64_t want[2];
+    } CASES[] = {{0, {0xe6a825ba047f81a3, 0x930255c71472f66d}}, {1, {0x44af996bd8c187da, 0x45fc229b11597634}}};
+    uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908}, got[2], other[2];
+    uint8_t text[64];
+    for (unsigned i = 0; i < sizeof text; i++) {
+        text[i] = (uint8_t)i;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        siphash128(key, text, CASES[i].n, got);
+        CHECK(got[0] == CASES[i].want[0] && got[1] == CASES[i].want[1]);
+    }
+    for (size_t n = 1; n < sizeof text; n++) { /* each byte counts, and so does the length */
+        siphash128(key, text, n, got);
+        text[n - 1] ^= 1;
+        siphash128(key, text, n, other);
+        CHECK(got[0] != other[0] && got[1] != other[1]);
+        text[n - 1] ^= 1;
+        siphash128(key, text, n - 1, other);
+        CHECK(got[0] != other[0] && got[1] != other[1]);
+    }
+}
+
 TEST(os, write_file_replaces_files_and_never_a_device)
 {
     char dir[] = "/tmp/os_test.XXXXXX", path[64];

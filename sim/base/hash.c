@@ -114,3 +114,55 @@ uint32_t crc32_ieee(uint32_t crc, const void *bytes, size_t n)
     }
     return ~crc;
 }
+
+/* ---- SipHash-2-4 of 128 bits (Aumasson and Bernstein) ---- */
+static uint64_t rotated(uint64_t v, unsigned by)
+{
+    return v << by | v >> (64 - by);
+}
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1], v[2] += v[3];
+    v[1] = rotated(v[1], 13) ^ v[0], v[3] = rotated(v[3], 16) ^ v[2];
+    v[0] = rotated(v[0], 32);
+    v[2] += v[1], v[0] += v[3];
+    v[1] = rotated(v[1], 17) ^ v[2], v[3] = rotated(v[3], 21) ^ v[0];
+    v[2] = rotated(v[2], 32);
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= word;
+}
+
+static uint64_t sip_end(uint64_t v[4])
+{
+    for (unsigned i = 0; i < 4; i++) {
+        sip_round(v);
+    }
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+void siphash128(const uint64_t key[2], const void *bytes, size_t n, uint64_t out[2])
+{
+    const uint8_t *p = bytes;
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee, key[0] ^ 0x6c7967656e657261,
+                     key[1] ^ 0x7465646279746573},
+             word, last = (uint64_t)n << 56;
+    for (size_t i = 0; i < n / sizeof word; i++) {
+        memcpy(&word, p + i * sizeof word, sizeof word);
+        sip_word(v, word);
+    }
+    for (size_t i = 0; i < n % sizeof word; i++) {
+        last |= (uint64_t)p[n / sizeof word * sizeof word + i] << 8 * i;
+    }
+    sip_word(v, last);
+    v[2] ^= 0xee;
+    out[0] = sip_end(v);
+    v[1] ^= 0xdd;
+    out[1] = sip_end(v);
+}
