@@ -65,6 +65,7 @@ enum { CROSS_ENGINES = SIM_ENGINES + 3 };
 const Engine *cross_engine(unsigned n);
 typedef struct World World;
 World *world_new(const Engine *engine, CrossGuest guest, bool is_optimised);
+void world_recall(World *w, struct CodeStore *s); /* before its first program; s outlives it */
 void world_free(World *w);
 const char *world_name(const World *w);
 

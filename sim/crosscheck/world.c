@@ -216,6 +216,11 @@ World *world_new(const Engine *engine, CrossGuest guest, bool is_optimised)
     return w;
 }
 
+void world_recall(World *w, struct CodeStore *s)
+{
+    w->engine->recall(w->e, s);
+}
+
 void world_free(World *w)
 {
     w->engine->destroy(w->e);

@@ -1141,6 +1141,9 @@ ExecVcpu *exec_new(const ExecConfig *cfg, const ExecHost *host, unsigned id)
     if (cfg->worker && cfg->engine->assist) {
         cfg->engine->assist(v->engine, cfg->worker);
     }
+    if (cfg->store && cfg->engine->recall) {
+        cfg->engine->recall(v->engine, cfg->store);
+    }
     v->space_version = space_version(cfg->space);
     v->space_version_now = space_version_at(cfg->space);
     pthread_mutex_init(&v->post_lock, NULL);

@@ -30,7 +30,8 @@ typedef struct {
     Space *space;
     uint32_t max_block_insns; /* 0 = IR_BLOCK_MAX_INSNS */
     uint64_t block_seed;
-    struct Worker *worker; /* the engine's help (Engine.assist), which outlives the vcpu; NULL: none */
+    struct Worker *worker;   /* the engine's help (Engine.assist), which outlives the vcpu; NULL: none */
+    struct CodeStore *store; /* likewise, of Engine.recall */
 } ExecConfig;
 /* What is around the vcpu. All on its thread. */
 typedef struct {

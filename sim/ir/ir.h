@@ -369,7 +369,8 @@ typedef enum {
 #define LINK_BY_JUMP_CACHE ((void *)(uintptr_t)1)
 /* A piece of host code: what it is ("block", "region of 3 blocks"), its bytes as they are now, where they run. */
 typedef void EngineSeen(void *ctx, const char *what, const void *bytes, size_t nbytes, uint64_t at);
-struct Worker; /* sim/base/worker.h */
+struct Worker;    /* sim/base/worker.h */
+struct CodeStore; /* sim/jit/store.h */
 /* What the dispatcher needs of an engine. One object per vcpu; all calls on the vcpu's thread. */
 typedef struct Engine {
     const char *name;
@@ -389,5 +390,8 @@ typedef struct Engine {
     /* Before the first block: what takes long may be made by w, which outlives the engine, while the vcpu runs on. The machine is the same;
      * which of its code runs when is not. NULL: the engine has no use for it. */
     void (*assist)(void *engine, struct Worker *w);
+    /* Before the first block: what s has is not made again, and what is made comes into it; s outlives the engine. The machine is the same.
+     * NULL: likewise. */
+    void (*recall)(void *engine, struct CodeStore *s);
 } Engine;
 #endif

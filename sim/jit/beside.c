@@ -36,7 +36,7 @@ void jit_beside_open(Jit *j, Worker *w)
 static void job_run(WorkerJob *job)
 {
     Beside *s = (Beside *)job;
-    s->made = jit_region_make(&s->maker, s->host);
+    s->made = jit_unit_make(&s->maker, s->host);
 }
 
 /* The blocks are the vcpu's again. */
@@ -105,6 +105,10 @@ void jit_beside_try(Jit *j, JBlock *b, const Frame *f)
     }
     s->host = s->host ? s->host : host_open_beside(j->host);
     s->root = jit_region_begin(&s->maker, b, f);
+    if (s->maker.found) { /* which costs no more than handing it over */
+        jit_region_end(j, &s->maker, s->host, s->root, jit_unit_make(&s->maker, s->host));
+        return;
+    }
     s->hot = b;
     s->is_void = false;
     for (unsigned k = 0; k < s->maker.nbbs; k++) {

@@ -300,12 +300,17 @@ static bool unit_make(Jit *j, JBlock *b)
     }
     jit_unit_begin(j->maker);
     jit_unit_add(j->maker, b);
-    jit_unit_plan(j->maker);
-    b->unit = host_emit(j->host, j->maker);
-    if (b->unit) {
-        jit_unit_connect(j, b->unit);
+    jit_recall(j->maker);
+    Unit *u = jit_unit_make(j->maker, j->host);
+    if (u && !host_place(j->host, u)) {
+        host_unit_free(u);
+        return false;
     }
-    return b->unit;
+    b->unit = u;
+    if (u) {
+        jit_unit_connect(j, u);
+    }
+    return u;
 }
 
 static void block_note(uint8_t *code, const JBlock *b) /* for jblock_of */
@@ -497,11 +502,16 @@ static void engine_assist(void *engine, Worker *w)
     jit_beside_open(engine, w);
 }
 
+static void engine_recall(void *engine, CodeStore *s)
+{
+    jit_recall_open(engine, s);
+}
+
 #define ENGINE(name_, create_)                                                                                         \
     {                                                                                                                  \
         .name = (name_), .create = (create_), .destroy = engine_destroy, .prepare = engine_prepare,                    \
         .enter = engine_enter, .link = engine_link, .release = engine_release, .show = engine_show,                    \
-        .assist = engine_assist                                                                                        \
+        .assist = engine_assist, .recall = engine_recall                                                               \
     }
 const Engine engine_jit = ENGINE("jit", create_jit);
 const Engine engine_jit_eager = ENGINE("jit-eager", create_jit_eager);

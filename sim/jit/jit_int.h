@@ -8,6 +8,7 @@
 #include "sim/base/worker.h"
 #include "sim/ir/ir.h"
 #include "sim/jit/jit.h"
+#include "sim/jit/store.h"
 
 enum {
     JIT_IDS = 256,        /* slots of a unit that are more than bytes in the frame; the others stay there */
@@ -91,6 +92,7 @@ struct JBlock {
     Member *members;
     Member *hot;                 /* its code begins with a jump to this */
     uint64_t head_bytes;         /* what its code begins with otherwise */
+    CodeKey content;             /* of its ops (recall.c); 0: not yet known */
     uint32_t mark;               /* index + 1 in the unit being made */
     bool is_beside;              /* in the region that is made beside the vcpu */
     JBlock *next;                /* released since then */
@@ -189,6 +191,7 @@ typedef struct Bb {
     JBlock *b;
     JBlock *unrolled;       /* some copies in a row of the ops before `tail`, if they are a loop; NULL: they are not */
     uint32_t tail;          /* nops: the loop is all of it */
+    unsigned copies;        /* of `unrolled` */
     Count count;            /* of a region: there is a body that runs as many rounds as are certain */
     int succ[IR_MAX_EXITS]; /* by exit: block of the unit, or -1 */
     unsigned depth, nexits; /* of loops around all of it */
@@ -219,6 +222,9 @@ typedef struct Maker {
     uint64_t flat_first, flat_addend;
     unsigned ntargets, nrows, nlent; /* of the code made: JitStats */
     Set targets_dirty, targets_live; /* at all of them */
+    CodeKey key;                     /* of the unit; and what the store has for it, NULL: nothing */
+    const void *found;
+    size_t found_bytes;
 } Maker;
 struct Jit {
     const IrGuest *guest;
@@ -234,6 +240,8 @@ struct Jit {
     Unit *dead;            /* regions: code may be inside, until the next enter */
     struct Beside *beside; /* NULL: all code is made by the vcpu's thread */
     Worker *own;           /* which that uses, if nobody else has it */
+    CodeStore *store;      /* NULL: all code is made */
+    uint64_t guest_key[2]; /* of all that units of this engine have in common */
     JitStats stats;
 };
 
@@ -250,8 +258,9 @@ void jit_region_add(Maker *m, JBlock *root, const Frame *f);
 /* aux of an exit of a copy: from bit UNROLLED_EXIT on 1 + its number in the block, or UNROLLED_TO_TAIL. */
 enum { UNROLLED_EXIT = 8, UNROLLED_TO_TAIL = 255, COND_BITS = 7 };
 void jit_unroll(Maker *m);
-bool jit_is_plain(const IrOp *o);             /* a loop that is copied may have it */
-int jit_exit_around(const Bb *x, unsigned k); /* its exit that is the loop; -1: none, or more than one */
+bool jit_unroll_again(Bb *x, unsigned k, unsigned copies); /* as that did; false: it cannot have */
+bool jit_is_plain(const IrOp *o);                          /* a loop that is copied may have it */
+int jit_exit_around(const Bb *x, unsigned k);              /* its exit that is the loop; -1: none, or more than one */
 
 /* charge.c: Bb.due of the blocks of a region. Of other units it is 0, for their instructions. */
 void jit_charge(Maker *m);
@@ -260,13 +269,19 @@ static inline unsigned jit_due(const Bb *x)
     return x->due ? x->due : x->b->ninsns;
 }
 
+/* recall.c: units that were made before, by whomever: what is made of a unit depends on nothing but its blocks, how they follow each other and a
+ * few facts, which all are in its key. On the vcpu's thread, when the unit is chosen: */
+void jit_recall(Maker *m);
+void jit_recall_open(Jit *j, CodeStore *s);
+/* Its code, in the emitter, of the store if that has it. On any thread. NULL: as host_make. */
+Unit *jit_unit_make(Maker *m, struct JitHost *h);
+
 /* region.c: hot blocks with what they link to */
 /* b is hot: gives it a region, now or, if there is a Beside, later. f: says what its accesses are like. */
 void jit_region_try(Jit *j, JBlock *b, const Frame *f);
-/* The steps of that. begin chooses the blocks and marks them, and end puts the code, if there is any, into place; make looks at nothing
- * that others change, but m and h. */
+/* The steps of that, with jit_unit_make between them. begin chooses the blocks and marks them, and end puts the code, if there is any, into
+ * place. */
 JBlock *jit_region_begin(Maker *m, JBlock *b, const Frame *f); /* the root */
-Unit *jit_region_make(Maker *m, struct JitHost *h);
 void jit_region_end(Jit *j, Maker *m, struct JitHost *h, JBlock *root, Unit *u);
 void jit_region_abandon(Maker *m, Unit *u); /* instead of end: it has no place. No block is looked at */
 void jit_marks_set(Maker *m);
@@ -331,11 +346,15 @@ bool host_fp_is_inline(const IrGuest *g, const IrOp *o); /* its flags accrue in 
 uint32_t host_fp_begin(void);
 uint32_t host_fp_flags(void);
 void host_fp_end(uint32_t host);
-/* Code of the planned unit. NULL: no room in the cache. It is made, then placed, which is for the vcpu's thread. */
-Unit *host_emit(struct JitHost *h, Maker *m);
-Unit *host_make(struct JitHost *h,
-                Maker *m); /* NULL: it is too large. Until it is placed, or freed, the emitter makes nothing else */
+/* Code of the planned unit is made, then placed, which is for the vcpu's thread. NULL: it is too large. Until it is placed, or freed, the emitter
+ * makes nothing else. */
+Unit *host_make(struct JitHost *h, Maker *m);
+/* What was made, to make it again without: record.c. The unit was not planned; NULL: that is no record of it. */
+void host_record(const struct JitHost *h, Buf *out);
+Unit *host_recall(struct JitHost *h, Maker *m, const void *record, size_t nbytes);
+unsigned host_features(void);                                  /* JitFeature bits */
 bool host_place(struct JitHost *h, Unit *u);                   /* false: no room in the cache */
+void host_unit_free(Unit *u);                                  /* that has no place */
 void host_patch(const Jit *j, const JExit *e, const void *to); /* NULL: leave; LINK_BY_JUMP_CACHE; else code */
 void host_stub(struct JitHost *h,
                uint8_t *code); /* at HOST_STUB_BYTES, in which the block is noted: leaves with BY_COLD */

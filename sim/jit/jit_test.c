@@ -80,13 +80,15 @@ static void program_make(Rig *g, Program *p)
     prepare(g, p);
 }
 
+static CodeStore *store; /* of the engines of programs; NULL: none */
+
 /* w: makes regions beside the vcpu; NULL: nobody does. Returns what became of regions. */
 static JitStats programs_agree(const Engine *kind, Worker *w, uint64_t first, uint64_t end)
 {
     Program *p = x_alloc(sizeof *p);
     JitStats all = {0};
     for (uint64_t seed = first; seed < end; seed++) {
-        Rig *g = rig_open_with(kind, seed);
+        Rig *g = rig_open_of(kind, &rig_guest, store, seed);
         bool is_right = true;
         if (w) {
             kind->assist(g->engine, w);
@@ -578,5 +580,53 @@ TEST(jit, code_that_is_made_again_and_again_needs_no_more_memory)
     }
     engine_jit.release(g->engine, kept);
     rig_close(g);
+}
+
+/* ---- code that was made before ---- */
+/* Into another store, by way of a file. */
+static void store_reload(void)
+{
+    Buf file = {0};
+    Err err;
+    code_store_write(store, &file);
+    code_store_free(store);
+    store = code_store_new(NULL);
+    CHECK_INT(code_store_read(store, file.data, file.n, "x", &err), 0);
+    buf_free(&file);
+}
+
+static void store_end(void)
+{
+    code_store_free(store);
+    store = NULL;
+}
+
+TEST(jit, code_that_was_saved_does_what_it_did)
+{
+    static const Engine *const kinds[] = {&engine_jit_eager, &engine_hybrid_eager, &engine_jit};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        store = code_store_new(NULL);
+        JitStats first = programs_agree(kinds[i], NULL, 3000, 3150);
+        store_reload();
+        uint64_t saved = code_store_stats(store).records;
+        JitStats again = programs_agree(kinds[i], NULL, 3000, 3150);
+        CodeStoreStats s = code_store_stats(store);
+        CHECK(saved > 100 && s.records == saved && s.found > saved);
+        CHECK_INT(s.wanting, 0); /* not one was made */
+        CHECK(first.regions == again.regions && (first.regions > 100 || kinds[i] == &engine_jit));
+        store_end();
+    }
+}
+
+TEST(jit, code_that_was_saved_does_what_it_did_while_other_regions_are_made)
+{
+    Worker *w = worker_new(2);
+    store = code_store_new(NULL);
+    programs_agree(&engine_hybrid_eager, w, 4000, 4100);
+    store_reload();
+    programs_agree(&engine_hybrid_eager, w, 4000, 4100);
+    CHECK(code_store_stats(store).found > 100);
+    store_end();
+    worker_free(w);
 }
 #endif

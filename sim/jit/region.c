@@ -199,15 +199,8 @@ JBlock *jit_region_begin(Maker *m, JBlock *b, const Frame *f)
     }
     m->is_flat = m->is_ranged || f->tlb_same >= JIT_SAME;
     entries_choose(m, b);
+    jit_recall(m);
     return root;
-}
-
-Unit *jit_region_make(Maker *m, struct JitHost *h)
-{
-    jit_unit_plan(m);
-    jit_unroll(m);
-    jit_charge(m);
-    return host_make(h, m);
 }
 
 void jit_region_abandon(Maker *m, Unit *u)
@@ -215,10 +208,7 @@ void jit_region_abandon(Maker *m, Unit *u)
     for (unsigned k = 0; k < m->nbbs; k++) {
         mem_free(m->bb[k].unrolled);
     }
-    if (u) {
-        mem_free(u->members);
-        mem_free(u);
-    }
+    host_unit_free(u);
 }
 
 void jit_region_end(Jit *j, Maker *m, struct JitHost *h, JBlock *root, Unit *u)
@@ -240,6 +230,6 @@ void jit_region_try(Jit *j, JBlock *b, const Frame *f)
         return;
     }
     JBlock *root = jit_region_begin(j->maker, b, f);
-    Unit *u = jit_region_make(j->maker, j->host);
+    Unit *u = jit_unit_make(j->maker, j->host);
     jit_region_end(j, j->maker, j->host, root, u);
 }

@@ -48,6 +48,8 @@ typedef struct {
 extern const IrGuest rig_guest;
 
 Rig *rig_open_with(const Engine *kind, uint64_t seed);
+/* The same, of another guest with the same registers, and with a store (Engine.recall), which may be NULL. */
+Rig *rig_open_of(const Engine *kind, const IrGuest *guest, CodeStore *store, uint64_t seed);
 void rig_close(Rig *g);
 
 /* ---- at random, by the rig's seed ---- */

@@ -103,7 +103,7 @@ static void align_fault(Frame *f, uint64_t gva, Access acc, unsigned regime, Tra
     (void)walk(f, gva, acc, regime, NULL, NULL, trap);
 }
 
-Rig *rig_open_with(const Engine *kind, uint64_t seed)
+Rig *rig_open_of(const Engine *kind, const IrGuest *guest, CodeStore *store, uint64_t seed)
 {
     static const MmuGuest mmu_guest = {.nregimes = 1, .walk = walk, .align_fault = align_fault};
     Rig *g = x_alloc(sizeof *g);
@@ -112,8 +112,11 @@ Rig *rig_open_with(const Engine *kind, uint64_t seed)
                .space = space_new(),
                .kind = kind,
                .budget = BUDGET,
-               .engine = kind->create(&rig_guest),
+               .engine = kind->create(guest),
                .random = seed};
+    if (store) {
+        kind->recall(g->engine, store);
+    }
     g->mmu = mmu_new(&g->f->f, g->space, &mmu_guest, &(MmuHost){.ctx = g});
     g->f->f.jump = g->jump;
     jump_begin(g->jump);
@@ -125,6 +128,11 @@ Rig *rig_open_with(const Engine *kind, uint64_t seed)
         g->memory[i] = (uint8_t)rnd(g, 256);
     }
     return g;
+}
+
+Rig *rig_open_with(const Engine *kind, uint64_t seed)
+{
+    return rig_open_of(kind, &rig_guest, NULL, seed);
 }
 
 void rig_close(Rig *g)

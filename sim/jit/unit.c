@@ -68,6 +68,13 @@ void jit_unit_add(Maker *m, JBlock *b)
             x->succ[x->nexits] = -1;
             x->at[x->nexits++] = q;
         }
+    }
+}
+
+static void ids_give(Maker *m, const JBlock *b)
+{
+    for (uint32_t q = 0; q < b->nops; q++) {
+        const IrOp *o = &b->op[q];
         Slot src[3];
         unsigned n = jit_op_sources(m->guest, o, src);
         for (unsigned s = 0; s < n; s++) {
@@ -415,6 +422,9 @@ static bool live_spread(Maker *m, unsigned k)
 /* What may be dirty at the head of a block is written back if the budget ends there; so it must be right there: it is live. */
 void jit_unit_plan(Maker *m)
 {
+    for (unsigned k = 0; k < m->nbbs; k++) {
+        ids_give(m, m->bb[k].b);
+    }
     homes_give(m);
     bool again = true;
     for (unsigned k = 0; k < m->nbbs; k++) {

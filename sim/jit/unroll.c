@@ -122,8 +122,20 @@ void jit_unroll(Maker *m)
         const IrOp *last = around < 0 ? NULL : &x->b->op[x->at[around]];
         unsigned copies = last ? copies_of(x->b, last) : 0;
         if (copies > 1) {
+            x->copies = copies;
             x->unrolled = unrolled(x->b, last, copies);
             x->tail = x->at[around] + 1;
         }
     }
+}
+
+bool jit_unroll_again(Bb *x, unsigned k, unsigned copies)
+{
+    int around = jit_exit_around(x, k);
+    const IrOp *last = around < 0 ? NULL : &x->b->op[x->at[around]];
+    if (!last || copies < 2 || copies != copies_of(x->b, last)) {
+        return false;
+    }
+    x->unrolled = unrolled(x->b, last, copies);
+    return true;
 }

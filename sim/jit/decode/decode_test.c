@@ -5,6 +5,7 @@
 #include "sim/base/test.h"
 #include "sim/crosscheck/crosscheck.h"
 #include "sim/jit/decode/decode.h"
+#include "sim/jit/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,35 @@ static void check_end(uint64_t at_least)
     CHECK(t.insns > 2 * t.pieces);
     CHECK(t.jumps > t.pieces);
     buf_free(&report);
+}
+
+static DecodeTotals programs_with(CodeStore *s)
+{
+    DecodeTotals t;
+    Buf report = {0};
+    decode_begin(false, NULL, NULL);
+    World *oracle = world_new(&engine_oracle, CROSS_RISCV, false), *w = world_new(&engine_jit_eager, CROSS_RISCV, true);
+    world_recall(w, s);
+    for (uint64_t i = 0; i < 60; i++) {
+        program_random(&p, &(Choices){.random = 77 + i * 0x1234567});
+        play(oracle, w);
+    }
+    world_free(w);
+    world_free(oracle);
+    CHECK(decode_end(&t, &report));
+    buf_free(&report);
+    return t;
+}
+
+TEST(jit_decode, code_that_was_saved_is_seen_like_code_that_is_made)
+{
+    CodeStore *s = code_store_new(NULL);
+    DecodeTotals made = programs_with(s), found = programs_with(s);
+    CodeStoreStats stats = code_store_stats(s);
+    CHECK(stats.found >= stats.wanting && stats.wanting > 100);
+    CHECK(made.pieces > 100 && made.pieces == found.pieces && made.insns == found.insns && made.bytes == found.bytes &&
+          made.jumps == found.jumps);
+    code_store_free(s);
 }
 
 TEST(jit_decode, random_programs_become_instructions_and_jumps_to_instructions)

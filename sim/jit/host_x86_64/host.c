@@ -281,7 +281,7 @@ static void emit_around(JitHost *h)
 }
 
 /* ---- life ---- */
-static unsigned features(void)
+unsigned host_features(void)
 {
     unsigned have = 0;
     have |= x86_has.lzcnt ? JIT_LZCNT : 0;
@@ -318,7 +318,7 @@ JitHost *host_open(Jit *j)
     JitHost *h = (JitHost *)(void *)(buffer + HOST_BUFFER_BYTES);
     h->j = j;
     h->buffer = buffer;
-    unsigned has = features();
+    unsigned has = host_features();
     h->has_bmi2 = has & JIT_BMI2;
     h->has_bmi1 = has & JIT_BMI1;
     h->has_lzcnt = has & JIT_LZCNT;
@@ -498,13 +498,9 @@ static void unit_show(const JitHost *h, const Unit *u)
     jit_watch(&e);
 }
 
-Unit *host_make(JitHost *h, Maker *m)
+Unit *host_unit(JitHost *h)
 {
-    h->m = m;
-    h->a = (Asm){.p = h->buffer + HOST_ENTRY, .end = h->buffer + HOST_BUFFER_BYTES};
-    if (!jit_unit_emit(h)) {
-        return NULL;
-    }
+    const Maker *m = h->m;
     Unit *u = unit_new(h);
     u->code_bytes = (uint32_t)(h->a.p - h->buffer);
     u->insn_bytes = h->code_end - HOST_ENTRY;
@@ -513,6 +509,21 @@ Unit *host_make(JitHost *h, Maker *m)
         members_note(h, u);
     }
     return u;
+}
+
+Unit *host_make(JitHost *h, Maker *m)
+{
+    h->m = m;
+    h->a = (Asm){.p = h->buffer + HOST_ENTRY, .end = h->buffer + HOST_BUFFER_BYTES};
+    return jit_unit_emit(h) ? host_unit(h) : NULL;
+}
+
+void host_unit_free(Unit *u)
+{
+    if (u) {
+        mem_free(u->members);
+        mem_free(u);
+    }
 }
 
 bool host_place(JitHost *h, Unit *u)
@@ -540,17 +551,6 @@ bool host_place(JitHost *h, Unit *u)
         unit_show(h, u);
     }
     return true;
-}
-
-Unit *host_emit(JitHost *h, Maker *m)
-{
-    Unit *u = host_make(h, m);
-    if (u && !host_place(h, u)) {
-        mem_free(u->members);
-        mem_free(u);
-        return NULL;
-    }
-    return u;
 }
 
 enum { JUMP_BYTES = 5 };

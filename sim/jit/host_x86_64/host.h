@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), emit.c (blocks, exits), loops.c, values.c, pure.c,
+ * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), record.c (units as bytes), emit.c (blocks, exits), loops.c, values.c, pure.c,
  * memory.c. Not for others.
  *
  * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
@@ -359,4 +359,6 @@ void host_places_plan(JitHost *h); /* of the unit */
 void host_emit_compared(JitHost *h, unsigned reg, unsigned flags);
 /* emit.c */
 bool jit_unit_emit(JitHost *h); /* into the buffer; false: it does not fit */
+/* host.c */
+Unit *host_unit(JitHost *h); /* of what is in the buffer and the tables */
 #endif
