@@ -290,7 +290,8 @@ int sim_vcpu_new(Sim *s, uint8_t id, SimVcpu **out, Err *err)
                       .space = s->space,
                       .max_block_insns = s->cfg.max_block_insns,
                       .block_seed = s->cfg.block_seed,
-                      .worker = s->worker};
+                      .worker = s->worker,
+                      .store = s->cfg.code};
     ExecHost host = {.ctx = v,
                      .io = on_io,
                      .way = on_way,

@@ -30,6 +30,7 @@
 
 typedef struct Sim Sim;
 typedef struct SimVcpu SimVcpu;
+typedef struct CodeStore SimCode;
 
 /* ---- create ---- */
 typedef enum {
@@ -51,6 +52,7 @@ typedef struct {
     uint64_t block_seed; /* not 0: each block's cap is random in 1..max_block_insns, from this seed: tests of rule 6 */
     uint32_t
         jit_threads; /* at most so many threads, up to SIM_MAX_JIT_THREADS, make code of loops while the vcpus run on; 0: they do it themselves */
+    SimCode *code;   /* borrowed; outlives the Sim, and its twins. NULL: all code is made */
 } SimConfig;
 enum { SIM_MAX_JIT_THREADS = 16 };
 MUST_USE int sim_new(const SimConfig *cfg, Sim **out, Err *err);
@@ -61,6 +63,25 @@ void sim_free(Sim *s); /* no vcpu may be in sim_run; NULL is fine */
 /* The same as the last thing before the process ends: the machine's memory is left to that, which saves 0.04 ms. */
 void sim_free_last(Sim *s);
 GuestId sim_guest(const Sim *s);
+
+/* ---- saved code: what engines made for this host, to be used again. It changes nothing but the time that they take ----
+ * Any number of Sims, of any guests and options, may use one at the same time. */
+MUST_USE int sim_code_new(SimCode **out, Err *err); /* -ERR_UNAVAILABLE: no engine of this host makes code */
+void sim_code_free(SimCode *c);                     /* NULL is fine */
+/* Before the first Sim has it: from a file of sim_code_save's. What is in it is run: it is trusted as the program itself is. 0 also if there is
+ * no file, and if another build of the program wrote it, or for a processor that has other extensions: then nothing is taken from it. Else
+ * nothing was taken either: -ERR_DENIED: not a file of this user's that nobody else may write; -ERR_INVAL: damaged, with the offset; -ERR_LIMIT: larger
+ * than 64 MiB; -ERR_IO. */
+MUST_USE int sim_code_load(SimCode *c, const char *path, Err *err);
+/* The file is replaced, whole, by another of at most 64 MiB that only this user may read and write, if at least a 32nd is new. What was not used
+ * for the longest time is left out first. -ERR_DENIED, -ERR_IO; -ERR_INVAL: there is something else than a file. */
+MUST_USE int sim_code_save(SimCode *c, const char *path, Err *err);
+typedef struct {
+    uint64_t pieces, bytes; /* that there are now */
+    uint64_t used, made;    /* how often one was used, and how many had to be made */
+    bool was_other;         /* of the last load: another build's, or another processor's */
+} SimCodeStats;
+void sim_code_stats(SimCode *c, SimCodeStats *out); /* THREAD-SAFE */
 
 /* ---- memory: pieces and mappings are apart; flags are 1 R, 2 W, 4 X, 8 log dirty ---- */
 MUST_USE int sim_ram_new(Sim *s, uint64_t size_bytes, uint32_t *ram, Err *err); /* zeroed, committed when touched */

@@ -54,6 +54,10 @@ static const char HELP[] = "usage: conf sim [OPTION]... [--bios FILE] [--kernel 
                            "                     at most N threads make code of what runs most, while the\n"
                            "                     harts run on; 0: the harts do it (default 1, or 0 where\n"
                            "                     there is one processor). The guest cannot tell\n"
+                           "      --code-cache FILE\n"
+                           "                     code for this host that earlier runs made is taken from\n"
+                           "                     FILE, and at the end FILE has what this run made too. It is\n"
+                           "                     trusted as the program itself. The guest cannot tell\n"
                            "      --cpu TEXT     extensions: rv64imac,... (default: all there are)\n"
                            "      --env E        machine: bare, starts in M mode; virt: in S mode, under\n"
                            "                     SBI (default: virt for a Linux image without --bios,\n"
@@ -85,6 +89,7 @@ typedef enum {
     O_GUEST,
     O_ENGINE,
     O_JIT_THREADS,
+    O_CODE_CACHE,
     O_CPU,
     O_ENV,
     O_MEMORY,
@@ -110,6 +115,7 @@ static const CliOption OPTIONS[O_COUNT] = {
     [O_GUEST] = {"guest", 'g', 'r'},
     [O_ENGINE] = {"engine", 0, 'r'},
     [O_JIT_THREADS] = {"jit-threads", 0, 'r'},
+    [O_CODE_CACHE] = {"code-cache", 0, 'r'},
     [O_CPU] = {"cpu", 0, 'r'},
     [O_ENV] = {"env", 0, 'r'},
     [O_MEMORY] = {"memory", 'm', 'r'},
@@ -145,7 +151,7 @@ typedef struct {
     SimBoardConfig board;
     SimBoot boot;
     const char *dtb_dump; /* NULL: run */
-    const char *commit_log;
+    const char *commit_log, *code_cache;
     struct {
         OptionIndex option; /* O_DRIVE, O_NET, O_BALLOON, O_CONSOLE */
         const char *arg;
@@ -153,6 +159,7 @@ typedef struct {
     unsigned ncards;
     uint64_t insns;
     bool has_env, is_realtime, is_stats, is_help;
+    bool keeps_code; /* code_cache is written at the end */
     /* running */
     Sim *s;
     Console console;
@@ -228,6 +235,7 @@ static int parse_machine(Command *c, OptionIndex option, const char *arg, Err *e
     case O_NET:
     case O_BALLOON:
     case O_CONSOLE:
+    case O_CODE_CACHE:
     case O_CPU:
     case O_REALTIME:
     case O_COMMIT_LOG:
@@ -280,6 +288,9 @@ static int parse_option(Command *c, OptionIndex option, const char *arg, Err *er
         return card_add(c, option, arg, err);
     case O_CONSOLE:
         return console_parse(c, arg, err);
+    case O_CODE_CACHE:
+        c->code_cache = arg;
+        break;
     case O_CPU:
         c->sim.cpu = arg;
         break;
@@ -662,6 +673,38 @@ static int slice_realtime(Command *c, Err *err)
     return status;
 }
 
+/* ---- saved code ---- */
+/* A file that cannot be used costs time and nothing else: that is said, and the run goes on. */
+static void code_open(Command *c)
+{
+    Err err;
+    if (sim_code_new(&c->sim.code, &err) || sim_code_load(c->sim.code, c->code_cache, &err)) {
+        fprintf(stderr, "conf sim: --code-cache: %s; all code is made anew\n", err.text);
+        c->keeps_code = err.code != ERR_DENIED && c->sim.code;
+    }
+}
+
+static void code_close(Command *c)
+{
+    Err err;
+    if (c->keeps_code && sim_code_save(c->sim.code, c->code_cache, &err)) {
+        fprintf(stderr, "conf sim: --code-cache: %s\n", err.text);
+    }
+    sim_code_free(c->sim.code);
+    c->sim.code = NULL;
+}
+
+static void put_code_stats(const Command *c)
+{
+    SimCodeStats t;
+    sim_code_stats(c->sim.code, &t);
+    fprintf(stderr,
+            "conf sim: pieces of code taken from the cache %" PRIu64 ", made %" PRIu64 "; in it %" PRIu64 ", %" PRIu64
+            " bytes%s\n",
+            t.used, t.made, t.pieces, t.bytes,
+            t.was_other ? "; its file was of another build or processor, and counted as empty" : "");
+}
+
 static void put_stats(const Command *c)
 {
     double s = (double)(os_now_ns() - c->start_ns) / 1e9;
@@ -672,6 +715,9 @@ static void put_stats(const Command *c)
             "; device accesses %" PRIu64 "; traps %" PRIu64 "\n",
             t->insns, s, s > 0 ? (double)t->insns / s / 1e6 : 0, (double)c->past_ns / 1e9, t->blocks, t->translations,
             t->tlb_fills, t->walks, t->io, t->traps);
+    if (c->sim.code) {
+        put_code_stats(c);
+    }
 }
 
 static int run(Command *c, Err *err)
@@ -680,6 +726,10 @@ static int run(Command *c, Err *err)
     c->console.card = c->board.card;
     c->board.ctx = &c->console;
     c->board.output = console_output;
+    c->keeps_code = c->code_cache;
+    if (c->code_cache) {
+        code_open(c);
+    }
     int status = make(c, err);
     if (status) {
         return status;
@@ -731,6 +781,7 @@ int cmd_sim(int argc, char **argv)
     status = cards_open(&c, &err) ? say(CONF_INVALID, err.text) : c.dtb_dump ? dump_tree(&c, &err) : run(&c, &err);
     status = commit_log_close(c.log, &err) ? say(CONF_INTERNAL, err.text) : status;
     sim_free(c.s);
+    code_close(&c);
     cards_close(&c);
     return status;
 }

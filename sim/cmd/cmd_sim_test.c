@@ -9,9 +9,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,6 +83,41 @@ TEST(cmd_sim, the_guest_says_the_exit_status)
         check_code(&code, "sim --guest riscv64 --engine interp --jit-threads 2 -m 64M --kernel IMAGE", "",
                    ENDS[i].status, "", "");
     }
+}
+
+/* A loop that is worth code, in a run with --code-cache. */
+static void run_with_cache(const char *options, const char *path, const char *err)
+{
+    Buf code = {0};
+    char args[256];
+    CODE(&code, lui(T1, 0x10), addi(T1, T1, -1), branch(1, T1, X0, -4));
+    code_finish(&code, PASS);
+    snprintf(args, sizeof args, "sim %s --stats -m 64M --kernel IMAGE --code-cache %s", options, path);
+    check_code(&code, args, "", 0, "", err);
+}
+
+TEST(cmd_sim, code_that_a_run_made_is_there_for_the_next)
+{
+    if (sim_engine_check(SIM_JIT, NULL)) {
+        test_skip("no engine of this host makes code");
+        return;
+    }
+    char dir[] = "/tmp/cmd_sim_test.XXXXXX", path[64];
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof path, "%s/code", dir);
+    run_with_cache("--engine jit --jit-threads 0", path, "taken from the cache 0, made ");
+    run_with_cache("--engine jit --jit-threads 0", path, ", made 0; in it ");
+    run_with_cache("--engine hybrid", path, "taken from the cache ");
+    CHECK(!chmod(path, 0666)); /* not trusted, and left alone */
+    run_with_cache("--engine jit", path,
+                   "expected a file of this user's that nobody else may write; all code is made anew");
+    CHECK(!chmod(path, 0600));
+    run_with_cache("--engine jit --jit-threads 0", path, ", made 0; in it ");
+    CHECK(!truncate(path, 100)); /* damaged, and replaced */
+    run_with_cache("--engine jit --jit-threads 0", path, "offset 100: the file ends, expected ");
+    run_with_cache("--engine jit --jit-threads 0", path, ", made 0; in it ");
+    CHECK(!unlink(path) && !rmdir(dir));
+    run_with_cache("--engine jit", "/nonexistent/code", "conf sim: --code-cache: /nonexistent/code");
 }
 
 TEST(cmd_sim, tohost_of_an_elf_file_ends_it_with_the_test_that_failed)
