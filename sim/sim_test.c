@@ -6,14 +6,18 @@
 
 enum { RAM = 0x80000000, RAM_BYTES = 1 << 20 };
 
-static Sim *bare(SimEngine engine, bool is_virt)
+static Sim *bare_with(const SimConfig *cfg)
 {
     Sim *s = NULL;
     uint32_t ram;
-    CHECK(!sim_new(&(SimConfig){.guest = "riscv64", .engine = engine, .is_virt = is_virt}, &s, NULL));
+    CHECK(!sim_new(cfg, &s, NULL));
     CHECK(!sim_ram_new(s, RAM_BYTES, &ram, NULL));
     CHECK(!sim_map(s, RAM, RAM_BYTES, ram, 0, 7, NULL));
     return s;
+}
+static Sim *bare(SimEngine engine, bool is_virt)
+{
+    return bare_with(&(SimConfig){.guest = "riscv64", .engine = engine, .is_virt = is_virt});
 }
 static SimVcpu *vcpu(Sim *s, uint8_t id)
 {
@@ -132,6 +136,35 @@ TEST_ENGINES(sim, a_snapshot_has_the_reservation)
         sim_free(a);
         sim_free(b);
     }
+}
+
+/* Code reaches RAM by its distance where its address is known: the RAM of another machine is elsewhere. */
+TEST(sim, saved_code_finds_the_memory_of_another_machine)
+{
+    enum { ROUNDS = 20000, COUNT = 0x1000, AUIPC_A0_1 = 0x00001517, LD_A1_A0 = 0x00053583, A1_PLUS_1 = 0x00158593 };
+    enum { SD_A1_A0 = 0x00b53023, A2_PLUS_1 = 0x00160613, J_BACK_20 = 0xfedff06f, LOOP_INSNS = 6 };
+    SimCode *saved = NULL;
+    if (sim_code_new(&saved, NULL)) {
+        test_skip("no engine makes code here");
+        return;
+    }
+    Sim *s[2];
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t count = 0;
+        SimCodeStats stats;
+        s[i] = bare_with(&(SimConfig){.guest = "riscv64", .engine = SIM_HYBRID, .code = saved});
+        SimVcpu *v = vcpu(s[i], 0);
+        CODE(s[i], AUIPC_A0_1, LD_A1_A0, A1_PLUS_1, SD_A1_A0, A2_PLUS_1, J_BACK_20);
+        run(v, ROUNDS * LOOP_INSNS);
+        CHECK(!sim_mem_read(s[i], RAM + COUNT, &count, sizeof count, NULL));
+        CHECK_INT(count, ROUNDS);
+        CHECK_INT(reg(v, "a2"), ROUNDS);
+        sim_code_stats(saved, &stats);
+        CHECK(i ? stats.used > 1 : stats.made > 1); /* the loop as a block, and as a region */
+    }
+    sim_free(s[0]);
+    sim_free(s[1]);
+    sim_code_free(saved);
 }
 
 TEST_ENGINES(sim, a_refused_snapshot_changes_nothing)
