@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host.h - what the parts of the x86-64 emitter share: host.c (life, the code around units), record.c (units as bytes), emit.c (blocks, exits), loops.c, values.c, pure.c,
- * memory.c. Not for others.
+ * host.h - what the parts of the x86-64 emitter share. Not for others.
+ *   host.c    life, the code around units, placing a unit      values.c    slots in registers, constants, the frame
+ *   record.c  a unit as bytes, and back                        pure.c      integer ops
+ *   emit.c    blocks, exits, stubs                             memory.c    loads, stores, atomics: windows, TLB, the flat range
+ *   loops.c   loops of one block: unrolled, counted            fp.c raw.c  floating point; NaNs that are not looked at yet
+ *   count.c   how many rounds are certain                      compared.c  calls and returns through registers
+ *   rounds.c  rounds in a row, in an order of their own        loans.c     registers that these borrow
  *
  * REGISTERS. rax, rcx, rdx: scratch. rbp: frame + HOST_BIAS, so that registers of the guest have short displacements. rsp: a
  * JitStack. r15: the TLB for loads, with that for stores behind it; not so within ranged regions (FLAT_REG), nor in rows, which borrow it
