@@ -8,12 +8,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     Rig *r;
     VmExit exit;
     int rc;
-    atomic_bool is_stopping, has_started;
+    atomic_bool is_stopping, has_started, has_ended;
     atomic_uint nruns, npauses;
 } Shared;
 
@@ -28,6 +29,7 @@ static void *run_once(void *arg)
 {
     Shared *s = arg;
     s->rc = rig_run(s->r, &s->exit);
+    atomic_store(&s->has_ended, true);
     return NULL;
 }
 
@@ -370,7 +372,10 @@ TEST(race, a_kick_from_a_signal_handler_on_the_running_thread)
     sigaction(SIGUSR1, &act, &old);
     Shared s = {.r = &r};
     start_run(&s, &t);
-    pthread_kill(t, SIGUSR1);
+    do { /* again, as TSan calls a handler late: not before the poll that it should end, unless one comes meanwhile */
+        pthread_kill(t, SIGUSR1);
+        usleep(1000);
+    } while (!atomic_load(&s.has_ended));
     pthread_join(t, NULL);
     CHECK_INT(s.exit.kind, EXIT_canceled);
     sigaction(SIGUSR1, &old, NULL);
