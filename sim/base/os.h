@@ -29,7 +29,7 @@ void os_pages_free(void *p, size_t size_bytes);
 void os_pages_clear(void *p, size_t size_bytes); /* zero again, and cost nothing again */
 /* What follows is not on Windows. Gives a mapping back. */
 void os_unmap(void *p, size_t size_bytes);
-/* What this thread gives back from now on, by os_unmap or os_x_free, stays mapped (is_it), or no longer. For what is freed just before the
+/* What this thread gives back from now on, by os_unmap, os_pages_free or os_code_free, stays mapped (is_it), or no longer. For what is freed just before the
  * process ends: then the kernel takes all at once, in a third of the time. */
 void os_pages_leave(bool is_it);
 /* Memory for code. Whole pages [exec, exec + size_bytes) of os_pages_new become memory that is

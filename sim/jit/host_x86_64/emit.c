@@ -289,9 +289,6 @@ static void emit_brcond(JitHost *h, const IrOp *o)
     s->give = give;
 }
 
-void host_emit_ops(JitHost *h, uint32_t from);
-void host_block_begin(JitHost *h, unsigned k, const JBlock *b);
-
 enum { SWITCH_OPS = 16 };
 
 /* A short block that ends with a jump through a register, not of a call: an interpreter's, perhaps, to which all its cases go. Each
