@@ -74,7 +74,8 @@ void sim_code_free(SimCode *c);                     /* NULL is fine */
  * than 64 MiB; -ERR_IO. */
 MUST_USE int sim_code_load(SimCode *c, const char *path, Err *err);
 /* The file is replaced, whole, by another of at most 64 MiB that only this user may read and write, if at least a 32nd is new. What was not used
- * for the longest time is left out first. -ERR_DENIED, -ERR_IO; -ERR_INVAL: there is something else than a file. */
+ * for the longest time is left out first. -ERR_DENIED, -ERR_IO; -ERR_INVAL: there is something else than such a file,
+ * or an empty one, which stays as it is. */
 MUST_USE int sim_code_save(SimCode *c, const char *path, Err *err);
 typedef struct {
     uint64_t pieces, bytes; /* that there are now */

@@ -528,15 +528,32 @@ static bool file_write(CodeStore *s, int fd)
     return !k.has_failed && pwrite(fd, &k.head, sizeof k.head, 0) == (ssize_t)sizeof k.head;
 }
 
+/* Is there nothing, or a file of ours, whole or not? */
+static bool may_replace(const char *path)
+{
+    char magic[sizeof MAGIC];
+    struct stat st;
+    if (lstat(path, &st)) {
+        return true;
+    }
+    int fd = S_ISREG(st.st_mode) && st.st_size ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    bool is_ours =
+        fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic && !memcmp(magic, MAGIC, sizeof magic);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_ours || (S_ISREG(st.st_mode) && !st.st_size);
+}
+
 int code_store_save(CodeStore *s, const char *path, Err *err)
 {
-    struct stat st;
     CodeStoreStats now = code_store_stats(s);
     if (now.added <= now.records / NEW_PART) {
         return 0;
     }
-    if (!lstat(path, &st) && !S_ISREG(st.st_mode)) {
-        return err_set(err, ERR_INVAL, "%s: expected a file, to be replaced", path);
+    if (!may_replace(path)) {
+        return err_set(err, ERR_INVAL,
+                       "%s: holds something else, expected one of saved code, or none; it stays as it is", path);
     }
     Buf temporary = {0};
     int rc = 0;

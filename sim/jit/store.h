@@ -35,7 +35,8 @@ CodeStoreStats code_store_stats(CodeStore *s);
  * -ERR_INVAL with the offset and what was expected there, -ERR_LIMIT, -ERR_IO; then nothing was read. */
 MUST_USE int code_store_load(CodeStore *s, const char *path, Err *err);
 /* The file is replaced by another of mode 0600, if there is enough that is new. Records that were not used for the longest time are left out if
- * they are too many. With several processes the last one's stays. -ERR_DENIED, -ERR_IO; -ERR_INVAL: path is something else than a file. */
+ * they are too many. With several processes the last one's stays. -ERR_DENIED, -ERR_IO; -ERR_INVAL: path is something else than
+ * such a file, an empty one or none, and stays as it is. */
 MUST_USE int code_store_save(CodeStore *s, const char *path, Err *err);
 /* The same from, and to, memory. */
 MUST_USE int code_store_read(CodeStore *s, const void *bytes, size_t n, const char *name, Err *err);

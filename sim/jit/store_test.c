@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/base/mem.h"
+#include "sim/base/os.h"
 #include "sim/base/test.h"
 #include "sim/jit/jit.h"
 
@@ -264,6 +265,32 @@ TEST(store, a_file_that_others_could_write_is_refused)
     CHECK_HAS(err.text, "/nonexistent/f");
     struct stat st;
     CHECK(!stat("/dev/null", &st) && S_ISCHR(st.st_mode));
+    code_store_free(s);
+    place_free(&p);
+}
+
+TEST(store, a_file_that_holds_something_else_is_not_replaced)
+{
+    static const char *const texts[] = {"CONFCOD", "a disk image, say, by a slip of the keyboard"};
+    Place p = place_new();
+    Err err = {0};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        Buf now = {0};
+        CodeStore *s = code_store_new(NULL);
+        CHECK_INT(os_write_file(p.path, texts[i], strlen(texts[i]), &err), 0);
+        CHECK_INT(code_store_load(s, p.path, &err), -ERR_INVAL);
+        add(s, 1);
+        CHECK_INT(code_store_save(s, p.path, &err), -ERR_INVAL);
+        CHECK_HAS(err.text, "expected one of saved code, or none");
+        CHECK_INT(os_read_file(p.path, 100, &now, &err), 0);
+        CHECK_STR(buf_text(&now), texts[i]);
+        buf_free(&now);
+        code_store_free(s);
+    }
+    CHECK_INT(os_write_file(p.path, "", 0, &err), 0);
+    CodeStore *s = code_store_new(NULL);
+    add(s, 1);
+    CHECK_INT(code_store_save(s, p.path, &err), 0);
     code_store_free(s);
     place_free(&p);
 }
